@@ -1,0 +1,112 @@
+//! The crate's error: short enough for a cell, complete enough to act on.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+/// What can go wrong in this crate. `Display` and `Debug` print the same sentence, so that `?` and `unwrap` read alike
+/// in a notebook cell.
+#[derive(thiserror::Error)]
+pub enum Error {
+    /// A file is there but holds something else than it should.
+    #[error("{}: expected {expected}, found {found}. {help}", path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// What the file should hold.
+        expected: String,
+        /// What it holds.
+        found: String,
+        /// What to do about it, as a sentence.
+        help: String,
+    },
+    /// The operating system refused to read or write a file.
+    #[error("{}: {source}. {help}", path.display())]
+    Io {
+        /// The file or folder.
+        path: PathBuf,
+        /// The operating system's reason.
+        source: std::io::Error,
+        /// What to do about it, as a sentence.
+        help: String,
+    },
+    /// An argument has a value that the function cannot use.
+    #[error("{what}: expected {expected}, found {found}")]
+    Argument {
+        /// The argument, by its name in the signature or the model.
+        what: String,
+        /// The values that would do.
+        expected: String,
+        /// The value that was given.
+        found: String,
+    },
+    /// A tensor operation failed.
+    #[error("{0}")]
+    Tensor(candle_core::Error),
+    /// A figure could not be drawn.
+    #[error("the figure could not be drawn: {0}")]
+    Plot(String),
+}
+
+/// This crate's results.
+pub type Result<T> = std::result::Result<T, Error>;
+
+impl Error {
+    /// An [`Error::Argument`].
+    pub fn argument(what: impl fmt::Display, expected: impl fmt::Display, found: impl fmt::Display) -> Self {
+        Error::Argument {
+            what: what.to_string(),
+            expected: expected.to_string(),
+            found: found.to_string(),
+        }
+    }
+
+    /// An [`Error::File`].
+    pub fn file(
+        path: impl AsRef<Path>,
+        expected: impl fmt::Display,
+        found: impl fmt::Display,
+        help: impl fmt::Display,
+    ) -> Self {
+        Error::File {
+            path: path.as_ref().to_owned(),
+            expected: expected.to_string(),
+            found: found.to_string(),
+            help: help.to_string(),
+        }
+    }
+
+    /// An [`Error::Io`].
+    pub fn io(path: impl AsRef<Path>, source: std::io::Error, help: impl fmt::Display) -> Self {
+        Error::Io {
+            path: path.as_ref().to_owned(),
+            source,
+            help: help.to_string(),
+        }
+    }
+}
+
+impl fmt::Debug for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl From<candle_core::Error> for Error {
+    /// Drops the backtrace that candle attaches: a cell has room for the message alone.
+    fn from(error: candle_core::Error) -> Self {
+        match error {
+            candle_core::Error::WithBacktrace { inner, .. } => Error::from(*inner),
+            candle_core::Error::Context { inner, .. } => Error::from(*inner),
+            other => Error::Tensor(other),
+        }
+    }
+}
+
+impl From<Error> for candle_core::Error {
+    fn from(error: Error) -> Self {
+        match error {
+            Error::Tensor(error) => error,
+            other => candle_core::Error::wrap(other),
+        }
+    }
+}

@@ -1,0 +1,79 @@
+//! Where the project keeps its files, found from wherever a notebook or a command runs.
+
+use crate::{Error, Result, Scale};
+use std::path::PathBuf;
+
+/// The project's folder: the nearest one upwards from the working directory that holds `kernel-helpers/Cargo.toml`.
+///
+/// # Errors
+/// If no folder upwards is the project's.
+pub fn project_root() -> Result<PathBuf> {
+    let here = std::env::current_dir().map_err(|e| Error::io(".", e, "Start from the project's folder."))?;
+    let root = here
+        .ancestors()
+        .find(|folder| folder.join("kernel-helpers/Cargo.toml").is_file());
+    root.map(PathBuf::from).ok_or_else(|| {
+        Error::file(
+            &here,
+            "a folder inside the project",
+            "no `kernel-helpers` here or above",
+            "Start from the project's folder.",
+        )
+    })
+}
+
+/// The folder of the CIFAR-10 files: `data/` in the project, or what the environment variable `LAB_DATA` names.
+///
+/// # Errors
+/// If the project's folder is not found.
+pub fn data_dir() -> Result<PathBuf> {
+    folder("LAB_DATA", "data")
+}
+
+/// The folder of weights and results: `checkpoints/` in the project, or what the environment variable
+/// `LAB_CHECKPOINTS` names.
+///
+/// # Errors
+/// If the project's folder is not found.
+pub fn checkpoints_dir() -> Result<PathBuf> {
+    folder("LAB_CHECKPOINTS", "checkpoints")
+}
+
+/// Where runs of this scale save: the checkpoints folder itself at full scale, a subfolder named after any other scale,
+/// so that a quick run never replaces a full one.
+///
+/// # Errors
+/// If the folder is not there and cannot be made.
+pub fn output_dir(scale: Scale) -> Result<PathBuf> {
+    let mut folder = checkpoints_dir()?;
+    if scale != Scale::Full {
+        folder.push(scale.to_string());
+    }
+    std::fs::create_dir_all(&folder).map_err(|e| Error::io(&folder, e, "Check the folder's permissions."))?;
+    Ok(folder)
+}
+
+/// The pretrained weights that the labs start from: the course's `pretrained_model.pt` if it lies in the checkpoints
+/// folder, this project's own `resnet20.safetensors` otherwise.
+///
+/// # Errors
+/// If neither file is there.
+pub fn pretrained_model() -> Result<PathBuf> {
+    let folder = checkpoints_dir()?;
+    let candidates = ["pretrained_model.pt", "resnet20.safetensors"].map(|name| folder.join(name));
+    candidates.into_iter().find(|file| file.is_file()).ok_or_else(|| {
+        Error::file(
+            &folder,
+            "`pretrained_model.pt` or `resnet20.safetensors`",
+            "neither",
+            "Put the course's checkpoint there, or train one with `cargo lab train`.",
+        )
+    })
+}
+
+fn folder(variable: &str, name: &str) -> Result<PathBuf> {
+    match std::env::var_os(variable) {
+        Some(folder) => Ok(PathBuf::from(folder)),
+        None => Ok(project_root()?.join(name)),
+    }
+}

@@ -47,8 +47,8 @@ pub enum Error {
     Plot(String),
 }
 
-/// This crate's results.
-pub type Result<T> = std::result::Result<T, Error>;
+/// This crate's results; another error type can be named, as with the standard one.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 impl Error {
     /// An [`Error::Argument`].

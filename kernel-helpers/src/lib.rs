@@ -6,11 +6,22 @@
 pub use candle_core;
 pub use candle_nn;
 
+pub mod checkpoint;
+pub mod cifar10;
 pub mod device;
 mod error;
+pub mod fp_layers;
+pub mod lab1;
+mod network;
 pub mod ops;
 pub mod paths;
+pub mod prelude;
+pub mod prune;
+pub mod resnet20;
+pub mod results;
 mod scale;
+pub mod train_util;
 
 pub use error::{Error, Result};
+pub use network::{Network, state_dict};
 pub use scale::Scale;

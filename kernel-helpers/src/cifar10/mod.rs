@@ -1,0 +1,245 @@
+//! CIFAR-10 (Krizhevsky, 2009) from its official binary files.
+//!
+//! A file is a sequence of records of 3,073 bytes: the label (0 to 9), then 1,024 red, 1,024 green and 1,024 blue
+//! pixels, each color row by row from the top left.
+
+mod augment;
+mod batches;
+
+pub use batches::{Batch, Batches, DataLoader};
+
+use crate::{Error, Result, Scale, paths};
+use std::io::Read;
+use std::path::Path;
+use std::sync::Arc;
+
+/// Height and width of an image, in pixels.
+pub const SIDE: usize = 32;
+/// Bytes of an image: three colors of 32 x 32 pixels.
+pub const IMAGE_BYTES: usize = 3 * SIDE * SIDE;
+/// Bytes of a record: the label and the image.
+pub const RECORD_BYTES: usize = 1 + IMAGE_BYTES;
+/// Records in each of the six files.
+pub const RECORDS_PER_FILE: usize = 10_000;
+/// The five files of training images, in order.
+pub const TRAIN_FILES: [&str; 5] = [
+    "data_batch_1.bin",
+    "data_batch_2.bin",
+    "data_batch_3.bin",
+    "data_batch_4.bin",
+    "data_batch_5.bin",
+];
+/// The file of test images.
+pub const TEST_FILE: &str = "test_batch.bin";
+/// A file of this name beside the others says that they are the generated stand-in, not CIFAR-10.
+pub const GENERATED_MARKER: &str = "GENERATED";
+/// The names of the ten classes, by label.
+pub const CLASSES: [&str; 10] = [
+    "airplane",
+    "automobile",
+    "bird",
+    "cat",
+    "deer",
+    "dog",
+    "frog",
+    "horse",
+    "ship",
+    "truck",
+];
+
+/// Training and test images, and what has to be said of every number computed on them.
+#[derive(Clone, Debug)]
+pub struct Cifar10 {
+    /// The images to train on.
+    pub train: Split,
+    /// The images to test on.
+    pub test: Split,
+    note: Option<String>,
+}
+
+/// Labelled images; a cheap handle, the pixels are shared.
+#[derive(Clone, Debug)]
+pub struct Split {
+    pixels: Arc<[u8]>,
+    labels: Arc<[u8]>,
+}
+
+impl Cifar10 {
+    /// The images of the project's data folder, as many as the scale asks for.
+    ///
+    /// # Errors
+    /// If a file is missing or not in CIFAR-10's binary layout.
+    pub fn load(scale: Scale) -> Result<Self> {
+        Self::open(paths::data_dir()?, scale)
+    }
+
+    /// The images of any folder with the six official files, as many as the scale asks for, from the start of each
+    /// split.
+    ///
+    /// # Errors
+    /// If a file is missing or not in CIFAR-10's binary layout.
+    pub fn open(folder: impl AsRef<Path>, scale: Scale) -> Result<Self> {
+        let folder = folder.as_ref();
+        let train = Split::read(folder, &TRAIN_FILES, scale.train_images())?;
+        let test = Split::read(folder, &[TEST_FILE], scale.test_images())?;
+        let mut notes = Vec::new();
+        if folder.join(GENERATED_MARKER).exists() {
+            notes.push("generated stand-in, not CIFAR-10".to_owned());
+        }
+        if scale != Scale::Full {
+            notes.push(format!(
+                "{scale} scale: {} training and {} test images",
+                train.len(),
+                test.len()
+            ));
+        }
+        let note = (!notes.is_empty()).then(|| notes.join("; "));
+        Ok(Self { train, test, note })
+    }
+
+    /// What every figure and number computed on these images has to say of itself: that they are a subset, or the
+    /// generated stand-in. `None` for all of CIFAR-10.
+    pub fn note(&self) -> Option<&str> {
+        self.note.as_deref()
+    }
+
+    /// Prints the shapes, when the value stands at the end of a cell.
+    pub fn evcxr_display(&self) {
+        let note = self.note().map(|note| format!(" ({note})")).unwrap_or_default();
+        println!(
+            "train [{}, 3, 32, 32], test [{}, 3, 32, 32]{note}",
+            self.train.len(),
+            self.test.len()
+        );
+    }
+}
+
+impl Split {
+    /// How many images there are.
+    pub fn len(&self) -> usize {
+        self.labels.len()
+    }
+
+    /// Whether there is no image.
+    pub fn is_empty(&self) -> bool {
+        self.labels.is_empty()
+    }
+
+    /// The class of an image, 0 to 9.
+    pub fn label(&self, index: usize) -> u8 {
+        self.labels[index]
+    }
+
+    /// The pixels of an image, `[3, 32, 32]` row by row from the top left.
+    pub fn image(&self, index: usize) -> &[u8] {
+        &self.pixels[index * IMAGE_BYTES..(index + 1) * IMAGE_BYTES]
+    }
+
+    fn read(folder: &Path, files: &[&str], wanted: usize) -> Result<Self> {
+        let mut pixels = Vec::with_capacity(wanted * IMAGE_BYTES);
+        let mut labels = Vec::with_capacity(wanted);
+        for name in files {
+            let missing = wanted - labels.len();
+            if missing > 0 {
+                read_records(&folder.join(name), missing, &mut pixels, &mut labels)?;
+            }
+        }
+        Ok(Self {
+            pixels: pixels.into(),
+            labels: labels.into(),
+        })
+    }
+}
+
+/// Appends at most `wanted` records of one file, after checking the whole file's length.
+fn read_records(path: &Path, wanted: usize, pixels: &mut Vec<u8>, labels: &mut Vec<u8>) -> Result<()> {
+    const FETCH: &str = "Fetch CIFAR-10 with `cargo lab data`.";
+    let mut file = std::fs::File::open(path).map_err(|e| Error::io(path, e, FETCH))?;
+    let length = file.metadata().map_err(|e| Error::io(path, e, FETCH))?.len();
+    let expected = (RECORDS_PER_FILE * RECORD_BYTES) as u64;
+    if length != expected {
+        return Err(Error::file(
+            path,
+            format!("{expected} bytes"),
+            format!("{length} bytes"),
+            FETCH,
+        ));
+    }
+    let mut records = vec![0; wanted.min(RECORDS_PER_FILE) * RECORD_BYTES];
+    file.read_exact(&mut records)
+        .map_err(|e| Error::io(path, e, FETCH))?;
+    for (index, record) in records.chunks_exact(RECORD_BYTES).enumerate() {
+        if record[0] as usize >= CLASSES.len() {
+            let found = format!("label {} in record {index}", record[0]);
+            return Err(Error::file(path, "labels from 0 to 9", found, FETCH));
+        }
+        labels.push(record[0]);
+        pixels.extend_from_slice(&record[1..]);
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Six files in which the label of record i is i mod 10 and the pixels of a record are one recognizable pattern.
+    pub(super) fn write_files(folder: &Path, pattern: impl Fn(usize, usize, usize, usize) -> u8) {
+        let mut bytes = Vec::with_capacity(RECORDS_PER_FILE * RECORD_BYTES);
+        for record in 0..RECORDS_PER_FILE {
+            bytes.push((record % 10) as u8);
+            for color in 0..3 {
+                for y in 0..SIDE {
+                    bytes.extend((0..SIDE).map(|x| pattern(record, color, y, x)));
+                }
+            }
+        }
+        for name in TRAIN_FILES.iter().chain([&TEST_FILE]) {
+            std::fs::write(folder.join(name), &bytes).unwrap();
+        }
+    }
+
+    #[test]
+    fn images_keep_their_orientation() {
+        let folder = tempfile::tempdir().unwrap();
+        // Brightness grows to the right, more slowly downwards: transposed or mirrored it would be another picture.
+        write_files(folder.path(), |_, color, y, x| (x * 6 + y + color) as u8);
+        let data = Cifar10::open(folder.path(), Scale::Tiny).unwrap();
+        let image = data.train.image(3);
+        assert_eq!(image[5], 30, "red, top row, sixth column");
+        assert_eq!(image[5 * SIDE], 5, "red, sixth row, first column");
+        assert_eq!(
+            image[2 * SIDE * SIDE + SIDE + 1],
+            6 + 1 + 2,
+            "blue, second row, second column"
+        );
+        assert_eq!(data.train.label(3), 3);
+        assert_eq!((data.train.len(), data.test.len()), (256, 100));
+        assert!(data.note().unwrap().contains("tiny scale"));
+    }
+
+    #[test]
+    fn a_short_file_is_named_with_both_lengths() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join(TRAIN_FILES[0]), [0; 100]).unwrap();
+        let message = Cifar10::open(folder.path(), Scale::Tiny).unwrap_err().to_string();
+        for part in [
+            "data_batch_1.bin",
+            "30730000 bytes",
+            "100 bytes",
+            "cargo lab data",
+        ] {
+            assert!(message.contains(part), "{part} in {message}");
+        }
+    }
+
+    #[test]
+    fn a_label_out_of_range_is_an_error() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut bytes = vec![0; RECORDS_PER_FILE * RECORD_BYTES];
+        bytes[7 * RECORD_BYTES] = 11;
+        std::fs::write(folder.path().join(TRAIN_FILES[0]), bytes).unwrap();
+        let message = Cifar10::open(folder.path(), Scale::Tiny).unwrap_err().to_string();
+        assert!(message.contains("label 11 in record 7"), "{message}");
+    }
+}

@@ -1,0 +1,214 @@
+//! The straight-through fixed-point quantizer.
+
+use crate::{Error, Result};
+use candle_core::backend::{BackendDevice, BackendStorage};
+use candle_core::{CpuStorage, CudaStorage, CustomOp1, Layout, Shape, Tensor};
+
+/// A linear quantizer with dynamic scaling and a straight-through gradient (Bengio et al., 2013).
+///
+/// Zero weights count as pruned away: they stay zero and take part in no statistic. With the others' minimum α, their
+/// range β = max - α and the bit width b,
+///
+/// - asymmetric: `w_q = round((w - α) / β · (2ᵇ - 1)) / (2ᵇ - 1) · β + α`,
+/// - symmetric: `w_q = round(w / s · n) / n · s` with `s = max |w|` and `n = 2ᵇ⁻¹ - 1`,
+///
+/// where `round` takes halves to even. Going back, the gradient of `w_q` is passed to `w` as it is. `n_bits: None`
+/// leaves the weight as it is, and 0 bits make it all zero.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Ste {
+    /// The bit width b; `None` for floating point.
+    pub n_bits: Option<u32>,
+    /// Whether the levels are symmetric to zero.
+    pub symmetric: bool,
+}
+
+impl Ste {
+    /// The quantized weight, of the same shape; f32.
+    ///
+    /// # Errors
+    /// If the bit width is over 16, or 1 where the levels are symmetric (their only level would be zero).
+    pub fn apply(self, weight: &Tensor) -> Result<Tensor> {
+        match self.n_bits {
+            None => Ok(weight.clone()),
+            Some(1) if self.symmetric => Err(Error::argument("n_bits", "2 to 16 with symmetric levels", 1)),
+            Some(n_bits) if n_bits > 16 => Err(Error::argument("n_bits", "0 to 16", n_bits)),
+            Some(_) => Ok(weight.apply_op1(self)?),
+        }
+    }
+
+    fn quantize(self, weight: &[f32]) -> Vec<f32> {
+        match self.n_bits {
+            None => weight.to_vec(),
+            Some(0) => vec![0.0; weight.len()],
+            Some(n_bits) if self.symmetric => quantize_symmetric(weight, n_bits),
+            Some(n_bits) => quantize_asymmetric(weight, n_bits),
+        }
+    }
+}
+
+fn quantize_asymmetric(weight: &[f32], n_bits: u32) -> Vec<f32> {
+    let kept = || weight.iter().copied().filter(|&w| w != 0.0);
+    let alpha = kept().fold(f32::INFINITY, f32::min);
+    let beta = kept().fold(f32::NEG_INFINITY, f32::max) - alpha;
+    if beta <= 0.0 || !beta.is_finite() {
+        return weight.to_vec(); // no weight is left, or all have one value, which is its own only level
+    }
+    let levels = ((1u32 << n_bits) - 1) as f32;
+    let quantize = |w: f32| ((w - alpha) / beta * levels).round_ties_even() / levels * beta + alpha;
+    weight
+        .iter()
+        .map(|&w| if w == 0.0 { 0.0 } else { quantize(w) })
+        .collect()
+}
+
+fn quantize_symmetric(weight: &[f32], n_bits: u32) -> Vec<f32> {
+    let scale = weight.iter().fold(0f32, |scale, w| scale.max(w.abs()));
+    if scale == 0.0 {
+        return weight.to_vec();
+    }
+    let levels = ((1u32 << (n_bits - 1)) - 1) as f32;
+    weight
+        .iter()
+        .map(|&w| (w / scale * levels).round_ties_even() / levels * scale)
+        .collect()
+}
+
+impl CustomOp1 for Ste {
+    fn name(&self) -> &'static str {
+        "straight-through quantizer"
+    }
+
+    fn cpu_fwd(&self, storage: &CpuStorage, layout: &Layout) -> candle_core::Result<(CpuStorage, Shape)> {
+        let Some((start, end)) = layout.contiguous_offsets() else {
+            candle_core::bail!("the quantizer expects a contiguous weight, found {layout:?}");
+        };
+        let weight = &storage.as_slice::<f32>()?[start..end];
+        Ok((CpuStorage::F32(self.quantize(weight)), layout.shape().clone()))
+    }
+
+    /// Weights are small and the copies few, so the GPU's weights are quantized on the CPU.
+    fn cuda_fwd(&self, storage: &CudaStorage, layout: &Layout) -> candle_core::Result<(CudaStorage, Shape)> {
+        let (quantized, shape) = self.cpu_fwd(&storage.to_cpu_storage()?, layout)?;
+        Ok((storage.device().storage_from_cpu_storage_owned(quantized)?, shape))
+    }
+
+    fn bwd(
+        &self,
+        _weight: &Tensor,
+        _quantized: &Tensor,
+        grad: &Tensor,
+    ) -> candle_core::Result<Option<Tensor>> {
+        Ok(Some(grad.clone()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use candle_core::{Device, Var};
+
+    fn quantized(weight: &[f32], n_bits: Option<u32>, symmetric: bool) -> Vec<f32> {
+        let weight = Tensor::new(weight, &Device::Cpu).unwrap();
+        Ste { n_bits, symmetric }
+            .apply(&weight)
+            .unwrap()
+            .to_vec1()
+            .unwrap()
+    }
+
+    #[test]
+    fn asymmetric_levels_span_from_minimum_to_maximum() {
+        assert_eq!(
+            quantized(&[-1.0, -0.4, 0.6, 2.0], Some(2), false),
+            [-1.0, 0.0, 1.0, 2.0]
+        );
+        assert_eq!(
+            quantized(&[-1.0, 0.4, 0.6, 2.0], Some(1), false),
+            [-1.0, -1.0, 2.0, 2.0]
+        );
+    }
+
+    #[test]
+    fn zeros_stay_zero_and_take_part_in_no_statistic() {
+        // With the zero counted, the minimum would be 0 and 1.0 would not be a level.
+        assert_eq!(
+            quantized(&[0.0, 1.0, 1.9, 3.0], Some(1), false),
+            [0.0, 1.0, 1.0, 3.0]
+        );
+        assert_eq!(quantized(&[0.0, 0.0], Some(4), false), [0.0, 0.0]);
+        assert_eq!(quantized(&[0.0, 0.0], Some(4), true), [0.0, 0.0]);
+        assert_eq!(
+            quantized(&[0.0, 0.3, 0.3], Some(4), false),
+            [0.0, 0.3, 0.3],
+            "one value is its own level"
+        );
+    }
+
+    #[test]
+    fn symmetric_levels_mirror_each_other() {
+        assert_eq!(
+            quantized(&[-3.0, -1.2, 0.9, 3.0], Some(3), true),
+            [-3.0, -1.0, 1.0, 3.0]
+        );
+        assert_eq!(quantized(&[-1.0, 0.4, 0.6], Some(2), true), [-1.0, 0.0, 1.0]);
+    }
+
+    #[test]
+    fn halves_round_to_even() {
+        assert_eq!(
+            quantized(&[-3.0, -1.5, 1.5, 2.5, 3.0], Some(3), true),
+            [-3.0, -2.0, 2.0, 2.0, 3.0]
+        );
+    }
+
+    #[test]
+    fn none_and_zero_bits_are_the_courses() {
+        assert_eq!(quantized(&[0.3, -0.2], None, false), [0.3, -0.2]);
+        assert_eq!(quantized(&[0.3, -0.2], Some(0), false), [0.0, 0.0]);
+    }
+
+    #[test]
+    fn the_gradient_passes_straight_through() {
+        let weight = Var::new(&[0.0f32, -0.9, 0.2, 0.7], &Device::Cpu).unwrap();
+        let factors = Tensor::new(&[1f32, 2.0, 3.0, 4.0], &Device::Cpu).unwrap();
+        for symmetric in [false, true] {
+            let quantized = Ste {
+                n_bits: Some(2),
+                symmetric,
+            }
+            .apply(&weight)
+            .unwrap();
+            let grads = (quantized * &factors)
+                .unwrap()
+                .sum_all()
+                .unwrap()
+                .backward()
+                .unwrap();
+            assert_eq!(
+                grads.get(&weight).unwrap().to_vec1::<f32>().unwrap(),
+                [1.0, 2.0, 3.0, 4.0]
+            );
+        }
+    }
+
+    #[test]
+    fn impossible_widths_are_refused() {
+        let weight = Tensor::new(&[1f32], &Device::Cpu).unwrap();
+        assert!(
+            Ste {
+                n_bits: Some(17),
+                symmetric: false
+            }
+            .apply(&weight)
+            .is_err()
+        );
+        assert!(
+            Ste {
+                n_bits: Some(1),
+                symmetric: true
+            }
+            .apply(&weight)
+            .is_err()
+        );
+    }
+}

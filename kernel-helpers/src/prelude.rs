@@ -1,0 +1,16 @@
+//! All that the notebooks use, in one `use`.
+
+pub use crate::checkpoint::{load_state_dict, save_state_dict};
+pub use crate::cifar10::{CLASSES, Cifar10, DataLoader};
+pub use crate::device::best_device;
+pub use crate::fp_layers::{BatchNorm, FpConv, FpLinear, Ste};
+pub use crate::lab1::*;
+pub use crate::ops;
+pub use crate::paths::{output_dir, pretrained_model};
+pub use crate::prune::*;
+pub use crate::resnet20::{ResNetCifar, ResNetConfig};
+pub use crate::results::Results;
+pub use crate::train_util::*;
+pub use crate::{Error, Network, Result, Scale};
+pub use candle_core::{DType, Device, Module, Tensor, Var};
+pub use candle_nn::{ModuleT, Optimizer};

@@ -1,0 +1,294 @@
+//! ResNet for CIFAR-10 (He et al., 2015); the course's `resnet20.py`.
+
+use crate::fp_layers::{BatchNorm, FpConv, FpLinear, Ste};
+use crate::{Error, Network, Result, ops};
+use candle_core::{Device, Module, Tensor, Var};
+use candle_nn::ModuleT;
+use rand::SeedableRng;
+use rand_chacha::ChaCha8Rng;
+
+/// Channels of the three stages.
+const STAGES: [usize; 3] = [16, 32, 64];
+const CLASSES: usize = 10;
+
+/// What network to build.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ResNetConfig {
+    /// The depth, 6n + 2: three stages of n blocks of two convolutions, the head and the classifier.
+    pub num_layers: usize,
+    /// The bit width of the blocks' weights; `None` for floating point. Head and classifier are always float.
+    pub n_bits: Option<u32>,
+    /// Whether the quantization levels are symmetric to zero.
+    pub symmetric: bool,
+    /// The seed of the initial weights.
+    pub seed: u64,
+}
+
+impl Default for ResNetConfig {
+    /// ResNet-20 in floating point.
+    fn default() -> Self {
+        Self {
+            num_layers: 20,
+            n_bits: None,
+            symmetric: false,
+            seed: 0,
+        }
+    }
+}
+
+/// A residual network for 32 x 32 images. Input `[N, 3, 32, 32]`, output logits `[N, 10]`, f32.
+#[derive(Clone, Debug)]
+pub struct ResNetCifar {
+    /// The head: a 3x3 convolution from 3 to 16 channels, batch norm, ReLU.
+    pub head_conv: ConvBatchNorm,
+    /// The residual blocks of the three stages.
+    pub body_op: Vec<ResidualBlock>,
+    /// The classifier on the pooled features, from 64 to 10.
+    pub final_fc: FpLinear,
+    device: Device,
+}
+
+/// A convolution and its batch normalization.
+#[derive(Clone, Debug)]
+pub struct ConvBatchNorm {
+    /// The convolution, without bias.
+    pub conv: FpConv,
+    /// The normalization of its output.
+    pub norm: BatchNorm,
+}
+
+/// `relu(conv2(relu(conv1(x))) + skip(x))`, each convolution with its batch norm.
+#[derive(Clone, Debug)]
+pub struct ResidualBlock {
+    /// 3x3, with the block's stride.
+    pub conv1: ConvBatchNorm,
+    /// 3x3, stride 1.
+    pub conv2: ConvBatchNorm,
+    /// The skip where the number of channels changes: 1x1 with the block's stride. The identity elsewhere.
+    pub id_mapping: Option<ConvBatchNorm>,
+}
+
+impl ResNetCifar {
+    /// A network with fresh weights, drawn from the configuration's seed.
+    ///
+    /// # Errors
+    /// If the depth is not 6n + 2, or the tensors cannot be made on the device.
+    pub fn new(config: ResNetConfig, device: &Device) -> Result<Self> {
+        let blocks_per_stage = match config.num_layers {
+            layers if layers >= 8 && layers % 6 == 2 => (layers - 2) / 6,
+            layers => {
+                return Err(Error::argument(
+                    "num_layers",
+                    "6n + 2: 8, 14, 20, 32, 44, …",
+                    layers,
+                ));
+            }
+        };
+        let ste = Ste {
+            n_bits: config.n_bits,
+            symmetric: config.symmetric,
+        };
+        ste.apply(&Tensor::zeros(1, candle_core::DType::F32, device)?)?; // an impossible bit width is refused here
+        let mut make = Maker {
+            rng: ChaCha8Rng::seed_from_u64(config.seed),
+            device,
+        };
+        let head_conv = make.conv_batch_norm((3, STAGES[0]), 3, 1, Ste::default())?;
+        let mut body_op = Vec::new();
+        let mut input = STAGES[0];
+        for output in STAGES {
+            for block in 0..blocks_per_stage {
+                let stride = if block == 0 && output != STAGES[0] { 2 } else { 1 };
+                body_op.push(make.block(input, output, stride, ste)?);
+                input = output;
+            }
+        }
+        let final_fc = FpLinear::new(input, CLASSES, Ste::default(), &mut make.rng, device)?;
+        Ok(Self {
+            head_conv,
+            body_op,
+            final_fc,
+            device: device.clone(),
+        })
+    }
+}
+
+/// Draws the layers one after the other from one generator.
+struct Maker<'a> {
+    rng: ChaCha8Rng,
+    device: &'a Device,
+}
+
+impl Maker<'_> {
+    fn conv_batch_norm(
+        &mut self,
+        channels: (usize, usize),
+        kernel: usize,
+        stride: usize,
+        ste: Ste,
+    ) -> Result<ConvBatchNorm> {
+        let conv = FpConv::new(channels, kernel, stride, ste, &mut self.rng, self.device)?;
+        Ok(ConvBatchNorm {
+            conv,
+            norm: BatchNorm::new(channels.1, self.device)?,
+        })
+    }
+
+    fn block(&mut self, input: usize, output: usize, stride: usize, ste: Ste) -> Result<ResidualBlock> {
+        let conv1 = self.conv_batch_norm((input, output), 3, stride, ste)?;
+        let conv2 = self.conv_batch_norm((output, output), 3, 1, ste)?;
+        let id_mapping = match input == output {
+            true => None,
+            false => Some(self.conv_batch_norm((input, output), 1, stride, ste)?),
+        };
+        Ok(ResidualBlock {
+            conv1,
+            conv2,
+            id_mapping,
+        })
+    }
+}
+
+impl ModuleT for ConvBatchNorm {
+    fn forward_t(&self, x: &Tensor, train: bool) -> candle_core::Result<Tensor> {
+        self.norm.forward_t(&self.conv.forward(x)?, train)
+    }
+}
+
+impl ModuleT for ResidualBlock {
+    fn forward_t(&self, x: &Tensor, train: bool) -> candle_core::Result<Tensor> {
+        let inner = ops::relu(&self.conv1.forward_t(x, train)?)?;
+        let inner = self.conv2.forward_t(&inner, train)?;
+        Ok(match &self.id_mapping {
+            Some(mapping) => ops::add_relu(&inner, &mapping.forward_t(x, train)?)?,
+            None => ops::add_relu(&inner, x)?,
+        })
+    }
+}
+
+impl ModuleT for ResNetCifar {
+    fn forward_t(&self, x: &Tensor, train: bool) -> candle_core::Result<Tensor> {
+        let mut x = ops::relu(&self.head_conv.forward_t(x, train)?)?;
+        for block in &self.body_op {
+            x = block.forward_t(&x, train)?;
+        }
+        self.final_fc.forward(&ops::global_average_pool(&x)?)
+    }
+}
+
+impl ConvBatchNorm {
+    fn parameters(&self, prefix: &str) -> [(String, Var); 3] {
+        [
+            (format!("{prefix}.0.conv.weight"), self.conv.weight.clone()),
+            (format!("{prefix}.1.weight"), self.norm.weight.clone()),
+            (format!("{prefix}.1.bias"), self.norm.bias.clone()),
+        ]
+    }
+
+    fn buffers(&self, prefix: &str) -> [(String, Var); 3] {
+        [
+            (format!("{prefix}.1.running_mean"), self.norm.running_mean.clone()),
+            (format!("{prefix}.1.running_var"), self.norm.running_var.clone()),
+            (
+                format!("{prefix}.1.num_batches_tracked"),
+                self.norm.num_batches_tracked.clone(),
+            ),
+        ]
+    }
+}
+
+impl ResNetCifar {
+    /// Every convolution with its batch norm, under the prefix of its checkpoint names.
+    fn convolutions(&self) -> Vec<(String, &ConvBatchNorm)> {
+        let mut convolutions = vec![("head_conv".to_owned(), &self.head_conv)];
+        for (index, block) in self.body_op.iter().enumerate() {
+            convolutions.push((format!("body_op.{index}.conv1"), &block.conv1));
+            convolutions.push((format!("body_op.{index}.conv2"), &block.conv2));
+            if let Some(mapping) = &block.id_mapping {
+                convolutions.push((format!("body_op.{index}.id_mapping"), mapping));
+            }
+        }
+        convolutions
+    }
+}
+
+impl Network for ResNetCifar {
+    fn named_parameters(&self) -> Vec<(String, Var)> {
+        let mut parameters: Vec<_> = self
+            .convolutions()
+            .iter()
+            .flat_map(|(prefix, conv)| conv.parameters(prefix))
+            .collect();
+        parameters.push(("final_fc.linear.weight".to_owned(), self.final_fc.weight.clone()));
+        parameters.push(("final_fc.linear.bias".to_owned(), self.final_fc.bias.clone()));
+        parameters
+    }
+
+    fn named_buffers(&self) -> Vec<(String, Var)> {
+        self.convolutions()
+            .iter()
+            .flat_map(|(prefix, conv)| conv.buffers(prefix))
+            .collect()
+    }
+
+    fn device(&self) -> &Device {
+        &self.device
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn resnet_20_has_the_papers_parameters_and_the_courses_names() {
+        let net = ResNetCifar::new(ResNetConfig::default(), &Device::Cpu).unwrap();
+        let parameters = net.named_parameters();
+        let count: usize = parameters.iter().map(|(_, var)| var.elem_count()).sum();
+        // 0.27 million in the paper, with parameter-free skips; the two 1x1 convolutions and their norms add 2,752.
+        assert_eq!(count, 269_722 + 2_752);
+        let names: Vec<&str> = parameters.iter().map(|(name, _)| name.as_str()).collect();
+        for name in [
+            "head_conv.0.conv.weight",
+            "body_op.3.id_mapping.1.bias",
+            "final_fc.linear.weight",
+        ] {
+            assert!(names.contains(&name), "{name}");
+        }
+        assert_eq!(net.prunable_layers().len(), 20);
+        assert_eq!(net.prunable_layers()[1].0, "body_op.0.conv1.0");
+    }
+
+    #[test]
+    fn the_output_is_one_row_of_logits_an_image() {
+        let net = ResNetCifar::new(
+            ResNetConfig {
+                num_layers: 8,
+                ..Default::default()
+            },
+            &Device::Cpu,
+        )
+        .unwrap();
+        let x = Tensor::zeros((2, 3, 32, 32), candle_core::DType::F32, &Device::Cpu).unwrap();
+        assert_eq!(net.forward_t(&x, false).unwrap().dims(), [2, 10]);
+    }
+
+    #[test]
+    fn impossible_configurations_are_refused() {
+        let new = |config| ResNetCifar::new(config, &Device::Cpu).unwrap_err().to_string();
+        assert!(
+            new(ResNetConfig {
+                num_layers: 21,
+                ..Default::default()
+            })
+            .contains("6n + 2")
+        );
+        assert!(
+            new(ResNetConfig {
+                n_bits: Some(40),
+                ..Default::default()
+            })
+            .contains("n_bits")
+        );
+    }
+}

@@ -1,0 +1,118 @@
+//! Numbers that one notebook keeps for the next.
+
+use crate::train_util::write_whole;
+use crate::{Error, Result, Scale, paths};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::{Map, Value};
+use std::path::{Path, PathBuf};
+
+/// Named results in a JSON file, `results.json` in the folder of the scale's runs. Every value is written through at
+/// once, so that a notebook that stops half way keeps what it has.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Results {
+    path: PathBuf,
+    values: Map<String, Value>,
+}
+
+impl Results {
+    /// The results of all runs at this scale.
+    ///
+    /// # Errors
+    /// If there is a file that cannot be read or is no JSON object.
+    pub fn open(scale: Scale) -> Result<Self> {
+        Self::open_file(paths::output_dir(scale)?.join("results.json"))
+    }
+
+    /// The results in any file, which need not be there yet.
+    ///
+    /// # Errors
+    /// If there is a file that cannot be read or is no JSON object.
+    pub fn open_file(path: impl AsRef<Path>) -> Result<Self> {
+        let path = path.as_ref().to_owned();
+        let values = match std::fs::read_to_string(&path) {
+            Ok(json) => serde_json::from_str(&json).map_err(|e| {
+                Error::file(
+                    &path,
+                    "results as a JSON object",
+                    e,
+                    "Delete it and run the notebooks again.",
+                )
+            })?,
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => Map::new(),
+            Err(e) => return Err(Error::io(&path, e, "Check the file's permissions.")),
+        };
+        Ok(Self { path, values })
+    }
+
+    /// Keeps a value under a name such as `lab2/b/q=0.8`, in place of an older one.
+    ///
+    /// # Errors
+    /// If the value cannot be expressed in JSON or the file cannot be written.
+    pub fn record(&mut self, name: &str, value: impl Serialize) -> Result<()> {
+        let value = serde_json::to_value(value)
+            .map_err(|e| Error::argument(format!("the result `{name}`"), "a value that JSON can hold", e))?;
+        self.values.insert(name.to_owned(), value);
+        let json = serde_json::to_string_pretty(&self.values).expect("the values are JSON already");
+        write_whole(&self.path, json.as_bytes())
+    }
+
+    /// The value kept under a name.
+    ///
+    /// # Errors
+    /// If there is none, or it is of another type.
+    pub fn get<T: DeserializeOwned>(&self, name: &str) -> Result<T> {
+        const HELP: &str = "Run the notebooks lab1 and hw4 first, at the same scale.";
+        let missing = || {
+            Error::file(
+                &self.path,
+                format!("a result `{name}`"),
+                "none of that name",
+                HELP,
+            )
+        };
+        let value = self.values.get(name).ok_or_else(missing)?;
+        serde_json::from_value(value.clone())
+            .map_err(|e| Error::file(&self.path, format!("another type of result `{name}`"), e, HELP))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::train_util::TestResult;
+
+    #[test]
+    fn values_come_back_in_another_notebook() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("results.json");
+        let kept = TestResult {
+            loss: 0.5,
+            accuracy: 0.9,
+            images: 100,
+            note: None,
+        };
+        Results::open_file(&path)
+            .unwrap()
+            .record("lab2/a", &kept)
+            .unwrap();
+        let results = Results::open_file(&path).unwrap();
+        assert_eq!(results.get::<TestResult>("lab2/a").unwrap(), kept);
+        let message = results.get::<f64>("lab2/b").unwrap_err().to_string();
+        assert!(message.contains("lab2/b") && message.contains("hw4"), "{message}");
+        assert!(results.get::<f64>("lab2/a").is_err(), "another type");
+    }
+
+    #[test]
+    fn a_broken_file_is_an_error_that_says_what_to_do() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("results.json");
+        std::fs::write(&path, "[1, 2]").unwrap();
+        assert!(
+            Results::open_file(&path)
+                .unwrap_err()
+                .to_string()
+                .contains("Delete it")
+        );
+    }
+}

@@ -1,0 +1,222 @@
+//! The training loop, an epoch at a time.
+
+use super::progress::Progress;
+use super::{EpochRecord, History, Sgd, SgdConfig, TestResult, correct_predictions, test};
+use crate::cifar10::{Cifar10, DataLoader};
+use crate::prune::{Masks, sparsity};
+use crate::{Error, Network, Result, ops};
+use candle_nn::Optimizer;
+use std::path::PathBuf;
+
+/// How to train. The defaults are those of the course's fine-tuning, for 20 epochs.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TrainConfig {
+    /// How often the training images are gone through.
+    pub epochs: usize,
+    /// Images a step.
+    pub batch_size: usize,
+    /// The learning rate, the course's `lr`.
+    pub learning_rate: f64,
+    /// The weight decay, the course's `reg`.
+    pub weight_decay: f64,
+    /// The momentum of SGD.
+    pub momentum: f64,
+    /// A progress line every so many steps.
+    pub log_every_n: usize,
+    /// The seed of shuffling and augmentation.
+    pub seed: u64,
+    /// Whether the weights that are zero at the start stay zero; for [`super::finetune`].
+    pub keep_zeros: bool,
+    /// Where the best weights are saved; `None` keeps nothing.
+    pub save_to: Option<PathBuf>,
+}
+
+impl Default for TrainConfig {
+    fn default() -> Self {
+        let SgdConfig {
+            learning_rate,
+            momentum,
+            weight_decay,
+        } = SgdConfig::default();
+        Self {
+            epochs: 20,
+            batch_size: 256,
+            learning_rate,
+            weight_decay,
+            momentum,
+            log_every_n: 50,
+            seed: 0,
+            keep_zeros: false,
+            save_to: None,
+        }
+    }
+}
+
+/// How the training images fared in an epoch.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct EpochStatistics {
+    /// Mean cross-entropy of the batches.
+    pub loss: f64,
+    /// The share of images classified correctly, from 0 to 1.
+    pub accuracy: f64,
+}
+
+/// A run in progress: optimizer, data, history and best weights, for a loop of one's own over the epochs.
+#[derive(Clone, Debug)]
+pub struct Trainer {
+    config: TrainConfig,
+    data: Cifar10,
+    loader: DataLoader,
+    optimizer: Sgd,
+    progress: Progress,
+    epoch: usize,
+    step: usize,
+    statistics: EpochStatistics,
+    history: History,
+}
+
+impl Trainer {
+    /// Prepares a run of a network.
+    ///
+    /// # Errors
+    /// If the configuration has no epochs or no batch size, or there are no training images.
+    pub fn new<N: Network>(net: &N, data: &Cifar10, config: &TrainConfig) -> Result<Self> {
+        if config.epochs == 0 {
+            return Err(Error::argument("epochs", "at least 1", 0));
+        }
+        if data.train.is_empty() {
+            return Err(Error::argument("training images", "at least 1", 0));
+        }
+        let loader = DataLoader::new(&data.train, config.batch_size)?
+            .augmented(config.seed)
+            .on(net.device());
+        let sgd = SgdConfig {
+            learning_rate: config.learning_rate,
+            momentum: config.momentum,
+            weight_decay: config.weight_decay,
+        };
+        Ok(Self {
+            progress: Progress::new(config.epochs * loader.batches_per_epoch()),
+            optimizer: Sgd::of(net, sgd),
+            loader,
+            config: config.clone(),
+            data: data.clone(),
+            epoch: 0,
+            step: 0,
+            statistics: EpochStatistics {
+                loss: 0.0,
+                accuracy: 0.0,
+            },
+            history: History {
+                epochs: Vec::new(),
+                note: data.note().map(str::to_owned),
+            },
+        })
+    }
+
+    /// Goes to the next epoch and returns its number, counted from 1; `None` after the last.
+    pub fn next_epoch(&mut self) -> Option<usize> {
+        if self.epoch == self.config.epochs {
+            return None;
+        }
+        self.epoch += 1;
+        Some(self.epoch)
+    }
+
+    /// Changes the learning rate of the following steps.
+    pub fn set_learning_rate(&mut self, learning_rate: f64) {
+        self.optimizer.set_learning_rate(learning_rate);
+    }
+
+    /// Trains on every training image once. With `keep_zeros`, the weights that are zero now are set to zero again
+    /// after every step.
+    ///
+    /// # Errors
+    /// If a tensor operation fails, or the loss is no longer a number.
+    pub fn run_epoch<N: Network>(&mut self, net: &N, keep_zeros: bool) -> Result<EpochStatistics> {
+        let masks = if keep_zeros { Some(Masks::of(net)?) } else { None };
+        let (mut losses, mut correct, mut batches) = (0.0, 0, 0);
+        for batch in self.loader.epoch(self.epoch) {
+            let batch = batch?;
+            let logits = net.forward_t(&batch.images, true)?;
+            let loss = ops::cross_entropy(&logits, &batch.labels)?;
+            self.optimizer.backward_step(&loss)?;
+            if let Some(masks) = &masks {
+                masks.apply()?;
+            }
+            let loss = f64::from(loss.to_scalar::<f32>()?);
+            let hits = correct_predictions(&logits, &batch.labels)?;
+            (losses, correct, batches) = (losses + loss, correct + hits, batches + 1);
+            self.report_step(loss, hits, batch.labels.dims()[0])?;
+        }
+        let accuracy = correct as f64 / self.data.train.len() as f64;
+        self.statistics = EpochStatistics {
+            loss: losses / f64::from(batches),
+            accuracy,
+        };
+        Ok(self.statistics)
+    }
+
+    /// Tests the network after an epoch, adds the epoch to the history and, if it is a candidate and the best so far,
+    /// saves the weights.
+    ///
+    /// # Errors
+    /// If a tensor operation fails or the weights cannot be saved.
+    pub fn test<N: Network>(&mut self, net: &N, candidate: bool) -> Result<TestResult> {
+        let result = test(net, &self.data)?;
+        let best_so_far = self.history.best().map(|best| best.test_accuracy);
+        self.history.epochs.push(EpochRecord {
+            epoch: self.epoch,
+            learning_rate: self.optimizer.learning_rate(),
+            train_loss: self.statistics.loss,
+            train_accuracy: self.statistics.accuracy,
+            test_loss: result.loss,
+            test_accuracy: result.accuracy,
+            sparsity: sparsity(net)?.total(),
+            candidate,
+        });
+        let improved = candidate && best_so_far.is_none_or(|best| result.accuracy > best);
+        if let (true, Some(path)) = (improved, &self.config.save_to) {
+            net.save_weights(path)?;
+        }
+        let (epoch, epochs) = (self.epoch, self.config.epochs);
+        println!(
+            "Epoch {epoch}/{epochs}: Test Loss={:.4}, Test acc={:.4}",
+            result.loss, result.accuracy
+        );
+        Ok(result)
+    }
+
+    /// The epochs so far.
+    pub fn history(&self) -> &History {
+        &self.history
+    }
+
+    /// Ends the run.
+    pub fn finish(self) -> History {
+        self.history
+    }
+
+    /// Counts a step and prints a line now and then.
+    fn report_step(&mut self, loss: f64, hits: usize, images: usize) -> Result<()> {
+        if !loss.is_finite() {
+            let found = format!("{loss} at step {} of epoch {}", self.step, self.epoch);
+            return Err(Error::argument(
+                "the training loss",
+                "a number (try a smaller learning rate)",
+                found,
+            ));
+        }
+        self.step += 1;
+        self.progress.step(images);
+        if self.step.is_multiple_of(self.config.log_every_n) {
+            let accuracy = hits as f64 / images as f64;
+            println!(
+                "[Step={}] Loss={loss:.4} acc={accuracy:.4} {}",
+                self.step,
+                self.progress.lap()
+            );
+        }
+        Ok(())
+    }
+}

@@ -21,7 +21,7 @@ pub struct TrainConfig {
     pub weight_decay: f64,
     /// The momentum of SGD.
     pub momentum: f64,
-    /// A progress line every so many steps.
+    /// A progress line every so many steps; 0 for none.
     pub log_every_n: usize,
     /// The seed of shuffling and augmentation.
     pub seed: u64,

@@ -10,7 +10,11 @@ pub(super) struct Progress {
     done: usize,
     lap_started: Instant,
     lap_examples: usize,
+    last_line: Instant,
 }
+
+/// Lines that come more often than this are not read.
+const QUIET: Duration = Duration::from_secs(20);
 
 impl Progress {
     /// A run of `total` steps that starts now.
@@ -31,10 +35,21 @@ impl Progress {
         self.lap_examples += examples;
     }
 
+    /// Whether the last line is long enough ago for another.
+    pub(super) fn is_due(&self) -> bool {
+        self.last_line.elapsed() >= QUIET
+    }
+
+    /// Notes that a line has been printed.
+    pub(super) fn printed(&mut self) {
+        self.last_line = Instant::now();
+    }
+
     /// "812 examples/second, 3 min left" since the last lap; starts a new lap.
     pub(super) fn lap(&mut self) -> String {
         let rate = self.lap_examples as f64 / self.lap_started.elapsed().as_secs_f64();
         (self.lap_started, self.lap_examples) = (Instant::now(), 0);
+        self.printed();
         let per_step = self.started.elapsed().as_secs_f64() / self.done.max(1) as f64;
         let left = per_step * self.total.saturating_sub(self.done) as f64;
         format!(

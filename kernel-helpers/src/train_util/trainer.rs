@@ -21,8 +21,10 @@ pub struct TrainConfig {
     pub weight_decay: f64,
     /// The momentum of SGD.
     pub momentum: f64,
-    /// A progress line every so many steps; 0 for none.
+    /// A progress line every so many steps, but none within 20 s of the last line; 0 for none.
     pub log_every_n: usize,
+    /// A line every so many epochs, and after the last; 0 for none.
+    pub log_every_epochs: usize,
     /// The seed of shuffling and augmentation.
     pub seed: u64,
     /// Whether the weights that are zero at the start stay zero; for [`super::finetune`].
@@ -45,6 +47,7 @@ impl Default for TrainConfig {
             weight_decay,
             momentum,
             log_every_n: 50,
+            log_every_epochs: 1,
             seed: 0,
             keep_zeros: false,
             save_to: None,
@@ -209,7 +212,7 @@ impl Trainer {
         }
         self.step += 1;
         self.progress.step(images);
-        if self.step.is_multiple_of(self.config.log_every_n) {
+        if self.step.is_multiple_of(self.config.log_every_n) && self.progress.is_due() {
             let accuracy = hits as f64 / images as f64;
             println!(
                 "[Step={}] Loss={loss:.4} acc={accuracy:.4} {}",
@@ -218,5 +221,18 @@ impl Trainer {
             );
         }
         Ok(())
+    }
+
+    /// Prints the line of a finished epoch, if its turn has come.
+    fn report_epoch(&mut self, result: &TestResult) {
+        let (epoch, epochs) = (self.epoch, self.config.epochs);
+        let every = self.config.log_every_epochs;
+        if epoch.is_multiple_of(every) || (every > 0 && epoch == epochs) {
+            println!(
+                "Epoch {epoch}/{epochs}: Test Loss={:.4}, Test acc={:.4}",
+                result.loss, result.accuracy
+            );
+            self.progress.printed();
+        }
     }
 }

@@ -53,11 +53,7 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 impl Error {
     /// An [`Error::Argument`].
     pub fn argument(what: impl fmt::Display, expected: impl fmt::Display, found: impl fmt::Display) -> Self {
-        Error::Argument {
-            what: what.to_string(),
-            expected: expected.to_string(),
-            found: found.to_string(),
-        }
+        Error::Argument { what: what.to_string(), expected: expected.to_string(), found: found.to_string() }
     }
 
     /// An [`Error::File`].
@@ -77,11 +73,7 @@ impl Error {
 
     /// An [`Error::Io`].
     pub fn io(path: impl AsRef<Path>, source: std::io::Error, help: impl fmt::Display) -> Self {
-        Error::Io {
-            path: path.as_ref().to_owned(),
-            source,
-            help: help.to_string(),
-        }
+        Error::Io { path: path.as_ref().to_owned(), source, help: help.to_string() }
     }
 }
 

@@ -25,10 +25,7 @@ pub struct Descent {
 impl Default for Descent {
     /// The homework's: μ = 0.02, 200 steps.
     fn default() -> Self {
-        Self {
-            learning_rate: 0.02,
-            steps: 200,
-        }
+        Self { learning_rate: 0.02, steps: 200 }
     }
 }
 
@@ -51,15 +48,8 @@ impl LinearProblem {
             let found = format!("{} rows and {} targets", rows.len(), targets.len());
             return Err(Error::argument("rows and targets", "one target a row", found));
         }
-        if let Some(row) = rows
-            .iter()
-            .find(|row| row.len() != rows[0].len() || row.is_empty())
-        {
-            return Err(Error::argument(
-                "rows",
-                format!("rows of {} values", rows[0].len()),
-                row.len(),
-            ));
+        if let Some(row) = rows.iter().find(|row| row.len() != rows[0].len() || row.is_empty()) {
+            return Err(Error::argument("rows", format!("rows of {} values", rows[0].len()), row.len()));
         }
         Ok(Self { rows, targets })
     }
@@ -94,19 +84,13 @@ impl LinearProblem {
 
     fn residuals(&self, weights: &[f64]) -> impl Iterator<Item = f64> {
         let dot = move |row: &[f64]| row.iter().zip(weights).map(|(x, w)| x * w).sum::<f64>();
-        self.rows
-            .iter()
-            .zip(&self.targets)
-            .map(move |(row, y)| dot(row) - y)
+        self.rows.iter().zip(&self.targets).map(move |(row, y)| dot(row) - y)
     }
 
     /// Descends from W = 0; `step` turns W and ∇L into the next W.
     fn descend(&self, descent: Descent, step: impl Fn(&mut Vec<f64>, &[f64])) -> Trajectory {
         let mut weights = vec![0.0; self.rows[0].len()];
-        let mut trajectory = Trajectory {
-            losses: vec![self.loss(&weights)],
-            weights: vec![weights.clone()],
-        };
+        let mut trajectory = Trajectory { losses: vec![self.loss(&weights)], weights: vec![weights.clone()] };
         for _ in 0..descent.steps {
             let gradient = self.gradient(&weights);
             step(&mut weights, &gradient);
@@ -137,11 +121,7 @@ pub fn projected_gradient_descent(problem: &LinearProblem, descent: Descent, non
 pub fn l1_subgradient_descent(problem: &LinearProblem, descent: Descent, lambda: f64) -> Trajectory {
     problem.descend(descent, |w, g| {
         let sign = |w: f64| if w == 0.0 { 0.0 } else { w.signum() };
-        let subgradient: Vec<f64> = g
-            .iter()
-            .zip(w.iter())
-            .map(|(g, &w)| g + lambda * sign(w))
-            .collect();
+        let subgradient: Vec<f64> = g.iter().zip(w.iter()).map(|(g, &w)| g + lambda * sign(w)).collect();
         subtract_scaled(w, descent.learning_rate, &subgradient);
     })
 }
@@ -173,11 +153,7 @@ pub fn trimmed_l1_descent(
 
 /// `sign(w) max(|w| - threshold, 0)`, the proximal operator of `threshold · |w|`.
 pub fn soft_threshold(w: f64, threshold: f64) -> f64 {
-    if w.abs() <= threshold {
-        0.0
-    } else {
-        w - threshold * w.signum()
-    }
+    if w.abs() <= threshold { 0.0 } else { w - threshold * w.signum() }
 }
 
 /// `w ← w - scale · direction`.
@@ -210,11 +186,8 @@ impl Trajectory {
 
     /// The first step after which L stays below `bound`, if there is one.
     pub fn steps_below(&self, bound: f64) -> Option<usize> {
-        let first = self
-            .losses
-            .iter()
-            .rposition(|&loss| loss >= bound)
-            .map_or(0, |last_above| last_above + 1);
+        let first =
+            self.losses.iter().rposition(|&loss| loss >= bound).map_or(0, |last_above| last_above + 1);
         (first < self.losses.len()).then_some(first)
     }
 }
@@ -225,10 +198,7 @@ mod tests {
 
     fn assert_close(found: &[f64], expected: &[f64]) {
         let close = found.iter().zip(expected).all(|(f, e)| (f - e).abs() < 5e-6);
-        assert!(
-            found.len() == expected.len() && close,
-            "{found:?} is not {expected:?}"
-        );
+        assert!(found.len() == expected.len() && close, "{found:?} is not {expected:?}");
     }
 
     #[test]
@@ -245,25 +215,17 @@ mod tests {
         let w = [0.3, -0.7, 1.1, 0.2, -0.4];
         for (i, gradient) in problem.gradient(&w).into_iter().enumerate() {
             let shifted = |h: f64| {
-                problem.loss(&std::array::from_fn::<f64, 5, _>(|j| {
-                    if i == j { w[j] + h } else { w[j] }
-                }))
+                problem.loss(&std::array::from_fn::<f64, 5, _>(|j| if i == j { w[j] + h } else { w[j] }))
             };
             let difference = (shifted(1e-6) - shifted(-1e-6)) / 2e-6;
-            assert!(
-                (gradient - difference).abs() < 1e-6,
-                "{gradient} and {difference}"
-            );
+            assert!((gradient - difference).abs() < 1e-6, "{gradient} and {difference}");
         }
     }
 
     #[test]
     fn gradient_descent_ends_where_the_reference_does() {
         let trajectory = gradient_descent(&LinearProblem::homework(), Descent::default());
-        assert_close(
-            &trajectory.final_weights(),
-            &[-0.63143, 1.26565, 0.0904, 0.23227, -1.34771],
-        );
+        assert_close(&trajectory.final_weights(), &[-0.63143, 1.26565, 0.0904, 0.23227, -1.34771]);
         assert!(trajectory.final_loss() < 1e-28);
         assert_eq!((trajectory.losses.len(), trajectory.weights.len()), (201, 201));
         assert_eq!(trajectory.losses[0], 27.0);
@@ -272,10 +234,7 @@ mod tests {
     #[test]
     fn the_l1_subgradient_ends_where_the_reference_does() {
         let trajectory = l1_subgradient_descent(&LinearProblem::homework(), Descent::default(), 1.0);
-        assert_close(
-            &trajectory.final_weights(),
-            &[-0.01681, 1.87969, -0.0046, 0.00962, -0.89398],
-        );
+        assert_close(&trajectory.final_weights(), &[-0.01681, 1.87969, -0.0046, 0.00962, -0.89398]);
         assert!((trajectory.final_loss() - 0.1168).abs() < 5e-5);
         assert_eq!(trajectory.nonzeros(), 5, "never exactly sparse");
     }
@@ -305,10 +264,7 @@ mod tests {
 
     #[test]
     fn steps_below_counts_from_the_last_time_above() {
-        let trajectory = Trajectory {
-            losses: vec![3.0, 0.1, 2.0, 0.2, 0.1],
-            weights: vec![],
-        };
+        let trajectory = Trajectory { losses: vec![3.0, 0.1, 2.0, 0.2, 0.1], weights: vec![] };
         assert_eq!(trajectory.steps_below(1.0), Some(3));
         assert_eq!(trajectory.steps_below(0.05), None);
         assert_eq!(trajectory.steps_below(9.0), Some(0));

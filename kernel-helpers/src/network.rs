@@ -24,9 +24,7 @@ pub trait Network: ModuleT {
     fn prunable_layers(&self) -> Vec<(String, Var)> {
         let weights = self.named_parameters().into_iter();
         let prunable = weights.filter(|(name, weight)| weight.rank() >= 2 && !name.contains("id_mapping"));
-        prunable
-            .map(|(name, weight)| (layer_name(&name).to_owned(), weight))
-            .collect()
+        prunable.map(|(name, weight)| (layer_name(&name).to_owned(), weight)).collect()
     }
 
     /// Sets all parameters and buffers from a checkpoint: safetensors, or a PyTorch file of either form.
@@ -40,10 +38,8 @@ pub trait Network: ModuleT {
         let path = path.as_ref();
         let state = checkpoint::load_state_dict(path)?;
         let tensors = named_tensors(self);
-        let expected: Vec<_> = tensors
-            .iter()
-            .map(|(name, var)| (name.clone(), var.dims().to_vec()))
-            .collect();
+        let expected: Vec<_> =
+            tensors.iter().map(|(name, var)| (name.clone(), var.dims().to_vec())).collect();
         checkpoint::check_fits(path, &state, &expected)?;
         for (name, var) in tensors {
             // The counter of training steps is absent from some checkpoints and changes nothing here.
@@ -95,16 +91,10 @@ pub fn state_dict<N: Network>(net: &N) -> Result<StateDict> {
 }
 
 fn named_tensors<N: Network>(net: &N) -> Vec<(String, Var)> {
-    net.named_parameters()
-        .into_iter()
-        .chain(net.named_buffers())
-        .collect()
+    net.named_parameters().into_iter().chain(net.named_buffers()).collect()
 }
 
 fn layer_name(weight_name: &str) -> &str {
     let suffixes = [".conv.weight", ".linear.weight", ".weight"];
-    suffixes
-        .iter()
-        .find_map(|suffix| weight_name.strip_suffix(suffix))
-        .unwrap_or(weight_name)
+    suffixes.iter().find_map(|suffix| weight_name.strip_suffix(suffix)).unwrap_or(weight_name)
 }

@@ -9,9 +9,7 @@ use std::path::PathBuf;
 /// If no folder upwards is the project's.
 pub fn project_root() -> Result<PathBuf> {
     let here = std::env::current_dir().map_err(|e| Error::io(".", e, "Start from the project's folder."))?;
-    let root = here
-        .ancestors()
-        .find(|folder| folder.join("kernel-helpers/Cargo.toml").is_file());
+    let root = here.ancestors().find(|folder| folder.join("kernel-helpers/Cargo.toml").is_file());
     root.map(PathBuf::from).ok_or_else(|| {
         Error::file(
             &here,

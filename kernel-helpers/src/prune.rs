@@ -12,11 +12,7 @@ use serde::{Deserialize, Serialize};
 pub fn percentile(values: &[f32], q: f64) -> Result<f64> {
     if values.is_empty() || !(0.0..=1.0).contains(&q) {
         let found = format!("q = {q} of {} values", values.len());
-        return Err(Error::argument(
-            "percentile",
-            "q from 0 to 1 of at least one value",
-            found,
-        ));
+        return Err(Error::argument("percentile", "q from 0 to 1 of at least one value", found));
     }
     let rank = q * (values.len() - 1) as f64;
     let mut values = values.to_vec();
@@ -85,12 +81,7 @@ impl Masks {
             let mask = weight.ne(0.0)?.to_dtype(weight.dtype())?;
             Ok((weight, mask))
         };
-        Ok(Self(
-            net.prunable_layers()
-                .into_iter()
-                .map(mask)
-                .collect::<Result<_>>()?,
-        ))
+        Ok(Self(net.prunable_layers().into_iter().map(mask).collect::<Result<_>>()?))
     }
 
     /// Sets the pruned weights to zero again.
@@ -145,19 +136,9 @@ impl Sparsity {
 /// If a tensor operation fails.
 pub fn sparsity<N: Network>(net: &N) -> Result<Sparsity> {
     let layer = |(name, weight): (String, Var)| {
-        Ok(LayerSparsity {
-            name,
-            zeros: zeros(&weight)?,
-            weights: weight.elem_count(),
-        })
+        Ok(LayerSparsity { name, zeros: zeros(&weight)?, weights: weight.elem_count() })
     };
-    Ok(Sparsity {
-        layers: net
-            .prunable_layers()
-            .into_iter()
-            .map(layer)
-            .collect::<Result<_>>()?,
-    })
+    Ok(Sparsity { layers: net.prunable_layers().into_iter().map(layer).collect::<Result<_>>()? })
 }
 
 fn magnitudes(weight: &Var) -> Result<Vec<f32>> {
@@ -171,12 +152,7 @@ fn prune_below(weight: &Var, threshold: f64) -> Result<()> {
 }
 
 fn zeros(weight: &Var) -> Result<usize> {
-    Ok(weight
-        .flatten_all()?
-        .to_vec1::<f32>()?
-        .iter()
-        .filter(|&&w| w == 0.0)
-        .count())
+    Ok(weight.flatten_all()?.to_vec1::<f32>()?.iter().filter(|&&w| w == 0.0).count())
 }
 
 fn sparsity_of(weight: &Var) -> Result<f64> {
@@ -194,16 +170,10 @@ mod tests {
         // np.percentile([3, 1, 2, 10], [0, 20, 50, 80, 100])
         let values = [3.0, 1.0, 2.0, 10.0];
         for (q, expected) in [(0.0, 1.0), (0.2, 1.6), (0.5, 2.5), (0.8, 5.8), (1.0, 10.0)] {
-            assert!(
-                (percentile(&values, q).unwrap() - expected).abs() < 1e-12,
-                "q = {q}"
-            );
+            assert!((percentile(&values, q).unwrap() - expected).abs() < 1e-12, "q = {q}");
         }
         assert!(percentile(&[], 0.5).is_err());
-        assert!(
-            percentile(&[1.0], 80.0).is_err(),
-            "a percentage is not a fraction"
-        );
+        assert!(percentile(&[1.0], 80.0).is_err(), "a percentage is not a fraction");
     }
 
     #[test]
@@ -217,24 +187,14 @@ mod tests {
     fn local_pruning_levels_the_layers_and_global_pruning_does_not() {
         let net = || ResNetCifar::new(ResNetConfig::default(), &Device::Cpu).unwrap();
         let local = prune_layers(&net(), 0.8).unwrap();
-        assert!(
-            local
-                .layers
-                .iter()
-                .all(|layer| (layer.fraction() - 0.8).abs() < 0.01)
-        );
+        assert!(local.layers.iter().all(|layer| (layer.fraction() - 0.8).abs() < 0.01));
         let global = global_prune_by_percentage(&net(), 0.8).unwrap();
         assert!((global.total() - 0.8).abs() < 1e-4);
         let fractions: Vec<f64> = global.layers.iter().map(LayerSparsity::fraction).collect();
         let spread = fractions.iter().fold(0.0f64, |max, &f| max.max(f))
             - fractions.iter().fold(1.0f64, |min, &f| min.min(f));
         assert!(spread > 0.1, "{fractions:?}");
-        assert!(
-            global
-                .layers
-                .iter()
-                .all(|layer| !layer.name.contains("id_mapping"))
-        );
+        assert!(global.layers.iter().all(|layer| !layer.name.contains("id_mapping")));
     }
 
     #[test]

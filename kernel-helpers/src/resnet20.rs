@@ -27,12 +27,7 @@ pub struct ResNetConfig {
 impl Default for ResNetConfig {
     /// ResNet-20 in floating point.
     fn default() -> Self {
-        Self {
-            num_layers: 20,
-            n_bits: None,
-            symmetric: false,
-            seed: 0,
-        }
+        Self { num_layers: 20, n_bits: None, symmetric: false, seed: 0 }
     }
 }
 
@@ -77,22 +72,12 @@ impl ResNetCifar {
         let blocks_per_stage = match config.num_layers {
             layers if layers >= 8 && layers % 6 == 2 => (layers - 2) / 6,
             layers => {
-                return Err(Error::argument(
-                    "num_layers",
-                    "6n + 2: 8, 14, 20, 32, 44, …",
-                    layers,
-                ));
+                return Err(Error::argument("num_layers", "6n + 2: 8, 14, 20, 32, 44, …", layers));
             }
         };
-        let ste = Ste {
-            n_bits: config.n_bits,
-            symmetric: config.symmetric,
-        };
+        let ste = Ste { n_bits: config.n_bits, symmetric: config.symmetric };
         ste.apply(&Tensor::zeros(1, candle_core::DType::F32, device)?)?; // an impossible bit width is refused here
-        let mut make = Maker {
-            rng: ChaCha8Rng::seed_from_u64(config.seed),
-            device,
-        };
+        let mut make = Maker { rng: ChaCha8Rng::seed_from_u64(config.seed), device };
         let head_conv = make.conv_batch_norm((3, STAGES[0]), 3, 1, Ste::default())?;
         let mut body_op = Vec::new();
         let mut input = STAGES[0];
@@ -104,12 +89,7 @@ impl ResNetCifar {
             }
         }
         let final_fc = FpLinear::new(input, CLASSES, Ste::default(), &mut make.rng, device)?;
-        Ok(Self {
-            head_conv,
-            body_op,
-            final_fc,
-            device: device.clone(),
-        })
+        Ok(Self { head_conv, body_op, final_fc, device: device.clone() })
     }
 }
 
@@ -128,10 +108,7 @@ impl Maker<'_> {
         ste: Ste,
     ) -> Result<ConvBatchNorm> {
         let conv = FpConv::new(channels, kernel, stride, ste, &mut self.rng, self.device)?;
-        Ok(ConvBatchNorm {
-            conv,
-            norm: BatchNorm::new(channels.1, self.device)?,
-        })
+        Ok(ConvBatchNorm { conv, norm: BatchNorm::new(channels.1, self.device)? })
     }
 
     fn block(&mut self, input: usize, output: usize, stride: usize, ste: Ste) -> Result<ResidualBlock> {
@@ -141,11 +118,7 @@ impl Maker<'_> {
             true => None,
             false => Some(self.conv_batch_norm((input, output), 1, stride, ste)?),
         };
-        Ok(ResidualBlock {
-            conv1,
-            conv2,
-            id_mapping,
-        })
+        Ok(ResidualBlock { conv1, conv2, id_mapping })
     }
 }
 
@@ -189,10 +162,7 @@ impl ConvBatchNorm {
         [
             (format!("{prefix}.1.running_mean"), self.norm.running_mean.clone()),
             (format!("{prefix}.1.running_var"), self.norm.running_var.clone()),
-            (
-                format!("{prefix}.1.num_batches_tracked"),
-                self.norm.num_batches_tracked.clone(),
-            ),
+            (format!("{prefix}.1.num_batches_tracked"), self.norm.num_batches_tracked.clone()),
         ]
     }
 }
@@ -214,21 +184,15 @@ impl ResNetCifar {
 
 impl Network for ResNetCifar {
     fn named_parameters(&self) -> Vec<(String, Var)> {
-        let mut parameters: Vec<_> = self
-            .convolutions()
-            .iter()
-            .flat_map(|(prefix, conv)| conv.parameters(prefix))
-            .collect();
+        let mut parameters: Vec<_> =
+            self.convolutions().iter().flat_map(|(prefix, conv)| conv.parameters(prefix)).collect();
         parameters.push(("final_fc.linear.weight".to_owned(), self.final_fc.weight.clone()));
         parameters.push(("final_fc.linear.bias".to_owned(), self.final_fc.bias.clone()));
         parameters
     }
 
     fn named_buffers(&self) -> Vec<(String, Var)> {
-        self.convolutions()
-            .iter()
-            .flat_map(|(prefix, conv)| conv.buffers(prefix))
-            .collect()
+        self.convolutions().iter().flat_map(|(prefix, conv)| conv.buffers(prefix)).collect()
     }
 
     fn device(&self) -> &Device {
@@ -248,11 +212,7 @@ mod tests {
         // 0.27 million in the paper, with parameter-free skips; the two 1x1 convolutions and their norms add 2,752.
         assert_eq!(count, 269_722 + 2_752);
         let names: Vec<&str> = parameters.iter().map(|(name, _)| name.as_str()).collect();
-        for name in [
-            "head_conv.0.conv.weight",
-            "body_op.3.id_mapping.1.bias",
-            "final_fc.linear.weight",
-        ] {
+        for name in ["head_conv.0.conv.weight", "body_op.3.id_mapping.1.bias", "final_fc.linear.weight"] {
             assert!(names.contains(&name), "{name}");
         }
         assert_eq!(net.prunable_layers().len(), 20);
@@ -261,14 +221,8 @@ mod tests {
 
     #[test]
     fn the_output_is_one_row_of_logits_an_image() {
-        let net = ResNetCifar::new(
-            ResNetConfig {
-                num_layers: 8,
-                ..Default::default()
-            },
-            &Device::Cpu,
-        )
-        .unwrap();
+        let net =
+            ResNetCifar::new(ResNetConfig { num_layers: 8, ..Default::default() }, &Device::Cpu).unwrap();
         let x = Tensor::zeros((2, 3, 32, 32), candle_core::DType::F32, &Device::Cpu).unwrap();
         assert_eq!(net.forward_t(&x, false).unwrap().dims(), [2, 10]);
     }
@@ -276,19 +230,7 @@ mod tests {
     #[test]
     fn impossible_configurations_are_refused() {
         let new = |config| ResNetCifar::new(config, &Device::Cpu).unwrap_err().to_string();
-        assert!(
-            new(ResNetConfig {
-                num_layers: 21,
-                ..Default::default()
-            })
-            .contains("6n + 2")
-        );
-        assert!(
-            new(ResNetConfig {
-                n_bits: Some(40),
-                ..Default::default()
-            })
-            .contains("n_bits")
-        );
+        assert!(new(ResNetConfig { num_layers: 21, ..Default::default() }).contains("6n + 2"));
+        assert!(new(ResNetConfig { n_bits: Some(40), ..Default::default() }).contains("n_bits"));
     }
 }

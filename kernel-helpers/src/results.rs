@@ -32,12 +32,7 @@ impl Results {
         let path = path.as_ref().to_owned();
         let values = match std::fs::read_to_string(&path) {
             Ok(json) => serde_json::from_str(&json).map_err(|e| {
-                Error::file(
-                    &path,
-                    "results as a JSON object",
-                    e,
-                    "Delete it and run the notebooks again.",
-                )
+                Error::file(&path, "results as a JSON object", e, "Delete it and run the notebooks again.")
             })?,
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => Map::new(),
             Err(e) => return Err(Error::io(&path, e, "Check the file's permissions.")),
@@ -63,14 +58,7 @@ impl Results {
     /// If there is none, or it is of another type.
     pub fn get<T: DeserializeOwned>(&self, name: &str) -> Result<T> {
         const HELP: &str = "Run the notebooks lab1 and hw4 first, at the same scale.";
-        let missing = || {
-            Error::file(
-                &self.path,
-                format!("a result `{name}`"),
-                "none of that name",
-                HELP,
-            )
-        };
+        let missing = || Error::file(&self.path, format!("a result `{name}`"), "none of that name", HELP);
         let value = self.values.get(name).ok_or_else(missing)?;
         serde_json::from_value(value.clone())
             .map_err(|e| Error::file(&self.path, format!("another type of result `{name}`"), e, HELP))
@@ -86,16 +74,8 @@ mod tests {
     fn values_come_back_in_another_notebook() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("results.json");
-        let kept = TestResult {
-            loss: 0.5,
-            accuracy: 0.9,
-            images: 100,
-            note: None,
-        };
-        Results::open_file(&path)
-            .unwrap()
-            .record("lab2/a", &kept)
-            .unwrap();
+        let kept = TestResult { loss: 0.5, accuracy: 0.9, images: 100, note: None };
+        Results::open_file(&path).unwrap().record("lab2/a", &kept).unwrap();
         let results = Results::open_file(&path).unwrap();
         assert_eq!(results.get::<TestResult>("lab2/a").unwrap(), kept);
         let message = results.get::<f64>("lab2/b").unwrap_err().to_string();
@@ -108,11 +88,6 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("results.json");
         std::fs::write(&path, "[1, 2]").unwrap();
-        assert!(
-            Results::open_file(&path)
-                .unwrap_err()
-                .to_string()
-                .contains("Delete it")
-        );
+        assert!(Results::open_file(&path).unwrap_err().to_string().contains("Delete it"));
     }
 }

@@ -64,11 +64,9 @@ impl FromStr for Scale {
             "full" => Ok(Scale::Full),
             "quick" => Ok(Scale::Quick),
             "tiny" => Ok(Scale::Tiny),
-            other => Err(Error::argument(
-                "the scale (LAB_SCALE)",
-                "full, quick or tiny",
-                format!("`{other}`"),
-            )),
+            other => {
+                Err(Error::argument("the scale (LAB_SCALE)", "full, quick or tiny", format!("`{other}`")))
+            }
         }
     }
 }

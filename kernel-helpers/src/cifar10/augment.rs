@@ -31,30 +31,20 @@ pub(super) struct Augmentation {
 
 impl Augmentation {
     /// The image as it is.
-    pub(super) const NONE: Self = Self {
-        top: PADDING,
-        left: PADDING,
-        flip: false,
-    };
+    pub(super) const NONE: Self = Self { top: PADDING, left: PADDING, flip: false };
 
     /// A random 32 x 32 crop of the image with a border of 4 zero pixels, mirrored left to right half of the time;
     /// torchvision's `RandomCrop(32, padding=4)` and `RandomHorizontalFlip()`.
     pub(super) fn random(rng: &mut impl Rng) -> Self {
         let top = rng.random_range(0..=2 * PADDING);
         let left = rng.random_range(0..=2 * PADDING);
-        Self {
-            top,
-            left,
-            flip: rng.random(),
-        }
+        Self { top, left, flip: rng.random() }
     }
 
     /// Writes the normalized image `[3, 32, 32]`.
     pub(super) fn apply(self, pixels: &[u8], normalization: &Normalization, out: &mut [f32]) {
         assert_eq!((pixels.len(), out.len()), (IMAGE_BYTES, IMAGE_BYTES));
-        let planes = pixels
-            .chunks_exact(SIDE * SIDE)
-            .zip(out.chunks_exact_mut(SIDE * SIDE));
+        let planes = pixels.chunks_exact(SIDE * SIDE).zip(out.chunks_exact_mut(SIDE * SIDE));
         for ((plane, out), values) in planes.zip(&normalization.0) {
             for (y, row) in out.chunks_exact_mut(SIDE).enumerate() {
                 self.apply_row(plane, y, values, row);
@@ -99,11 +89,8 @@ mod tests {
                     let x = if a.flip { SIDE - 1 - x } else { x };
                     let (py, px) = ((y + a.top) as isize - 4, (x + a.left) as isize - 4);
                     let inside = (0..32).contains(&py) && (0..32).contains(&px);
-                    let value = if inside {
-                        pixels[color * 1024 + py as usize * 32 + px as usize]
-                    } else {
-                        0
-                    };
+                    let value =
+                        if inside { pixels[color * 1024 + py as usize * 32 + px as usize] } else { 0 };
                     out.push(((value as f64 / 255.0 - MEAN[color]) / STD[color]) as f32);
                 }
             }

@@ -38,12 +38,7 @@ impl DataLoader {
         if batch_size == 0 {
             return Err(Error::argument("batch_size", "at least 1", 0));
         }
-        Ok(Self {
-            split: split.clone(),
-            batch_size,
-            device: Device::Cpu,
-            seed: None,
-        })
+        Ok(Self { split: split.clone(), batch_size, device: Device::Cpu, seed: None })
     }
 
     /// Shuffles, crops and flips at random. What an epoch sees depends on the seed and the epoch's number alone, so a
@@ -73,13 +68,7 @@ impl DataLoader {
             order.shuffle(&mut rng);
             rng
         });
-        Batches {
-            loader: self.clone(),
-            normalization: Arc::new(Normalization::new()),
-            order,
-            rng,
-            next: 0,
-        }
+        Batches { loader: self.clone(), normalization: Arc::new(Normalization::new()), order, rng, next: 0 }
     }
 }
 
@@ -112,17 +101,12 @@ impl Batches {
         };
         let (split, normalization) = (&self.loader.split, &self.normalization);
         let mut pixels = vec![0f32; indices.len() * IMAGE_BYTES];
-        pixels
-            .par_chunks_exact_mut(IMAGE_BYTES)
-            .zip(indices)
-            .zip(augmentations)
-            .for_each(|((out, &index), augmentation)| {
+        pixels.par_chunks_exact_mut(IMAGE_BYTES).zip(indices).zip(augmentations).for_each(
+            |((out, &index), augmentation)| {
                 augmentation.apply(split.image(index as usize), normalization, out)
-            });
-        let labels: Vec<u32> = indices
-            .iter()
-            .map(|&index| split.label(index as usize) as u32)
-            .collect();
+            },
+        );
+        let labels: Vec<u32> = indices.iter().map(|&index| split.label(index as usize) as u32).collect();
         let device = &self.loader.device;
         Ok(Batch {
             images: Tensor::from_vec(pixels, (indices.len(), 3, SIDE, SIDE), device)?,
@@ -146,9 +130,7 @@ mod tests {
     }
 
     fn labels(batches: Batches) -> Vec<u32> {
-        batches
-            .flat_map(|batch| batch.unwrap().labels.to_vec1::<u32>().unwrap())
-            .collect()
+        batches.flat_map(|batch| batch.unwrap().labels.to_vec1::<u32>().unwrap()).collect()
     }
 
     #[test]
@@ -167,25 +149,10 @@ mod tests {
     fn images_do_not_depend_on_the_number_of_threads() {
         let loader = DataLoader::new(&tiny(), 64).unwrap().augmented(5);
         let with = |threads: usize| {
-            let pool = rayon::ThreadPoolBuilder::new()
-                .num_threads(threads)
-                .build()
-                .unwrap();
-            pool.install(|| {
-                loader
-                    .epoch(2)
-                    .next()
-                    .unwrap()
-                    .unwrap()
-                    .images
-                    .flatten_all()
-                    .unwrap()
-            })
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+            pool.install(|| loader.epoch(2).next().unwrap().unwrap().images.flatten_all().unwrap())
         };
-        assert_eq!(
-            with(1).to_vec1::<f32>().unwrap(),
-            with(3).to_vec1::<f32>().unwrap()
-        );
+        assert_eq!(with(1).to_vec1::<f32>().unwrap(), with(3).to_vec1::<f32>().unwrap());
     }
 
     #[test]
@@ -193,10 +160,7 @@ mod tests {
         let split = tiny();
         let loader = DataLoader::new(&split, 10).unwrap();
         let batch = loader.epoch(0).next().unwrap().unwrap();
-        assert_eq!(
-            batch.labels.to_vec1::<u32>().unwrap(),
-            (0..10).collect::<Vec<u32>>()
-        );
+        assert_eq!(batch.labels.to_vec1::<u32>().unwrap(), (0..10).collect::<Vec<u32>>());
         assert_eq!(batch.images.dims(), [10, 3, 32, 32]);
         assert!(DataLoader::new(&split, 0).is_err());
     }

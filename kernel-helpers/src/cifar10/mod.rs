@@ -22,30 +22,15 @@ pub const RECORD_BYTES: usize = 1 + IMAGE_BYTES;
 /// Records in each of the six files.
 pub const RECORDS_PER_FILE: usize = 10_000;
 /// The five files of training images, in order.
-pub const TRAIN_FILES: [&str; 5] = [
-    "data_batch_1.bin",
-    "data_batch_2.bin",
-    "data_batch_3.bin",
-    "data_batch_4.bin",
-    "data_batch_5.bin",
-];
+pub const TRAIN_FILES: [&str; 5] =
+    ["data_batch_1.bin", "data_batch_2.bin", "data_batch_3.bin", "data_batch_4.bin", "data_batch_5.bin"];
 /// The file of test images.
 pub const TEST_FILE: &str = "test_batch.bin";
 /// A file of this name beside the others says that they are the generated stand-in, not CIFAR-10.
 pub const GENERATED_MARKER: &str = "GENERATED";
 /// The names of the ten classes, by label.
-pub const CLASSES: [&str; 10] = [
-    "airplane",
-    "automobile",
-    "bird",
-    "cat",
-    "deer",
-    "dog",
-    "frog",
-    "horse",
-    "ship",
-    "truck",
-];
+pub const CLASSES: [&str; 10] =
+    ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"];
 
 /// Training and test images, and what has to be said of every number computed on them.
 #[derive(Clone, Debug)]
@@ -87,11 +72,7 @@ impl Cifar10 {
             notes.push("generated stand-in, not CIFAR-10".to_owned());
         }
         if scale != Scale::Full {
-            notes.push(format!(
-                "{scale} scale: {} training and {} test images",
-                train.len(),
-                test.len()
-            ));
+            notes.push(format!("{scale} scale: {} training and {} test images", train.len(), test.len()));
         }
         let note = (!notes.is_empty()).then(|| notes.join("; "));
         Ok(Self { train, test, note })
@@ -106,11 +87,7 @@ impl Cifar10 {
     /// Prints the shapes, when the value stands at the end of a cell.
     pub fn evcxr_display(&self) {
         let note = self.note().map(|note| format!(" ({note})")).unwrap_or_default();
-        println!(
-            "train [{}, 3, 32, 32], test [{}, 3, 32, 32]{note}",
-            self.train.len(),
-            self.test.len()
-        );
+        println!("train [{}, 3, 32, 32], test [{}, 3, 32, 32]{note}", self.train.len(), self.test.len());
     }
 }
 
@@ -144,10 +121,7 @@ impl Split {
                 read_records(&folder.join(name), missing, &mut pixels, &mut labels)?;
             }
         }
-        Ok(Self {
-            pixels: pixels.into(),
-            labels: labels.into(),
-        })
+        Ok(Self { pixels: pixels.into(), labels: labels.into() })
     }
 }
 
@@ -158,16 +132,10 @@ fn read_records(path: &Path, wanted: usize, pixels: &mut Vec<u8>, labels: &mut V
     let length = file.metadata().map_err(|e| Error::io(path, e, FETCH))?.len();
     let expected = (RECORDS_PER_FILE * RECORD_BYTES) as u64;
     if length != expected {
-        return Err(Error::file(
-            path,
-            format!("{expected} bytes"),
-            format!("{length} bytes"),
-            FETCH,
-        ));
+        return Err(Error::file(path, format!("{expected} bytes"), format!("{length} bytes"), FETCH));
     }
     let mut records = vec![0; wanted.min(RECORDS_PER_FILE) * RECORD_BYTES];
-    file.read_exact(&mut records)
-        .map_err(|e| Error::io(path, e, FETCH))?;
+    file.read_exact(&mut records).map_err(|e| Error::io(path, e, FETCH))?;
     for (index, record) in records.chunks_exact(RECORD_BYTES).enumerate() {
         if record[0] as usize >= CLASSES.len() {
             let found = format!("label {} in record {index}", record[0]);
@@ -208,11 +176,7 @@ mod tests {
         let image = data.train.image(3);
         assert_eq!(image[5], 30, "red, top row, sixth column");
         assert_eq!(image[5 * SIDE], 5, "red, sixth row, first column");
-        assert_eq!(
-            image[2 * SIDE * SIDE + SIDE + 1],
-            6 + 1 + 2,
-            "blue, second row, second column"
-        );
+        assert_eq!(image[2 * SIDE * SIDE + SIDE + 1], 6 + 1 + 2, "blue, second row, second column");
         assert_eq!(data.train.label(3), 3);
         assert_eq!((data.train.len(), data.test.len()), (256, 100));
         assert!(data.note().unwrap().contains("tiny scale"));
@@ -223,12 +187,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join(TRAIN_FILES[0]), [0; 100]).unwrap();
         let message = Cifar10::open(folder.path(), Scale::Tiny).unwrap_err().to_string();
-        for part in [
-            "data_batch_1.bin",
-            "30730000 bytes",
-            "100 bytes",
-            "cargo lab data",
-        ] {
+        for part in ["data_batch_1.bin", "30730000 bytes", "100 bytes", "cargo lab data"] {
             assert!(message.contains(part), "{part} in {message}");
         }
     }

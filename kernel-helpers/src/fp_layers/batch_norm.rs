@@ -53,9 +53,7 @@ impl BatchNorm {
         };
         towards(&self.running_mean, &batch.mean, 1.0)?;
         towards(&self.running_var, &batch.variance, unbiased)?;
-        Ok(self
-            .num_batches_tracked
-            .set(&(self.num_batches_tracked.as_tensor() + 1.0)?)?)
+        Ok(self.num_batches_tracked.set(&(self.num_batches_tracked.as_tensor() + 1.0)?)?)
     }
 }
 
@@ -63,14 +61,7 @@ impl ModuleT for BatchNorm {
     fn forward_t(&self, x: &Tensor, train: bool) -> candle_core::Result<Tensor> {
         if !train {
             let (mean, var) = (&self.running_mean, &self.running_var);
-            return Ok(ops::batch_norm_eval(
-                x,
-                mean,
-                var,
-                &self.weight,
-                &self.bias,
-                Self::EPS,
-            )?);
+            return Ok(ops::batch_norm_eval(x, mean, var, &self.weight, &self.bias, Self::EPS)?);
         }
         let (y, statistics) = ops::batch_norm_train(x, &self.weight, &self.bias, Self::EPS)?;
         self.track(&statistics)?;
@@ -85,17 +76,8 @@ mod tests {
     #[test]
     fn training_normalizes_with_the_biased_variance_and_tracks_the_unbiased() {
         let norm = BatchNorm::new(1, &Device::Cpu).unwrap();
-        let x = Tensor::new(&[1f32, 2.0, 3.0, 6.0], &Device::Cpu)
-            .unwrap()
-            .reshape((2, 1, 1, 2))
-            .unwrap();
-        let y = norm
-            .forward_t(&x, true)
-            .unwrap()
-            .flatten_all()
-            .unwrap()
-            .to_vec1::<f32>()
-            .unwrap();
+        let x = Tensor::new(&[1f32, 2.0, 3.0, 6.0], &Device::Cpu).unwrap().reshape((2, 1, 1, 2)).unwrap();
+        let y = norm.forward_t(&x, true).unwrap().flatten_all().unwrap().to_vec1::<f32>().unwrap();
         // mean 3, biased variance 3.5, unbiased 14/3.
         let expected = [-2.0f32, -1.0, 0.0, 3.0].map(|v| v / (3.5f32 + 1e-5).sqrt());
         for (y, expected) in y.iter().zip(expected) {
@@ -110,23 +92,10 @@ mod tests {
     #[test]
     fn evaluation_uses_the_running_statistics_and_leaves_them() {
         let norm = BatchNorm::new(1, &Device::Cpu).unwrap();
-        norm.running_mean
-            .set(&Tensor::new(&[2f32], &Device::Cpu).unwrap())
-            .unwrap();
-        norm.running_var
-            .set(&Tensor::new(&[4f32], &Device::Cpu).unwrap())
-            .unwrap();
-        let x = Tensor::new(&[4f32, 0.0], &Device::Cpu)
-            .unwrap()
-            .reshape((1, 1, 1, 2))
-            .unwrap();
-        let y = norm
-            .forward_t(&x, false)
-            .unwrap()
-            .flatten_all()
-            .unwrap()
-            .to_vec1::<f32>()
-            .unwrap();
+        norm.running_mean.set(&Tensor::new(&[2f32], &Device::Cpu).unwrap()).unwrap();
+        norm.running_var.set(&Tensor::new(&[4f32], &Device::Cpu).unwrap()).unwrap();
+        let x = Tensor::new(&[4f32, 0.0], &Device::Cpu).unwrap().reshape((1, 1, 1, 2)).unwrap();
+        let y = norm.forward_t(&x, false).unwrap().flatten_all().unwrap().to_vec1::<f32>().unwrap();
         assert!((y[0] - 1.0).abs() < 1e-4 && (y[1] + 1.0).abs() < 1e-4, "{y:?}");
         assert_eq!(norm.num_batches_tracked.to_scalar::<i64>().unwrap(), 0);
     }

@@ -48,18 +48,9 @@ impl FpConv {
         device: &Device,
     ) -> Result<Self> {
         let (input, output) = channels;
-        let weight = glorot(
-            (output, input, kernel, kernel),
-            kernel * kernel * (input + output),
-            rng,
-            device,
-        )?;
-        Ok(Self {
-            weight,
-            ste,
-            stride,
-            padding: kernel / 2,
-        })
+        let weight =
+            glorot((output, input, kernel, kernel), kernel * kernel * (input + output), rng, device)?;
+        Ok(Self { weight, ste, stride, padding: kernel / 2 })
     }
 
     /// The weight as the forward pass uses it, `[out, in, K, K]`.
@@ -82,11 +73,7 @@ impl FpLinear {
         let bound = 1.0 / (input as f32).sqrt();
         let uniform = Uniform::new_inclusive(-bound, bound).expect("the bounds are finite and ordered");
         let bias: Vec<f32> = (0..output).map(|_| uniform.sample(rng)).collect();
-        Ok(Self {
-            weight,
-            bias: Var::from_vec(bias, output, device)?,
-            ste,
-        })
+        Ok(Self { weight, bias: Var::from_vec(bias, output, device)?, ste })
     }
 
     /// The weight as the forward pass uses it, `[out, in]`.
@@ -100,12 +87,7 @@ impl FpLinear {
 
 impl Module for FpConv {
     fn forward(&self, x: &Tensor) -> candle_core::Result<Tensor> {
-        Ok(ops::conv2d(
-            x,
-            &self.quantized_weight()?,
-            self.stride,
-            self.padding,
-        )?)
+        Ok(ops::conv2d(x, &self.quantized_weight()?, self.stride, self.padding)?)
     }
 }
 

@@ -55,10 +55,7 @@ fn quantize_asymmetric(weight: &[f32], n_bits: u32) -> Vec<f32> {
     }
     let levels = ((1u32 << n_bits) - 1) as f32;
     let quantize = |w: f32| ((w - alpha) / beta * levels).round_ties_even() / levels * beta + alpha;
-    weight
-        .iter()
-        .map(|&w| if w == 0.0 { 0.0 } else { quantize(w) })
-        .collect()
+    weight.iter().map(|&w| if w == 0.0 { 0.0 } else { quantize(w) }).collect()
 }
 
 fn quantize_symmetric(weight: &[f32], n_bits: u32) -> Vec<f32> {
@@ -67,10 +64,7 @@ fn quantize_symmetric(weight: &[f32], n_bits: u32) -> Vec<f32> {
         return weight.to_vec();
     }
     let levels = ((1u32 << (n_bits - 1)) - 1) as f32;
-    weight
-        .iter()
-        .map(|&w| (w / scale * levels).round_ties_even() / levels * scale)
-        .collect()
+    weight.iter().map(|&w| (w / scale * levels).round_ties_even() / levels * scale).collect()
 }
 
 impl CustomOp1 for Ste {
@@ -109,32 +103,19 @@ mod tests {
 
     fn quantized(weight: &[f32], n_bits: Option<u32>, symmetric: bool) -> Vec<f32> {
         let weight = Tensor::new(weight, &Device::Cpu).unwrap();
-        Ste { n_bits, symmetric }
-            .apply(&weight)
-            .unwrap()
-            .to_vec1()
-            .unwrap()
+        Ste { n_bits, symmetric }.apply(&weight).unwrap().to_vec1().unwrap()
     }
 
     #[test]
     fn asymmetric_levels_span_from_minimum_to_maximum() {
-        assert_eq!(
-            quantized(&[-1.0, -0.4, 0.6, 2.0], Some(2), false),
-            [-1.0, 0.0, 1.0, 2.0]
-        );
-        assert_eq!(
-            quantized(&[-1.0, 0.4, 0.6, 2.0], Some(1), false),
-            [-1.0, -1.0, 2.0, 2.0]
-        );
+        assert_eq!(quantized(&[-1.0, -0.4, 0.6, 2.0], Some(2), false), [-1.0, 0.0, 1.0, 2.0]);
+        assert_eq!(quantized(&[-1.0, 0.4, 0.6, 2.0], Some(1), false), [-1.0, -1.0, 2.0, 2.0]);
     }
 
     #[test]
     fn zeros_stay_zero_and_take_part_in_no_statistic() {
         // With the zero counted, the minimum would be 0 and 1.0 would not be a level.
-        assert_eq!(
-            quantized(&[0.0, 1.0, 1.9, 3.0], Some(1), false),
-            [0.0, 1.0, 1.0, 3.0]
-        );
+        assert_eq!(quantized(&[0.0, 1.0, 1.9, 3.0], Some(1), false), [0.0, 1.0, 1.0, 3.0]);
         assert_eq!(quantized(&[0.0, 0.0], Some(4), false), [0.0, 0.0]);
         assert_eq!(quantized(&[0.0, 0.0], Some(4), true), [0.0, 0.0]);
         assert_eq!(
@@ -146,19 +127,13 @@ mod tests {
 
     #[test]
     fn symmetric_levels_mirror_each_other() {
-        assert_eq!(
-            quantized(&[-3.0, -1.2, 0.9, 3.0], Some(3), true),
-            [-3.0, -1.0, 1.0, 3.0]
-        );
+        assert_eq!(quantized(&[-3.0, -1.2, 0.9, 3.0], Some(3), true), [-3.0, -1.0, 1.0, 3.0]);
         assert_eq!(quantized(&[-1.0, 0.4, 0.6], Some(2), true), [-1.0, 0.0, 1.0]);
     }
 
     #[test]
     fn halves_round_to_even() {
-        assert_eq!(
-            quantized(&[-3.0, -1.5, 1.5, 2.5, 3.0], Some(3), true),
-            [-3.0, -2.0, 2.0, 2.0, 3.0]
-        );
+        assert_eq!(quantized(&[-3.0, -1.5, 1.5, 2.5, 3.0], Some(3), true), [-3.0, -2.0, 2.0, 2.0, 3.0]);
     }
 
     #[test]
@@ -172,43 +147,16 @@ mod tests {
         let weight = Var::new(&[0.0f32, -0.9, 0.2, 0.7], &Device::Cpu).unwrap();
         let factors = Tensor::new(&[1f32, 2.0, 3.0, 4.0], &Device::Cpu).unwrap();
         for symmetric in [false, true] {
-            let quantized = Ste {
-                n_bits: Some(2),
-                symmetric,
-            }
-            .apply(&weight)
-            .unwrap();
-            let grads = (quantized * &factors)
-                .unwrap()
-                .sum_all()
-                .unwrap()
-                .backward()
-                .unwrap();
-            assert_eq!(
-                grads.get(&weight).unwrap().to_vec1::<f32>().unwrap(),
-                [1.0, 2.0, 3.0, 4.0]
-            );
+            let quantized = Ste { n_bits: Some(2), symmetric }.apply(&weight).unwrap();
+            let grads = (quantized * &factors).unwrap().sum_all().unwrap().backward().unwrap();
+            assert_eq!(grads.get(&weight).unwrap().to_vec1::<f32>().unwrap(), [1.0, 2.0, 3.0, 4.0]);
         }
     }
 
     #[test]
     fn impossible_widths_are_refused() {
         let weight = Tensor::new(&[1f32], &Device::Cpu).unwrap();
-        assert!(
-            Ste {
-                n_bits: Some(17),
-                symmetric: false
-            }
-            .apply(&weight)
-            .is_err()
-        );
-        assert!(
-            Ste {
-                n_bits: Some(1),
-                symmetric: true
-            }
-            .apply(&weight)
-            .is_err()
-        );
+        assert!(Ste { n_bits: Some(17), symmetric: false }.apply(&weight).is_err());
+        assert!(Ste { n_bits: Some(1), symmetric: true }.apply(&weight).is_err());
     }
 }

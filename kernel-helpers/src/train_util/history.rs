@@ -77,12 +77,7 @@ impl History {
         let json =
             std::fs::read_to_string(path).map_err(|e| Error::io(path, e, "Run the training first."))?;
         serde_json::from_str(&json).map_err(|e| {
-            Error::file(
-                path,
-                "the history of a run as JSON",
-                e,
-                "Delete it and run the training again.",
-            )
+            Error::file(path, "the history of a run as JSON", e, "Delete it and run the training again.")
         })
     }
 
@@ -103,11 +98,9 @@ impl fmt::Display for History {
                 self.epochs.len(),
                 last.test_accuracy
             )?,
-            (None, Some(last)) => write!(
-                f,
-                "last test accuracy {:.4}, no candidate yet",
-                last.test_accuracy
-            )?,
+            (None, Some(last)) => {
+                write!(f, "last test accuracy {:.4}, no candidate yet", last.test_accuracy)?
+            }
             _ => write!(f, "no epoch yet")?,
         }
         self.note.iter().try_for_each(|note| write!(f, " ({note})"))
@@ -116,10 +109,7 @@ impl fmt::Display for History {
 
 /// Writes a file beside and renames it into place, so that it is never there in part.
 pub(crate) fn write_whole(path: &Path, bytes: &[u8]) -> Result<()> {
-    let folder = path
-        .parent()
-        .filter(|folder| !folder.as_os_str().is_empty())
-        .unwrap_or(Path::new("."));
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let failed = |source| Error::io(path, source, "Check the folder and the free space.");
     std::fs::create_dir_all(folder).map_err(failed)?;
     let mut file = tempfile::NamedTempFile::new_in(folder).map_err(failed)?;
@@ -147,37 +137,22 @@ mod tests {
 
     #[test]
     fn only_candidates_can_be_the_best_and_the_earliest_wins() {
-        let epochs = vec![
-            record(1, 0.9, false),
-            record(2, 0.7, true),
-            record(3, 0.8, true),
-            record(4, 0.8, true),
-        ];
+        let epochs =
+            vec![record(1, 0.9, false), record(2, 0.7, true), record(3, 0.8, true), record(4, 0.8, true)];
         let history = History { epochs, note: None };
         assert_eq!(history.best().unwrap().epoch, 3);
         assert_eq!(history.last_accuracy(), 0.8);
-        assert_eq!(
-            history.to_string(),
-            "best test accuracy 0.8000 (epoch 3 of 4), last 0.8000"
-        );
+        assert_eq!(history.to_string(), "best test accuracy 0.8000 (epoch 3 of 4), last 0.8000");
     }
 
     #[test]
     fn a_history_survives_the_disk_and_a_broken_file_is_named() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("run/history.json");
-        let history = History {
-            epochs: vec![record(1, 0.25, true)],
-            note: Some("quick scale".into()),
-        };
+        let history = History { epochs: vec![record(1, 0.25, true)], note: Some("quick scale".into()) };
         history.save(&path).unwrap();
         assert_eq!(History::load(&path).unwrap(), history);
         std::fs::write(&path, "{").unwrap();
-        assert!(
-            History::load(&path)
-                .unwrap_err()
-                .to_string()
-                .contains("history.json")
-        );
+        assert!(History::load(&path).unwrap_err().to_string().contains("history.json"));
     }
 }

@@ -109,19 +109,12 @@ pub fn test<N: Network>(net: &N, data: &Cifar10) -> Result<TestResult> {
 /// How many rows of `logits [N, C]` are largest at their label `[N]`.
 fn correct_predictions(logits: &candle_core::Tensor, labels: &candle_core::Tensor) -> Result<usize> {
     let hits = logits.argmax(D::Minus1)?.eq(labels)?;
-    Ok(hits
-        .to_dtype(candle_core::DType::U32)?
-        .sum_all()?
-        .to_scalar::<u32>()? as usize)
+    Ok(hits.to_dtype(candle_core::DType::U32)?.sum_all()?.to_scalar::<u32>()? as usize)
 }
 
 impl fmt::Display for TestResult {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "Test Loss={:.4}, Test accuracy={:.4}",
-            self.loss, self.accuracy
-        )?;
+        write!(f, "Test Loss={:.4}, Test accuracy={:.4}", self.loss, self.accuracy)?;
         self.note.iter().try_for_each(|note| write!(f, " ({note})"))
     }
 }

@@ -20,13 +20,7 @@ impl Progress {
     /// A run of `total` steps that starts now.
     pub(super) fn new(total: usize) -> Self {
         let now = Instant::now();
-        Self {
-            started: now,
-            total,
-            done: 0,
-            lap_started: now,
-            lap_examples: 0,
-        }
+        Self { started: now, total, done: 0, lap_started: now, lap_examples: 0, last_line: now }
     }
 
     /// Counts a finished step.
@@ -52,10 +46,7 @@ impl Progress {
         self.printed();
         let per_step = self.started.elapsed().as_secs_f64() / self.done.max(1) as f64;
         let left = per_step * self.total.saturating_sub(self.done) as f64;
-        format!(
-            "{rate:.0} examples/second, {} left",
-            rounded(Duration::from_secs_f64(left))
-        )
+        format!("{rate:.0} examples/second, {} left", rounded(Duration::from_secs_f64(left)))
     }
 }
 

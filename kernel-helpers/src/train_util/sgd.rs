@@ -19,11 +19,7 @@ pub struct SgdConfig {
 impl Default for SgdConfig {
     /// The course's fine-tuning: learning rate 0.002, momentum 0.875, weight decay 1e-4.
     fn default() -> Self {
-        Self {
-            learning_rate: 0.002,
-            momentum: 0.875,
-            weight_decay: 1e-4,
-        }
+        Self { learning_rate: 0.002, momentum: 0.875, weight_decay: 1e-4 }
     }
 }
 
@@ -45,10 +41,7 @@ impl Sgd {
     /// An optimizer of all parameters of a network.
     pub fn of<N: Network>(net: &N, config: SgdConfig) -> Self {
         let vars = net.named_parameters().into_iter().map(|(_, var)| var);
-        Self {
-            config,
-            parameters: vars.map(|var| Parameter { var, velocity: None }).collect(),
-        }
+        Self { config, parameters: vars.map(|var| Parameter { var, velocity: None }).collect() }
     }
 }
 
@@ -56,19 +49,12 @@ impl Optimizer for Sgd {
     type Config = SgdConfig;
 
     fn new(vars: Vec<Var>, config: SgdConfig) -> Result<Self> {
-        let parameters = vars
-            .into_iter()
-            .map(|var| Parameter { var, velocity: None })
-            .collect();
+        let parameters = vars.into_iter().map(|var| Parameter { var, velocity: None }).collect();
         Ok(Self { config, parameters })
     }
 
     fn step(&mut self, grads: &GradStore) -> Result<()> {
-        let SgdConfig {
-            learning_rate,
-            momentum,
-            weight_decay,
-        } = self.config;
+        let SgdConfig { learning_rate, momentum, weight_decay } = self.config;
         for Parameter { var, velocity } in &mut self.parameters {
             let Some(grad) = grads.get(var) else { continue };
             let direction = (grad.detach() + (var.as_detached_tensor() * weight_decay)?)?;
@@ -101,20 +87,12 @@ mod tests {
         // torch.optim.SGD([w], lr=0.1, momentum=0.5, weight_decay=0.2) on the loss (w * [3, 1]).sum()
         let w = Var::new(&[1f64, -2.0], &Device::Cpu).unwrap();
         let x = Tensor::new(&[3f64, 1.0], &Device::Cpu).unwrap();
-        let config = SgdConfig {
-            learning_rate: 0.1,
-            momentum: 0.5,
-            weight_decay: 0.2,
-        };
+        let config = SgdConfig { learning_rate: 0.1, momentum: 0.5, weight_decay: 0.2 };
         let mut sgd = Sgd::new(vec![w.clone()], config).unwrap();
         for expected in [[0.68, -2.06], [0.2064, -2.1488], [-0.334528, -2.250224]] {
-            sgd.backward_step(&(w.as_tensor() * &x).unwrap().sum_all().unwrap())
-                .unwrap();
+            sgd.backward_step(&(w.as_tensor() * &x).unwrap().sum_all().unwrap()).unwrap();
             let found = w.to_vec1::<f64>().unwrap();
-            assert!(
-                found.iter().zip(expected).all(|(f, e)| (f - e).abs() < 1e-12),
-                "{found:?}"
-            );
+            assert!(found.iter().zip(expected).all(|(f, e)| (f - e).abs() < 1e-12), "{found:?}");
         }
     }
 }

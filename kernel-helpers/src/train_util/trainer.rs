@@ -35,11 +35,7 @@ pub struct TrainConfig {
 
 impl Default for TrainConfig {
     fn default() -> Self {
-        let SgdConfig {
-            learning_rate,
-            momentum,
-            weight_decay,
-        } = SgdConfig::default();
+        let SgdConfig { learning_rate, momentum, weight_decay } = SgdConfig::default();
         Self {
             epochs: 20,
             batch_size: 256,
@@ -90,9 +86,7 @@ impl Trainer {
         if data.train.is_empty() {
             return Err(Error::argument("training images", "at least 1", 0));
         }
-        let loader = DataLoader::new(&data.train, config.batch_size)?
-            .augmented(config.seed)
-            .on(net.device());
+        let loader = DataLoader::new(&data.train, config.batch_size)?.augmented(config.seed).on(net.device());
         let sgd = SgdConfig {
             learning_rate: config.learning_rate,
             momentum: config.momentum,
@@ -106,14 +100,8 @@ impl Trainer {
             data: data.clone(),
             epoch: 0,
             step: 0,
-            statistics: EpochStatistics {
-                loss: 0.0,
-                accuracy: 0.0,
-            },
-            history: History {
-                epochs: Vec::new(),
-                note: data.note().map(str::to_owned),
-            },
+            statistics: EpochStatistics { loss: 0.0, accuracy: 0.0 },
+            history: History { epochs: Vec::new(), note: data.note().map(str::to_owned) },
         })
     }
 
@@ -153,10 +141,7 @@ impl Trainer {
             self.report_step(loss, hits, batch.labels.dims()[0])?;
         }
         let accuracy = correct as f64 / self.data.train.len() as f64;
-        self.statistics = EpochStatistics {
-            loss: losses / f64::from(batches),
-            accuracy,
-        };
+        self.statistics = EpochStatistics { loss: losses / f64::from(batches), accuracy };
         Ok(self.statistics)
     }
 
@@ -183,10 +168,7 @@ impl Trainer {
             net.save_weights(path)?;
         }
         let (epoch, epochs) = (self.epoch, self.config.epochs);
-        println!(
-            "Epoch {epoch}/{epochs}: Test Loss={:.4}, Test acc={:.4}",
-            result.loss, result.accuracy
-        );
+        println!("Epoch {epoch}/{epochs}: Test Loss={:.4}, Test acc={:.4}", result.loss, result.accuracy);
         Ok(result)
     }
 
@@ -214,11 +196,7 @@ impl Trainer {
         self.progress.step(images);
         if self.step.is_multiple_of(self.config.log_every_n) && self.progress.is_due() {
             let accuracy = hits as f64 / images as f64;
-            println!(
-                "[Step={}] Loss={loss:.4} acc={accuracy:.4} {}",
-                self.step,
-                self.progress.lap()
-            );
+            println!("[Step={}] Loss={loss:.4} acc={accuracy:.4} {}", self.step, self.progress.lap());
         }
         Ok(())
     }
@@ -228,10 +206,7 @@ impl Trainer {
         let (epoch, epochs) = (self.epoch, self.config.epochs);
         let every = self.config.log_every_epochs;
         if epoch.is_multiple_of(every) || (every > 0 && epoch == epochs) {
-            println!(
-                "Epoch {epoch}/{epochs}: Test Loss={:.4}, Test acc={:.4}",
-                result.loss, result.accuracy
-            );
+            println!("Epoch {epoch}/{epochs}: Test Loss={:.4}, Test acc={:.4}", result.loss, result.accuracy);
             self.progress.printed();
         }
     }

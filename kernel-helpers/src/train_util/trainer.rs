@@ -167,8 +167,7 @@ impl Trainer {
         if let (true, Some(path)) = (improved, &self.config.save_to) {
             net.save_weights(path)?;
         }
-        let (epoch, epochs) = (self.epoch, self.config.epochs);
-        println!("Epoch {epoch}/{epochs}: Test Loss={:.4}, Test acc={:.4}", result.loss, result.accuracy);
+        self.report_epoch(&result);
         Ok(result)
     }
 

@@ -59,6 +59,5 @@ pub fn batch_norm_eval(
     let per_channel = (1, c, 1, 1);
     let scale = (weight / (variance + eps)?.sqrt()?)?;
     let shift = (bias - (mean * &scale)?)?;
-    Ok(x.broadcast_mul(&scale.reshape(per_channel)?)?
-        .broadcast_add(&shift.reshape(per_channel)?)?)
+    Ok(x.broadcast_mul(&scale.reshape(per_channel)?)?.broadcast_add(&shift.reshape(per_channel)?)?)
 }

@@ -1,22 +1,97 @@
-//! Placeholder.
-use crate::Result;
-use candle_core::Tensor;
+//! Checkpoints: files of named weights.
+//!
+//! Written as safetensors; read from safetensors and from both of PyTorch's file forms, told apart by their content. A
+//! PyTorch file is a program for Python's pickle machine; the reader here only looks at it and executes nothing, as
+//! `torch.load(…, weights_only=True)` promises too.
+
+mod detect;
+mod element;
+mod fit;
+mod malformed;
+mod pickle;
+mod safetensors;
+mod torch_legacy;
+mod torch_objects;
+mod torch_zip;
+
+#[cfg(test)]
+mod file_writer;
+#[cfg(test)]
+mod tests;
+
+pub use fit::check_fits;
+
+use crate::{Error, Result};
+use candle_core::{Device, Tensor};
+use detect::Form;
+use malformed::Malformed;
 use std::collections::BTreeMap;
+use std::io::ErrorKind;
 use std::path::Path;
-/// Named.
+
+/// A network's weights by name, on the CPU; PyTorch's `state_dict()`.
 pub type StateDict = BTreeMap<String, Tensor>;
-/// Load.
+
+/// Reads a state dict from a safetensors file, a PyTorch file or the legacy form of one, like PyTorch's
+/// `torch.load(path, map_location="cpu")`.
+///
+/// Element types stay as they are in the file, except that `bool` becomes `U8` and `int8` becomes `I16`, which candle
+/// has instead. Views and tensors with shared storage become tensors of their own. A state dict may also lie inside a
+/// dictionary, as in `{"state_dict": …, "epoch": …}`, if it is the only one there.
+///
+/// # Errors
+/// An [`Error::File`] if the file is missing, not a checkpoint, cut short or damaged, or if it mentions any Python
+/// function or class that a state dict does not need; [`Error::Io`] if the system refuses to read it.
 pub fn load_state_dict(path: impl AsRef<Path>) -> Result<StateDict> {
     let path = path.as_ref();
-    let m = candle_core::safetensors::load(path, &candle_core::Device::Cpu)?;
-    Ok(m.into_iter().collect())
+    let file = read_file(path)?;
+    read(&file).map_err(|malformed| malformed.at(path))
 }
-/// Save.
-pub fn save_state_dict(s: &StateDict, path: impl AsRef<Path>) -> Result<()> {
-    let m: std::collections::HashMap<String, Tensor> = s.clone().into_iter().collect();
-    Ok(candle_core::safetensors::save(&m, path)?)
-}
-/// Fits.
-pub fn check_fits(_p: &Path, _s: &StateDict, _e: &[(String, Vec<usize>)]) -> Result<()> {
+
+/// Writes a state dict as safetensors, making the folder if it is not there. The file appears whole or not at all.
+///
+/// # Errors
+/// [`Error::Io`] if the file cannot be written; [`Error::Tensor`] if a tensor cannot be brought to the CPU.
+pub fn save_state_dict(state_dict: &StateDict, path: impl AsRef<Path>) -> Result<()> {
+    let path = path.as_ref();
+    let on_cpu = state_dict.iter().map(|(name, tensor)| Ok((name, tensor.to_device(&Device::Cpu)?)));
+    let bytes = ::safetensors::serialize(on_cpu.collect::<Result<Vec<_>>>()?, None)
+        .map_err(|error| Error::from(candle_core::Error::from(error)))?;
+
+    let refused = |error| Error::io(path, error, "Check the folder's permissions and the free space.");
+    let folder = match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        _ => Path::new("."),
+    };
+    std::fs::create_dir_all(folder).map_err(refused)?;
+    let temporary = tempfile::NamedTempFile::new_in(folder).map_err(refused)?;
+    std::fs::write(temporary.path(), bytes).map_err(refused)?;
+    temporary.persist(path).map_err(|error| refused(error.error))?;
     Ok(())
+}
+
+fn read(file: &[u8]) -> malformed::Result<StateDict> {
+    match detect::form(file)? {
+        Form::Safetensors => safetensors::read(file),
+        Form::TorchZip => torch_zip::read(file),
+        Form::TorchLegacy => torch_legacy::read(file),
+    }
+}
+
+fn read_file(path: &Path) -> Result<Vec<u8>> {
+    let refused = |error: std::io::Error| match error.kind() {
+        ErrorKind::NotFound => Malformed::new(
+            "a checkpoint",
+            "no such file",
+            "Check the spelling, and the folder that relative paths start from.",
+        )
+        .at(path),
+        _ => Error::io(path, error, "Check the file's permissions."),
+    };
+    let metadata = std::fs::metadata(path).map_err(refused)?;
+    if !metadata.is_file() {
+        let found = if metadata.is_dir() { "a folder" } else { "a device" };
+        return Err(Malformed::new("a checkpoint file", found, "Name the file itself.").at(path));
+    }
+    std::fs::read(path).map_err(refused)
 }

@@ -26,7 +26,7 @@ use candle_core::{Device, Tensor};
 use detect::Form;
 use malformed::Malformed;
 use std::collections::BTreeMap;
-use std::io::ErrorKind;
+use std::io::{ErrorKind, Write};
 use std::path::Path;
 
 /// A network's weights by name, on the CPU; PyTorch's `state_dict()`.
@@ -64,8 +64,8 @@ pub fn save_state_dict(state_dict: &StateDict, path: impl AsRef<Path>) -> Result
         _ => Path::new("."),
     };
     std::fs::create_dir_all(folder).map_err(refused)?;
-    let temporary = tempfile::NamedTempFile::new_in(folder).map_err(refused)?;
-    std::fs::write(temporary.path(), bytes).map_err(refused)?;
+    let mut temporary = tempfile::NamedTempFile::new_in(folder).map_err(refused)?;
+    temporary.write_all(&bytes).map_err(refused)?;
     temporary.persist(path).map_err(|error| refused(error.error))?;
     Ok(())
 }

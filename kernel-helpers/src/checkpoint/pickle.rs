@@ -8,7 +8,7 @@ use super::malformed::{CUT_SHORT, DAMAGED, Malformed, Result, SAVE_STATE_DICT};
 use std::collections::HashMap;
 
 /// Longest pickle that is read, in bytes. A state dict takes about 150 bytes for each tensor.
-const LONGEST: usize = 16 << 20;
+const LONGEST: usize = 4 << 20;
 
 /// A value on the pickle machine's stack.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -394,8 +394,8 @@ impl Machine<'_> {
             return Err(Malformed::new("a state dict", found, SAVE_STATE_DICT));
         }
         let taken = rest.get(..length).ok_or_else(|| {
-            let expected = format!("{length} more bytes of pickle at byte {}", self.position);
-            Malformed::new(expected, format!("{} bytes", rest.len()), CUT_SHORT)
+            let found = format!("its end {} bytes too early", length - rest.len());
+            Malformed::new("a complete pickle", found, CUT_SHORT)
         })?;
         self.position += length;
         Ok(taken)

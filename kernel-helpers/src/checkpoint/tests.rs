@@ -121,6 +121,21 @@ fn unsupported_element_type_is_named() {
     assert!(refusal(&zip(&pickle, &[storage], "little")).contains("`torch.ComplexFloatStorage`"));
 }
 
+/// Protocol 4 with its short texts and memos, and PyTorch's call for element types without a storage class.
+#[test]
+fn newest_instructions_are_read() {
+    let storage = Storage { key: "0", class: "UntypedStorage", count: 4, bytes: vec![0xff; 4] };
+    let pickle = PickleWriter::new()
+        .raw(b"\x80\x04\x95\x00\x00\x00\x00\x00\x00\x00\x00}\x94(\x8c\x01a\x94")
+        .raw(b"\x8c\x0ctorch._utils\x94\x8c\x12_rebuild_tensor_v3\x94\x93\x94((\x8c\x07storage\x94")
+        .raw(b"\x8c\x0dtorch.storage\x94\x8c\x0eUntypedStorage\x94\x93\x94\x8c\x010\x8c\x03cpuK\x04tQ")
+        .raw(b"K\x00K\x01\x85K\x01\x85\x89N\x8c\x05torch\x8c\x06uint32\x93N\x94tR\x8c\x01bh\x01u")
+        .end();
+    let state_dict = load(&zip(&pickle, &[storage], "little")).unwrap();
+    assert_eq!(state_dict.len(), 1, "`b` is a text");
+    assert_eq!(state_dict["a"].to_vec1::<u32>().unwrap(), [u32::MAX]);
+}
+
 #[test]
 fn parameters_load_as_tensors() {
     let storage = Storage::float("0", &[2.5]);

@@ -111,10 +111,10 @@ pub(super) fn state_dict(pickle: &Pickle) -> Result<Vec<(&str, TensorRecord<'_>)
 fn tensors<'a>(pickle: &'a Pickle, items: &[(Value, Value)]) -> Result<Vec<(&'a str, TensorRecord<'a>)>> {
     let mut records = Vec::new();
     for &(key, value) in items {
-        if let (Some(name), Some((function, arguments))) = (pickle.text(key), call(pickle, value)) {
-            if let Some(record) = tensor(pickle, function, arguments)? {
-                records.push((name, record));
-            }
+        if let (Some(name), Some((function, arguments))) = (pickle.text(key), call(pickle, value))
+            && let Some(record) = tensor(pickle, function, arguments)?
+        {
+            records.push((name, record));
         }
     }
     Ok(records)

@@ -87,7 +87,7 @@ impl Archive<'_> {
         entry
             .take(size.saturating_add(1))
             .read_to_end(&mut content)
-            .map_err(|error| damaged(error.to_string()))?;
+            .map_err(|error| damaged(format!("unreadable content ({error})")))?;
         if content.len() as u64 != size {
             return Err(damaged(format!("{} bytes where it claims {size}", content.len())));
         }

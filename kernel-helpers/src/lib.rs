@@ -10,6 +10,7 @@ pub mod checkpoint;
 pub mod cifar10;
 pub mod device;
 mod error;
+pub mod files;
 pub mod fp_layers;
 pub mod lab1;
 mod network;

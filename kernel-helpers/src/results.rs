@@ -1,6 +1,6 @@
 //! Numbers that one notebook keeps for the next.
 
-use crate::train_util::write_whole;
+use crate::files::write_whole;
 use crate::{Error, Result, Scale, paths};
 use serde::Serialize;
 use serde::de::DeserializeOwned;

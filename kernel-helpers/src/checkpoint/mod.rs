@@ -21,12 +21,13 @@ mod tests;
 
 pub use fit::check_fits;
 
+use crate::files::write_whole;
 use crate::{Error, Result};
 use candle_core::{Device, Tensor};
 use detect::Form;
 use malformed::Malformed;
 use std::collections::BTreeMap;
-use std::io::{ErrorKind, Write};
+use std::io::ErrorKind;
 use std::path::Path;
 
 /// A network's weights by name, on the CPU; PyTorch's `state_dict()`.
@@ -53,21 +54,10 @@ pub fn load_state_dict(path: impl AsRef<Path>) -> Result<StateDict> {
 /// # Errors
 /// [`Error::Io`] if the file cannot be written; [`Error::Tensor`] if a tensor cannot be brought to the CPU.
 pub fn save_state_dict(state_dict: &StateDict, path: impl AsRef<Path>) -> Result<()> {
-    let path = path.as_ref();
     let on_cpu = state_dict.iter().map(|(name, tensor)| Ok((name, tensor.to_device(&Device::Cpu)?)));
     let bytes = ::safetensors::serialize(on_cpu.collect::<Result<Vec<_>>>()?, None)
         .map_err(|error| Error::from(candle_core::Error::from(error)))?;
-
-    let refused = |error| Error::io(path, error, "Check the folder's permissions and the free space.");
-    let folder = match path.parent() {
-        Some(folder) if !folder.as_os_str().is_empty() => folder,
-        _ => Path::new("."),
-    };
-    std::fs::create_dir_all(folder).map_err(refused)?;
-    let mut temporary = tempfile::NamedTempFile::new_in(folder).map_err(refused)?;
-    temporary.write_all(&bytes).map_err(refused)?;
-    temporary.persist(path).map_err(|error| refused(error.error))?;
-    Ok(())
+    write_whole(path, &bytes)
 }
 
 fn read(file: &[u8]) -> malformed::Result<StateDict> {

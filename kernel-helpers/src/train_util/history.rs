@@ -1,9 +1,9 @@
 //! What happened in a run, epoch by epoch.
 
+use crate::files::write_whole;
 use crate::{Error, Result};
 use serde::{Deserialize, Serialize};
 use std::fmt;
-use std::io::Write;
 use std::path::Path;
 
 /// One epoch of a run.
@@ -65,7 +65,7 @@ impl History {
     /// If the file cannot be written.
     pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
         let json = serde_json::to_string_pretty(self).expect("a history is plain data");
-        write_whole(path.as_ref(), json.as_bytes())
+        write_whole(path, json.as_bytes())
     }
 
     /// Reads what [`Self::save`] wrote.
@@ -105,17 +105,6 @@ impl fmt::Display for History {
         }
         self.note.iter().try_for_each(|note| write!(f, " ({note})"))
     }
-}
-
-/// Writes a file beside and renames it into place, so that it is never there in part.
-pub(crate) fn write_whole(path: &Path, bytes: &[u8]) -> Result<()> {
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let failed = |source| Error::io(path, source, "Check the folder and the free space.");
-    std::fs::create_dir_all(folder).map_err(failed)?;
-    let mut file = tempfile::NamedTempFile::new_in(folder).map_err(failed)?;
-    file.write_all(bytes).map_err(failed)?;
-    file.persist(path).map_err(|e| failed(e.error))?;
-    Ok(())
 }
 
 #[cfg(test)]

@@ -5,7 +5,6 @@ mod progress;
 mod sgd;
 mod trainer;
 
-pub(crate) use history::write_whole;
 pub use history::{EpochRecord, History};
 pub use sgd::{Sgd, SgdConfig};
 pub use trainer::{EpochStatistics, TrainConfig, Trainer};

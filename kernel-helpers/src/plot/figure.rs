@@ -1,0 +1,206 @@
+//! The finished picture.
+
+use super::canvas::Pixels;
+use super::style::PIXELS_PER_CM;
+use crate::display::{Content, show};
+use crate::{Error, Result};
+use std::collections::HashMap;
+use std::io::Write;
+use std::path::Path;
+
+/// A picture: a PNG and a text that says what it shows. As the last value of a cell it shows itself.
+#[derive(Clone, PartialEq)]
+pub struct Figure {
+    png: Vec<u8>,
+    size: (u32, u32),
+    alt: String,
+}
+
+impl Figure {
+    pub(super) fn new(pixels: &Pixels, alt: String) -> Result<Self> {
+        Ok(Figure {
+            png: encode(pixels)?,
+            size: (pixels.width, pixels.height),
+            alt,
+        })
+    }
+
+    /// The bytes of the PNG file.
+    pub fn png(&self) -> &[u8] {
+        &self.png
+    }
+
+    /// Width and height in pixels. 100 pixels are a centimeter on paper.
+    pub fn size(&self) -> (u32, u32) {
+        self.size
+    }
+
+    /// What the figure shows, in words.
+    pub fn alt(&self) -> &str {
+        &self.alt
+    }
+
+    /// Writes the PNG file; a file of that name is replaced in one step.
+    ///
+    /// # Errors
+    /// If the folder is not there or cannot be written to.
+    pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
+        let path = path.as_ref();
+        let failure = |e| Error::io(path, e, "Check that the folder is there and can be written to.");
+        let folder = path
+            .parent()
+            .filter(|folder| !folder.as_os_str().is_empty())
+            .unwrap_or(Path::new("."));
+        let mut file = tempfile::NamedTempFile::new_in(folder).map_err(failure)?;
+        file.write_all(&self.png).map_err(failure)?;
+        file.persist(path).map_err(|e| failure(e.error))?;
+        Ok(())
+    }
+
+    /// Shows the figure as the cell's output.
+    pub fn evcxr_display(&self) {
+        show(&[Content::Png(&self.png), Content::Plain(&self.alt)]);
+    }
+}
+
+impl std::fmt::Debug for Figure {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(
+            f,
+            "Figure({} x {} pixels: {})",
+            self.size.0, self.size.1, self.alt
+        )
+    }
+}
+
+/// A PNG with a palette: lines and text need few colors, and a palette makes the file several times smaller.
+fn encode(pixels: &Pixels) -> Result<Vec<u8>> {
+    let failure = |e: png::EncodingError| Error::Plot(e.to_string());
+    let (palette, indices) = indexed(&pixels.rgb);
+    let mut bytes = Vec::new();
+    let mut encoder = png::Encoder::new(&mut bytes, pixels.width, pixels.height);
+    encoder.set_color(png::ColorType::Indexed);
+    encoder.set_depth(png::BitDepth::Eight);
+    encoder.set_palette(palette);
+    encoder.set_compression(png::Compression::High);
+    encoder.set_filter(png::Filter::NoFilter);
+    let per_meter = 100 * PIXELS_PER_CM;
+    encoder.set_pixel_dims(Some(png::PixelDimensions {
+        xppu: per_meter,
+        yppu: per_meter,
+        unit: png::Unit::Meter,
+    }));
+    let mut writer = encoder.write_header().map_err(failure)?;
+    writer.write_image_data(&indices).map_err(failure)?;
+    writer.finish().map_err(failure)?;
+    Ok(bytes)
+}
+
+/// More colors than this only make the file larger: they are shades of smooth edges.
+const COLORS: usize = 96;
+
+/// This many of the most frequent colors, those of lines and areas, stay exactly as they are.
+const OWN_COLORS: usize = 16;
+
+/// At most [`COLORS`] colors and for each pixel the number of its color. Where there are more, neighboring colors become the
+/// most frequent one among them, so that lines and areas keep theirs and only the shades of smooth edges move.
+fn indexed(rgb: &[u8]) -> (Vec<u8>, Vec<u8>) {
+    let mut counts: HashMap<[u8; 3], usize> = HashMap::new();
+    for pixel in rgb.chunks_exact(3) {
+        *counts.entry([pixel[0], pixel[1], pixel[2]]).or_default() += 1;
+    }
+    let mut colors: Vec<_> = counts.into_iter().collect();
+    colors.sort_by_key(|&(color, count)| (std::cmp::Reverse(count), color));
+
+    let mut numbers: HashMap<[u8; 3], u8> = HashMap::new();
+    let mut palette = Vec::new();
+    for width in [1, 32, 48, 64] {
+        let mut buckets: HashMap<([u8; 3], u8), usize> = HashMap::new();
+        palette.clear();
+        numbers.clear();
+        for (rank, &(color, _)) in colors.iter().enumerate() {
+            let width = if rank < OWN_COLORS { 1 } else { width };
+            let bucket = (color.map(|channel| channel / width), width);
+            let number = *buckets.entry(bucket).or_insert_with(|| {
+                palette.extend(color);
+                palette.len() / 3 - 1
+            });
+            // More than fit are cut short here and tried again with wider buckets.
+            numbers.insert(color, number.min(255) as u8);
+        }
+        if buckets.len() <= COLORS {
+            break;
+        }
+    }
+    let indices = rgb
+        .chunks_exact(3)
+        .map(|pixel| numbers[&[pixel[0], pixel[1], pixel[2]]])
+        .collect();
+    (palette, indices)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn decode(figure: &Figure) -> (png::OutputInfo, Vec<u8>) {
+        let mut decoder = png::Decoder::new(std::io::Cursor::new(figure.png()));
+        decoder.set_transformations(png::Transformations::EXPAND);
+        let mut reader = decoder.read_info().unwrap();
+        let mut rgb = vec![0; reader.output_buffer_size().unwrap()];
+        let info = reader.next_frame(&mut rgb).unwrap();
+        (info, rgb)
+    }
+
+    #[test]
+    fn a_png_keeps_size_and_colors() {
+        let rgb: Vec<u8> = (0..4 * 2 * 3).map(|i| i * 10).collect();
+        let figure = Figure::new(
+            &Pixels {
+                width: 4,
+                height: 2,
+                rgb: rgb.clone(),
+            },
+            String::new(),
+        )
+        .unwrap();
+        let (info, decoded) = decode(&figure);
+        assert_eq!((info.width, info.height), (4, 2));
+        assert_eq!(decoded, rgb);
+        assert_eq!(figure.size(), (4, 2));
+    }
+
+    #[test]
+    fn too_many_colors_move_only_a_little() {
+        let rgb: Vec<u8> = (0..64 * 64)
+            .flat_map(|i| [(i % 64 * 4) as u8, (i / 64 * 4) as u8, 128])
+            .collect();
+        let (palette, indices) = indexed(&rgb);
+        assert!(palette.len() <= 3 * COLORS);
+        for (pixel, index) in rgb.chunks_exact(3).zip(indices) {
+            let shown = &palette[3 * usize::from(index)..][..3];
+            assert!(pixel.iter().zip(shown).all(|(a, b)| a.abs_diff(*b) < 64));
+        }
+    }
+
+    #[test]
+    fn saving_into_a_missing_folder_names_the_file() {
+        let figure = Figure::new(
+            &Pixels {
+                width: 1,
+                height: 1,
+                rgb: vec![0; 3],
+            },
+            String::new(),
+        )
+        .unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let error = figure
+            .save(folder.path().join("missing/a.png"))
+            .unwrap_err()
+            .to_string();
+        assert!(error.contains("a.png"), "{error}");
+        figure.save(folder.path().join("a.png")).unwrap();
+        assert_eq!(std::fs::read(folder.path().join("a.png")).unwrap(), figure.png());
+    }
+}

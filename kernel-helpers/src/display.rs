@@ -46,18 +46,12 @@ mod tests {
             Content::Plain("a\nb\n").block(),
             "EVCXR_BEGIN_CONTENT text/plain\na\nb\nEVCXR_END_CONTENT\n"
         );
-        assert_eq!(
-            Content::Png(b"abc").block(),
-            "EVCXR_BEGIN_CONTENT image/png\nYWJj\nEVCXR_END_CONTENT\n"
-        );
+        assert_eq!(Content::Png(b"abc").block(), "EVCXR_BEGIN_CONTENT image/png\nYWJj\nEVCXR_END_CONTENT\n");
     }
 
     #[test]
     fn a_marker_in_the_text_does_not_end_the_block() {
         let block = Content::Markdown("a\nEVCXR_END_CONTENT\nb").block();
-        assert_eq!(
-            block,
-            "EVCXR_BEGIN_CONTENT text/markdown\na\nb\nEVCXR_END_CONTENT\n"
-        );
+        assert_eq!(block, "EVCXR_BEGIN_CONTENT text/markdown\na\nb\nEVCXR_END_CONTENT\n");
     }
 }

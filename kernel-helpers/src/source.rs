@@ -50,11 +50,7 @@ pub fn show_source(names: &str) -> Result<Source> {
 impl Source {
     /// The code alone, items separated by an empty line.
     pub fn code(&self) -> String {
-        let codes: Vec<_> = self
-            .excerpts
-            .iter()
-            .map(|excerpt| excerpt.code.as_str())
-            .collect();
+        let codes: Vec<_> = self.excerpts.iter().map(|excerpt| excerpt.code.as_str()).collect();
         codes.join("\n\n")
     }
 
@@ -71,10 +67,7 @@ impl Source {
 
     /// Shows the code as the cell's output.
     pub fn evcxr_display(&self) {
-        show(&[
-            Content::Markdown(&self.to_markdown()),
-            Content::Plain(&self.code()),
-        ]);
+        show(&[Content::Markdown(&self.to_markdown()), Content::Plain(&self.code())]);
     }
 }
 
@@ -128,10 +121,7 @@ fn select<'a>(items: &'a [Item], name: &str) -> Result<Vec<&'a Item>> {
         )),
         _ => Err(Error::argument(
             "the name of the source code to show",
-            format!(
-                "one of {}",
-                list(methods.iter().map(|item| item.qualified_name()))
-            ),
+            format!("one of {}", list(methods.iter().map(|item| item.qualified_name()))),
             format!("`{name}`, which several types have"),
         )),
     }
@@ -146,11 +136,8 @@ fn fence(code: &str) -> String {
 /// The five names with the least edit distance to `name`, or that contain it.
 fn similar_names(items: &[Item], name: &str) -> String {
     let wanted = name.to_lowercase();
-    let mut names: Vec<_> = items
-        .iter()
-        .filter(|item| item.keyword != "impl")
-        .map(Item::qualified_name)
-        .collect();
+    let mut names: Vec<_> =
+        items.iter().filter(|item| item.keyword != "impl").map(Item::qualified_name).collect();
     names.sort();
     names.dedup();
     names.sort_by_cached_key(|candidate| {
@@ -161,10 +148,7 @@ fn similar_names(items: &[Item], name: &str) -> String {
 }
 
 fn list(names: impl Iterator<Item = String>) -> String {
-    names
-        .map(|name| format!("`{name}`"))
-        .collect::<Vec<_>>()
-        .join(", ")
+    names.map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
 }
 
 /// Levenshtein's distance.
@@ -194,10 +178,7 @@ fn items() -> Vec<Item> {
         }));
     }
     files.sort();
-    files
-        .iter()
-        .flat_map(|(path, text)| items_of_file(path, text))
-        .collect()
+    files.iter().flat_map(|(path, text)| items_of_file(path, text)).collect()
 }
 
 /// The items of one file, found by rustfmt's indentation: an item ends at the first line that is indented like its own
@@ -226,10 +207,7 @@ fn items_of_file(file: &str, text: &str) -> Vec<Item> {
             let code = unindent(&lines[first_line(&lines, at)..=end], indent);
             items.push(Item {
                 owner: owner.as_ref().filter(|_| in_impl).map(|(owner, _)| owner.clone()),
-                excerpt: Excerpt {
-                    file: file.to_owned(),
-                    code,
-                },
+                excerpt: Excerpt { file: file.to_owned(), code },
                 keyword: keyword.clone(),
                 name: name.clone(),
             });
@@ -245,22 +223,12 @@ fn items_of_file(file: &str, text: &str) -> Vec<Item> {
 
 /// The keyword and name that a line introduces, if it is an item's first line.
 fn item_header(line: &str) -> Option<(String, String)> {
-    const KEYWORDS: [&str; 9] = [
-        "fn",
-        "struct",
-        "enum",
-        "trait",
-        "impl",
-        "const",
-        "static",
-        "type",
-        "macro_rules!",
-    ];
+    const KEYWORDS: [&str; 9] =
+        ["fn", "struct", "enum", "trait", "impl", "const", "static", "type", "macro_rules!"];
     let mut rest = line.trim_start();
     loop {
-        let word_end = rest
-            .find(|c: char| !(c.is_alphanumeric() || c == '_' || c == '!'))
-            .unwrap_or(rest.len());
+        let word_end =
+            rest.find(|c: char| !(c.is_alphanumeric() || c == '_' || c == '!')).unwrap_or(rest.len());
         let (word, after) = rest.split_at(word_end);
         let modifier =
             matches!(word, "pub" | "async" | "unsafe") || (word == "const" && after.starts_with(" fn "));
@@ -270,11 +238,7 @@ fn item_header(line: &str) -> Option<(String, String)> {
                 rest = rest.split_once(')')?.1.trim_start();
             }
         } else if KEYWORDS.contains(&word) {
-            let name = if word == "impl" {
-                impl_type(after)?
-            } else {
-                leading_name(after.trim_start())?
-            };
+            let name = if word == "impl" { impl_type(after)? } else { leading_name(after.trim_start())? };
             return Some((word.to_owned(), name));
         } else {
             return None;
@@ -302,10 +266,7 @@ fn impl_type(header: &str) -> Option<String> {
 }
 
 fn leading_name(text: &str) -> Option<String> {
-    let name: String = text
-        .chars()
-        .take_while(|c| c.is_alphanumeric() || *c == '_')
-        .collect();
+    let name: String = text.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect();
     (!name.is_empty()).then_some(name)
 }
 
@@ -326,11 +287,7 @@ fn last_line(lines: &[&str], item: usize) -> usize {
         !code.is_empty() && indentation(line) == indent && code.ends_with(['}', ';'])
     };
     let after = lines.iter().enumerate().skip(item);
-    after
-        .filter(|(_, line)| ends(line))
-        .map(|(at, _)| at)
-        .next()
-        .unwrap_or(lines.len().saturating_sub(1))
+    after.filter(|(_, line)| ends(line)).map(|(at, _)| at).next().unwrap_or(lines.len().saturating_sub(1))
 }
 
 fn indentation(line: &str) -> usize {
@@ -338,10 +295,7 @@ fn indentation(line: &str) -> usize {
 }
 
 fn unindent(lines: &[&str], indent: usize) -> String {
-    let lines: Vec<_> = lines
-        .iter()
-        .map(|line| line.get(indent..).unwrap_or_default())
-        .collect();
+    let lines: Vec<_> = lines.iter().map(|line| line.get(indent..).unwrap_or_default()).collect();
     lines.join("\n")
 }
 
@@ -395,19 +349,12 @@ fn last() {}
 ";
 
     fn names() -> Vec<String> {
-        items_of_file("a.rs", FILE)
-            .iter()
-            .map(Item::qualified_name)
-            .collect()
+        items_of_file("a.rs", FILE).iter().map(Item::qualified_name).collect()
     }
 
     fn code(name: &str) -> Vec<String> {
         let items = items_of_file("a.rs", FILE);
-        select(&items, name)
-            .unwrap()
-            .iter()
-            .map(|item| item.excerpt.code.clone())
-            .collect()
+        select(&items, name).unwrap().iter().map(|item| item.excerpt.code.clone()).collect()
     }
 
     #[test]
@@ -429,11 +376,7 @@ fn last() {}
     #[test]
     fn an_item_comes_whole_with_its_comments() {
         let code = code("double");
-        assert!(
-            code[0].starts_with("/// Doubles.\n#[inline]\npub fn double("),
-            "{}",
-            code[0]
-        );
+        assert!(code[0].starts_with("/// Doubles.\n#[inline]\npub fn double("), "{}", code[0]);
         assert!(code[0].ends_with("        x\n    }\n}"), "{}", code[0]);
         assert_eq!(self::code("Unit"), ["pub(crate) struct Unit; // nothing in it"]);
     }
@@ -477,24 +420,13 @@ fn last() {}
     #[test]
     fn every_excerpt_has_balanced_braces() {
         for item in items() {
-            let code = item
-                .excerpt
-                .code
-                .lines()
-                .filter(|line| !line.trim_start().starts_with("//"));
+            let code = item.excerpt.code.lines().filter(|line| !line.trim_start().starts_with("//"));
             let code: Vec<_> = code.collect();
             let count = |brace| code.iter().map(|line| line.matches(brace).count()).sum::<usize>();
-            let in_text = code.iter().any(|line| {
-                ["'{'", "'}'", "\"{", "{\"", "}\""]
-                    .iter()
-                    .any(|text| line.contains(text))
-            });
-            assert!(
-                in_text || count('{') == count('}'),
-                "{}:\n{}",
-                item.qualified_name(),
-                item.excerpt.code
-            );
+            let in_text = code
+                .iter()
+                .any(|line| ["'{'", "'}'", "\"{", "{\"", "}\""].iter().any(|text| line.contains(text)));
+            assert!(in_text || count('{') == count('}'), "{}:\n{}", item.qualified_name(), item.excerpt.code);
         }
     }
 }

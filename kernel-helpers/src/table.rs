@@ -30,12 +30,7 @@ pub struct Table {
 impl Table {
     /// An empty table with these headings.
     pub fn new(columns: impl Row) -> Self {
-        Table {
-            columns: columns.cells(),
-            rows: Vec::new(),
-            caption: None,
-            notes: Vec::new(),
-        }
+        Table { columns: columns.cells(), rows: Vec::new(), caption: None, notes: Vec::new() }
     }
 
     /// Adds a row: a tuple of values that can be printed, `("conv1", 432, percent(0.8))`, or an array or vector of one
@@ -72,11 +67,7 @@ impl Table {
         lines.push(line(&columns, 0, "| ", " | ", " |"));
         let rules = columns.iter().map(|column| {
             let dashes = "-".repeat(column.width + 1);
-            if column.numeric {
-                format!("{dashes}:")
-            } else {
-                format!(":{dashes}")
-            }
+            if column.numeric { format!("{dashes}:") } else { format!(":{dashes}") }
         });
         lines.push(format!("|{}|", rules.collect::<Vec<_>>().join("|")));
         lines.extend((1..=self.rows.len()).map(|row| line(&columns, row, "| ", " | ", " |")));
@@ -88,21 +79,12 @@ impl Table {
 
     /// Shows the table as the cell's output.
     pub fn evcxr_display(&self) {
-        show(&[
-            Content::Markdown(&self.to_markdown()),
-            Content::Plain(&self.to_string()),
-        ]);
+        show(&[Content::Markdown(&self.to_markdown()), Content::Plain(&self.to_string())]);
     }
 
     /// The columns with their headings, every cell passed through `prepare` and each column as long as the table.
     fn grid(&self, prepare: fn(&str) -> String) -> Vec<Column> {
-        let count = self
-            .rows
-            .iter()
-            .map(Vec::len)
-            .max()
-            .unwrap_or(0)
-            .max(self.columns.len());
+        let count = self.rows.iter().map(Vec::len).max().unwrap_or(0).max(self.columns.len());
         let cell = |row: &Vec<String>, at: usize| row.get(at).map_or(String::new(), |cell| prepare(cell));
         let column = |at| {
             let body = self.rows.iter().map(|row| cell(row, at));
@@ -190,12 +172,7 @@ impl Column {
     fn new(cells: Vec<String>) -> Self {
         let body = || cells.iter().skip(1).filter(|cell| !cell.is_empty());
         Column {
-            width: cells
-                .iter()
-                .map(|cell| cell.chars().count())
-                .max()
-                .unwrap_or(0)
-                .max(2),
+            width: cells.iter().map(|cell| cell.chars().count()).max().unwrap_or(0).max(2),
             numeric: body().count() > 0 && body().all(|cell| is_number(cell)),
             cells,
         }
@@ -203,11 +180,7 @@ impl Column {
 
     fn padded(&self, row: usize) -> String {
         let (cell, width) = (&self.cells[row], self.width);
-        if self.numeric {
-            format!("{cell:>width$}")
-        } else {
-            format!("{cell:<width$}")
-        }
+        if self.numeric { format!("{cell:>width$}") } else { format!("{cell:<width$}") }
     }
 }
 
@@ -244,9 +217,7 @@ mod tests {
     use super::*;
 
     fn table() -> Table {
-        Table::new(["layer", "zeros"])
-            .row(("conv1", percent(0.8)))
-            .row(("layer1.0.conv1", percent(0.125)))
+        Table::new(["layer", "zeros"]).row(("conv1", percent(0.8))).row(("layer1.0.conv1", percent(0.125)))
     }
 
     #[test]
@@ -280,9 +251,7 @@ layer1.0.conv1  12.50 %
 
     #[test]
     fn cells_cannot_break_the_table() {
-        let text = Table::new(["a|b", "n_bits"])
-            .row(("x | y\nz", "*4*"))
-            .to_markdown();
+        let text = Table::new(["a|b", "n_bits"]).row(("x | y\nz", "*4*")).to_markdown();
         assert!(text.contains(r"| a\|b"), "{text}");
         assert!(text.contains(r"n\_bits"), "{text}");
         assert!(text.contains(r"| x \| y z | \*4\*"), "{text}");
@@ -298,16 +267,7 @@ layer1.0.conv1  12.50 %
 
     #[test]
     fn numbers_are_told_from_words() {
-        for number in [
-            "4",
-            "-1.5",
-            "91.51 %",
-            "270,896",
-            "87.8 ± 0.2",
-            "–",
-            "1e-30",
-            "83 s",
-        ] {
+        for number in ["4", "-1.5", "91.51 %", "270,896", "87.8 ± 0.2", "–", "1e-30", "83 s"] {
             assert!(is_number(number), "{number}");
         }
         for word in ["conv1", "float", "", "4 bits after fine-tuning"] {

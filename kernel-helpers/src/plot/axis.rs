@@ -49,22 +49,12 @@ impl Axis {
             }
             width => (low - margin * width, high + margin * width),
         };
-        Axis {
-            scale: Scale::Linear,
-            low,
-            high,
-            whole,
-        }
+        Axis { scale: Scale::Linear, low, high, whole }
     }
 
     /// A linear axis over exactly this range.
     pub fn range(range: RangeInclusive<f64>) -> Self {
-        Axis {
-            scale: Scale::Linear,
-            low: *range.start(),
-            high: *range.end(),
-            whole: false,
-        }
+        Axis { scale: Scale::Linear, low: *range.start(), high: *range.end(), whole: false }
     }
 
     /// A logarithmic axis over the whole decades around the positive ones of `values`.
@@ -73,23 +63,13 @@ impl Axis {
         let (low, high) = span(exponents).unwrap_or((-1.0, 1.0));
         // A rounding error in log10 should not cost a decade.
         let (low, high) = ((low + 1e-9).floor(), (high - 1e-9).ceil());
-        Axis {
-            scale: Scale::Log,
-            low,
-            high: high.max(low + 1.0),
-            whole: false,
-        }
+        Axis { scale: Scale::Log, low, high: high.max(low + 1.0), whole: false }
     }
 
     /// An axis with named places, the first at the top or left.
     pub fn names(names: Vec<String>) -> Self {
         let high = names.len().max(1) as f64 - 0.5;
-        Axis {
-            scale: Scale::Names(names),
-            low: -0.5,
-            high,
-            whole: true,
-        }
+        Axis { scale: Scale::Names(names), low: -0.5, high, whole: true }
     }
 
     /// Where a value lies, from 0 to 1 for values within the range; values at or below zero are put on the lower end of
@@ -135,10 +115,7 @@ impl Axis {
     }
 
     fn tick(&self, value: f64, label: Option<String>) -> Tick {
-        Tick {
-            at: (value - self.low) / (self.high - self.low),
-            label,
-        }
+        Tick { at: (value - self.low) / (self.high - self.low), label }
     }
 
     fn linear_ticks(&self, most: usize) -> Vec<Tick> {
@@ -147,9 +124,7 @@ impl Axis {
         let last = (self.high / step + 1e-9).floor();
         let count = (last - first) as usize + 1;
         let multiples = (0..count.min(most + 2)).map(|i| first + i as f64);
-        multiples
-            .map(|multiple| self.tick(multiple * step, Some(number(multiple * step, step))))
-            .collect()
+        multiples.map(|multiple| self.tick(multiple * step, Some(number(multiple * step, step)))).collect()
     }
 
     fn log_ticks(&self, most: usize) -> Vec<Tick> {
@@ -163,18 +138,10 @@ impl Axis {
         let few = decades <= 2 && most >= 3 * decades;
         // 1, 2, 3, 5, 10, 20, 30, 50, … decades from label to label.
         let steps = (0..).flat_map(|power| [1, 2, 3, 5].map(|step| step * 10_i32.pow(power)));
-        let step = steps
-            .into_iter()
-            .find(|step| decades as i32 / step < most as i32)
-            .unwrap_or(1);
+        let step = steps.into_iter().find(|step| decades as i32 / step < most as i32).unwrap_or(1);
         for exponent in first..=last {
-            let label = (exponent % step == 0).then(|| {
-                if few {
-                    decimal(1, exponent)
-                } else {
-                    power_of_ten(exponent)
-                }
-            });
+            let label = (exponent % step == 0)
+                .then(|| if few { decimal(1, exponent) } else { power_of_ten(exponent) });
             ticks.push(self.tick(f64::from(exponent), label));
             if exponent == last || decades > 10 {
                 continue;
@@ -199,10 +166,8 @@ fn span(values: impl Iterator<Item = f64>) -> Option<(f64, f64)> {
 /// The least of 1, 2, 5 times a power of ten that is not below `least`.
 fn nice_step(least: f64, whole: bool) -> f64 {
     let power = 10_f64.powf(least.log10().floor());
-    let step = [1.0, 2.0, 5.0, 10.0]
-        .iter()
-        .map(|factor| factor * power)
-        .find(|step| *step >= least * (1.0 - 1e-9));
+    let step =
+        [1.0, 2.0, 5.0, 10.0].iter().map(|factor| factor * power).find(|step| *step >= least * (1.0 - 1e-9));
     let step = step.unwrap_or(10.0 * power);
     if whole { step.max(1.0) } else { step }
 }
@@ -222,11 +187,7 @@ fn number(value: f64, step: f64) -> String {
 /// `factor` · 10^`exponent` in decimals where that is short, as a power otherwise.
 fn decimal(factor: i32, exponent: i32) -> String {
     match exponent {
-        -4..0 => format!(
-            "{:.*}",
-            -exponent as usize,
-            f64::from(factor) * 10_f64.powi(exponent)
-        ),
+        -4..0 => format!("{:.*}", -exponent as usize, f64::from(factor) * 10_f64.powi(exponent)),
         0..5 => format!("{}", factor * 10_i32.pow(exponent as u32)),
         _ if factor == 1 => power_of_ten(exponent),
         _ => format!("{factor}·{}", power_of_ten(exponent)),
@@ -255,10 +216,7 @@ mod tests {
     fn every_decade_has_a_label_where_there_is_room() {
         let axis = Axis::log([3e-5, 20.0].into_iter());
         let ticks = axis.ticks(12);
-        assert_eq!(
-            labels(&ticks),
-            ["10⁻⁵", "10⁻⁴", "10⁻³", "10⁻²", "10⁻¹", "10⁰", "10¹", "10²"]
-        );
+        assert_eq!(labels(&ticks), ["10⁻⁵", "10⁻⁴", "10⁻³", "10⁻²", "10⁻¹", "10⁰", "10¹", "10²"]);
         assert_eq!(ticks[0].at, 0.0);
         assert_eq!(ticks.last().unwrap().at, 1.0);
     }
@@ -295,26 +253,13 @@ mod tests {
         let axis = Axis::linear([2.0, 3.0, 4.0, 5.0, 6.0].into_iter(), 0.05);
         assert_eq!(labels(&axis.ticks(12)), ["2", "3", "4", "5", "6"]);
         let axis = Axis::linear([-0.31, 0.29].into_iter(), 0.0);
-        assert_eq!(
-            labels(&axis.ticks(8)),
-            ["−0.3", "−0.2", "−0.1", "0.0", "0.1", "0.2"]
-        );
+        assert_eq!(labels(&axis.ticks(8)), ["−0.3", "−0.2", "−0.1", "0.0", "0.1", "0.2"]);
     }
 
     #[test]
     fn no_data_and_constant_data_have_a_range() {
-        for values in [
-            vec![],
-            vec![f64::NAN],
-            vec![0.0],
-            vec![5.0, 5.0],
-            vec![-3.0],
-            vec![1e300, -1e300],
-        ] {
-            for axis in [
-                Axis::linear(values.iter().copied(), 0.05),
-                Axis::log(values.iter().copied()),
-            ] {
+        for values in [vec![], vec![f64::NAN], vec![0.0], vec![5.0, 5.0], vec![-3.0], vec![1e300, -1e300]] {
+            for axis in [Axis::linear(values.iter().copied(), 0.05), Axis::log(values.iter().copied())] {
                 let ticks = axis.ticks(8);
                 assert!(labels(&ticks).len() >= 2, "{values:?}: {axis:?} {ticks:?}");
                 assert!(

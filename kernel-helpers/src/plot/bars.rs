@@ -93,20 +93,14 @@ impl BarPlot {
         for (name, values) in &self.series {
             if values.len() != self.names.len() {
                 let expected = format!("{} values, one for each name", self.names.len());
-                return Err(Error::argument(
-                    format!("the series `{name}`"),
-                    expected,
-                    values.len(),
-                ));
+                return Err(Error::argument(format!("the series `{name}`"), expected, values.len()));
             }
         }
         let size = area.dim_in_pixel();
         let mut labels = self.labels.clone();
         let missing = self.values().filter(|value| !is_finite(*value)).count();
         if missing > 0 {
-            labels
-                .notes
-                .push(format!("{missing} values are not finite and left out"));
+            labels.notes.push(format!("{missing} values are not finite and left out"));
         }
         let styles = (0..self.series.len()).map(Style::of_area);
         let entries = self.series.iter().map(|(name, _)| name.clone()).zip(styles);
@@ -131,12 +125,7 @@ impl BarPlot {
             let Some(((zero, top), (end, bottom))) = corners else {
                 continue;
             };
-            let bar = Rect {
-                left: zero.min(end),
-                top,
-                right: zero.max(end),
-                bottom,
-            };
+            let bar = Rect { left: zero.min(end), top, right: zero.max(end), bottom };
             rectangle(area, bar, &Style::of_area(index).color)?;
             let label = Text::new(short(values[row]), VALUE_SIZE);
             let middle = (top + bottom) / 2.0;
@@ -160,24 +149,13 @@ impl BarPlot {
 
     /// What the figure shows, in words.
     pub(super) fn alt(&self) -> String {
-        let title = if self.labels.title.is_empty() {
-            String::new()
-        } else {
-            format!("{}. ", self.labels.title)
-        };
+        let title =
+            if self.labels.title.is_empty() { String::new() } else { format!("{}. ", self.labels.title) };
         let series = self.series.iter().map(|(series, values)| {
-            let bars = self
-                .names
-                .iter()
-                .zip(values)
-                .map(|(name, value)| format!("{name} {}", short(*value)));
+            let bars = self.names.iter().zip(values).map(|(name, value)| format!("{name} {}", short(*value)));
             format!("{series}: {}", bars.collect::<Vec<_>>().join(", "))
         });
-        format!(
-            "{title}{}. {}",
-            self.labels.x,
-            series.collect::<Vec<_>>().join("; ")
-        )
+        format!("{title}{}. {}", self.labels.x, series.collect::<Vec<_>>().join("; "))
     }
 }
 

@@ -57,11 +57,7 @@ impl Pixels {
             paint(&area)?;
             area.present().map_err(failure)?;
         }
-        Ok(Pixels {
-            width,
-            height,
-            rgb: averaged(&buffer, width as usize),
-        })
+        Ok(Pixels { width, height, rgb: averaged(&buffer, width as usize) })
     }
 }
 
@@ -97,12 +93,7 @@ pub(super) fn segment(area: &Area, a: Point, b: Point, width: f64, color: RGBCol
     let (nx, ny) = (-(b.1 - a.1) * half, (b.0 - a.0) * half);
     polygon(
         area,
-        &[
-            (a.0 + nx, a.1 + ny),
-            (b.0 + nx, b.1 + ny),
-            (b.0 - nx, b.1 - ny),
-            (a.0 - nx, a.1 - ny),
-        ],
+        &[(a.0 + nx, a.1 + ny), (b.0 + nx, b.1 + ny), (b.0 - nx, b.1 - ny), (a.0 - nx, a.1 - ny)],
         &color,
     )
 }
@@ -114,17 +105,11 @@ pub(super) fn polygon(area: &Area, corners: &[Point], color: &impl Color) -> Res
 
 pub(super) fn rectangle(area: &Area, rect: Rect, color: &impl Color) -> Result<()> {
     let corners = [rounded((rect.left, rect.top)), rounded((rect.right, rect.bottom))];
-    area.draw(&Rectangle::new(corners, color.filled()))
-        .map_err(failure)
+    area.draw(&Rectangle::new(corners, color.filled())).map_err(failure)
 }
 
 fn disc(area: &Area, center: Point, radius: f64, color: RGBColor) -> Result<()> {
-    area.draw(&Circle::new(
-        rounded(center),
-        radius.round() as i32,
-        color.filled(),
-    ))
-    .map_err(failure)
+    area.draw(&Circle::new(rounded(center), radius.round() as i32, color.filled())).map_err(failure)
 }
 
 /// A line through `path` with round joints, solid or dashed.
@@ -177,10 +162,7 @@ fn dashes(path: &[Point], pattern: &[f64]) -> Vec<Vec<Point>> {
 pub(super) fn marker(area: &Area, at: Point, marker: Marker, color: RGBColor) -> Result<()> {
     let r = pt(2.4);
     let shape = |corners: &[Point]| {
-        let corners: Vec<_> = corners
-            .iter()
-            .map(|(x, y)| (at.0 + r * x, at.1 + r * y))
-            .collect();
+        let corners: Vec<_> = corners.iter().map(|(x, y)| (at.0 + r * x, at.1 + r * y)).collect();
         polygon(area, &corners, &color)
     };
     match marker {
@@ -201,10 +183,7 @@ mod tests {
         let path = [(0.0, 0.0), (1000.0, 0.0), (1000.0, 1000.0)];
         let pieces = dashes(&path, &[4.0, 2.0]);
         let length = |piece: &Vec<Point>| -> f64 {
-            piece
-                .windows(2)
-                .map(|p| (p[1].0 - p[0].0).hypot(p[1].1 - p[0].1))
-                .sum()
+            piece.windows(2).map(|p| (p[1].0 - p[0].0).hypot(p[1].1 - p[0].1)).sum()
         };
         let total: f64 = pieces.iter().map(length).sum();
         assert!((total / 2000.0 - 4.0 / 6.0).abs() < 0.02, "{total}");
@@ -214,12 +193,7 @@ mod tests {
     #[test]
     fn a_picture_has_the_size_and_color_asked_for() {
         let pixels = Pixels::paint(30, 20, |area| {
-            let rect = Rect {
-                left: 0.0,
-                top: 0.0,
-                right: 30.0,
-                bottom: 40.0,
-            };
+            let rect = Rect { left: 0.0, top: 0.0, right: 30.0, bottom: 40.0 };
             rectangle(area, rect, &RGBColor(10, 20, 30))
         });
         let pixels = pixels.unwrap();

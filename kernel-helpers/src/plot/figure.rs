@@ -3,9 +3,9 @@
 use super::canvas::Pixels;
 use super::style::PIXELS_PER_CM;
 use crate::display::{Content, show};
+use crate::train_util::write_whole;
 use crate::{Error, Result};
 use std::collections::HashMap;
-use std::io::Write;
 use std::path::Path;
 
 /// A picture: a PNG and a text that says what it shows. As the last value of a cell it shows itself.
@@ -18,11 +18,7 @@ pub struct Figure {
 
 impl Figure {
     pub(super) fn new(pixels: &Pixels, alt: String) -> Result<Self> {
-        Ok(Figure {
-            png: encode(pixels)?,
-            size: (pixels.width, pixels.height),
-            alt,
-        })
+        Ok(Figure { png: encode(pixels)?, size: (pixels.width, pixels.height), alt })
     }
 
     /// The bytes of the PNG file.
@@ -40,21 +36,12 @@ impl Figure {
         &self.alt
     }
 
-    /// Writes the PNG file; a file of that name is replaced in one step.
+    /// Writes the PNG file; a file of that name is replaced in one step, a missing folder is made.
     ///
     /// # Errors
-    /// If the folder is not there or cannot be written to.
+    /// If the file cannot be written.
     pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
-        let path = path.as_ref();
-        let failure = |e| Error::io(path, e, "Check that the folder is there and can be written to.");
-        let folder = path
-            .parent()
-            .filter(|folder| !folder.as_os_str().is_empty())
-            .unwrap_or(Path::new("."));
-        let mut file = tempfile::NamedTempFile::new_in(folder).map_err(failure)?;
-        file.write_all(&self.png).map_err(failure)?;
-        file.persist(path).map_err(|e| failure(e.error))?;
-        Ok(())
+        write_whole(path.as_ref(), &self.png)
     }
 
     /// Shows the figure as the cell's output.
@@ -65,11 +52,7 @@ impl Figure {
 
 impl std::fmt::Debug for Figure {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(
-            f,
-            "Figure({} x {} pixels: {})",
-            self.size.0, self.size.1, self.alt
-        )
+        write!(f, "Figure({} x {} pixels: {})", self.size.0, self.size.1, self.alt)
     }
 }
 
@@ -132,10 +115,7 @@ fn indexed(rgb: &[u8]) -> (Vec<u8>, Vec<u8>) {
             break;
         }
     }
-    let indices = rgb
-        .chunks_exact(3)
-        .map(|pixel| numbers[&[pixel[0], pixel[1], pixel[2]]])
-        .collect();
+    let indices = rgb.chunks_exact(3).map(|pixel| numbers[&[pixel[0], pixel[1], pixel[2]]]).collect();
     (palette, indices)
 }
 
@@ -155,15 +135,7 @@ mod tests {
     #[test]
     fn a_png_keeps_size_and_colors() {
         let rgb: Vec<u8> = (0..4 * 2 * 3).map(|i| i * 10).collect();
-        let figure = Figure::new(
-            &Pixels {
-                width: 4,
-                height: 2,
-                rgb: rgb.clone(),
-            },
-            String::new(),
-        )
-        .unwrap();
+        let figure = Figure::new(&Pixels { width: 4, height: 2, rgb: rgb.clone() }, String::new()).unwrap();
         let (info, decoded) = decode(&figure);
         assert_eq!((info.width, info.height), (4, 2));
         assert_eq!(decoded, rgb);
@@ -172,9 +144,7 @@ mod tests {
 
     #[test]
     fn too_many_colors_move_only_a_little() {
-        let rgb: Vec<u8> = (0..64 * 64)
-            .flat_map(|i| [(i % 64 * 4) as u8, (i / 64 * 4) as u8, 128])
-            .collect();
+        let rgb: Vec<u8> = (0..64 * 64).flat_map(|i| [(i % 64 * 4) as u8, (i / 64 * 4) as u8, 128]).collect();
         let (palette, indices) = indexed(&rgb);
         assert!(palette.len() <= 3 * COLORS);
         for (pixel, index) in rgb.chunks_exact(3).zip(indices) {
@@ -184,23 +154,14 @@ mod tests {
     }
 
     #[test]
-    fn saving_into_a_missing_folder_names_the_file() {
-        let figure = Figure::new(
-            &Pixels {
-                width: 1,
-                height: 1,
-                rgb: vec![0; 3],
-            },
-            String::new(),
-        )
-        .unwrap();
+    fn saving_where_no_file_can_be_names_the_file() {
+        let pixels = Pixels { width: 1, height: 1, rgb: vec![0; 3] };
+        let figure = Figure::new(&pixels, String::new()).unwrap();
         let folder = tempfile::tempdir().unwrap();
-        let error = figure
-            .save(folder.path().join("missing/a.png"))
-            .unwrap_err()
-            .to_string();
-        assert!(error.contains("a.png"), "{error}");
-        figure.save(folder.path().join("a.png")).unwrap();
-        assert_eq!(std::fs::read(folder.path().join("a.png")).unwrap(), figure.png());
+        let file = folder.path().join("figures/a.png");
+        figure.save(&file).unwrap();
+        assert_eq!(std::fs::read(&file).unwrap(), figure.png());
+        let error = figure.save(file.join("b.png")).unwrap_err().to_string();
+        assert!(error.contains("b.png"), "{error}");
     }
 }

@@ -42,11 +42,7 @@ impl Frame {
         let (width, height) = (f64::from(size.0), f64::from(size.1));
         let text_width = width - 2.0 * pt(PADDING);
         let title = wrap(&labels.title, TITLE_SIZE, text_width);
-        let notes: Vec<_> = labels
-            .notes
-            .iter()
-            .flat_map(|note| wrap(note, NOTE_SIZE, text_width))
-            .collect();
+        let notes: Vec<_> = labels.notes.iter().flat_map(|note| wrap(note, NOTE_SIZE, text_width)).collect();
         let x_label = wrap(&labels.x, LABEL_SIZE, text_width);
         let tick_height = Text::new("0", TICK_SIZE).line_height();
 
@@ -63,31 +59,9 @@ impl Frame {
         let left = pt(PADDING + GAP + TICK_LENGTH + GAP) + height_of(&y_label) + widest(&y_ticks);
         let right = (width - pt(PADDING + 2.0)).max(left + tick_height);
         let (x_ticks, overhang) = x_ticks(&x, right - left);
-        let inner = Rect {
-            left,
-            top,
-            right: right - overhang,
-            bottom,
-        };
-        let strip = Rect {
-            left,
-            top: strip_top,
-            right,
-            bottom: strip_top + strip,
-        };
-        Frame {
-            inner,
-            strip,
-            x,
-            y,
-            x_ticks,
-            y_ticks,
-            title,
-            notes,
-            x_label,
-            y_label,
-            width,
-        }
+        let inner = Rect { left, top, right: right - overhang, bottom };
+        let strip = Rect { left, top: strip_top, right, bottom: strip_top + strip };
+        Frame { inner, strip, x, y, x_ticks, y_ticks, title, notes, x_label, y_label, width }
     }
 
     /// Where a value is drawn; none if it is not finite.
@@ -114,20 +88,10 @@ impl Frame {
     pub fn draw_background(&self, area: &Area) -> Result<()> {
         let mut top = pt(PADDING);
         for line in self.title.iter().chain(&self.notes) {
-            line.draw(
-                area,
-                (self.width / 2.0, top + 0.5 * line.line_height()),
-                (0.5, 0.5),
-                INK,
-            )?;
+            line.draw(area, (self.width / 2.0, top + 0.5 * line.line_height()), (0.5, 0.5), INK)?;
             top += line.line_height();
         }
-        let Rect {
-            left,
-            top,
-            right,
-            bottom,
-        } = self.inner;
+        let Rect { left, top, right, bottom } = self.inner;
         for tick in labelled(&self.x_ticks).filter(|_| !self.x.has_names()) {
             let x = self.across(tick.at).round();
             segment(area, (x, top), (x, bottom), 0.5, GRID)?;
@@ -141,21 +105,10 @@ impl Frame {
 
     /// Draws the axes, their ticks and their labels.
     pub fn draw_axes(&self, area: &Area) -> Result<()> {
-        let Rect {
-            left,
-            top,
-            right,
-            bottom,
-        } = self.inner;
+        let Rect { left, top, right, bottom } = self.inner;
         segment(area, (left, top), (left, bottom), 0.7, AXIS)?;
         segment(area, (left, bottom), (right, bottom), 0.7, AXIS)?;
-        let length = |tick: &Tick| {
-            pt(if tick.label.is_some() {
-                TICK_LENGTH
-            } else {
-                0.6 * TICK_LENGTH
-            })
-        };
+        let length = |tick: &Tick| pt(if tick.label.is_some() { TICK_LENGTH } else { 0.6 * TICK_LENGTH });
         for tick in &self.x_ticks {
             let x = self.across(tick.at).round();
             segment(area, (x, bottom), (x, bottom + length(tick)), 0.7, AXIS)?;
@@ -178,10 +131,7 @@ impl Frame {
     }
 
     fn draw_axis_labels(&self, area: &Area) -> Result<()> {
-        let center = (
-            (self.inner.left + self.inner.right) / 2.0,
-            (self.inner.top + self.inner.bottom) / 2.0,
-        );
+        let center = ((self.inner.left + self.inner.right) / 2.0, (self.inner.top + self.inner.bottom) / 2.0);
         let tick_height = Text::new("0", TICK_SIZE).line_height();
         let mut y = self.inner.bottom + pt(TICK_LENGTH + GAP) + tick_height;
         for line in &self.x_label {
@@ -206,10 +156,8 @@ fn height_of(lines: &[Text]) -> f64 {
 }
 
 fn widest(ticks: &[Tick]) -> f64 {
-    let widths = ticks
-        .iter()
-        .filter_map(|tick| tick.label.as_ref())
-        .map(|label| Text::new(label, TICK_SIZE).width());
+    let widths =
+        ticks.iter().filter_map(|tick| tick.label.as_ref()).map(|label| Text::new(label, TICK_SIZE).width());
     widths.fold(0.0, f64::max)
 }
 
@@ -224,17 +172,12 @@ fn shortened(mut ticks: Vec<Tick>, width: f64) -> Vec<Tick> {
 fn x_ticks(axis: &Axis, width: f64) -> (Vec<Tick>, f64) {
     let overhang = |ticks: &[Tick]| {
         let last = ticks.iter().rfind(|tick| tick.label.is_some());
-        last.map_or(0.0, |tick| {
-            (0.5 * widest(ticks) - (1.0 - tick.at) * width).max(0.0)
-        })
+        last.map_or(0.0, |tick| (0.5 * widest(ticks) - (1.0 - tick.at) * width).max(0.0))
     };
     for most in (2..=14).rev() {
         let ticks = axis.ticks(most);
         let places: Vec<_> = labelled(&ticks).map(|tick| tick.at * width).collect();
-        let closest = places
-            .windows(2)
-            .map(|pair| pair[1] - pair[0])
-            .fold(f64::INFINITY, f64::min);
+        let closest = places.windows(2).map(|pair| pair[1] - pair[0]).fold(f64::INFINITY, f64::min);
         if closest > widest(&ticks) + pt(TICK_SIZE) || most == 2 {
             let overhang = overhang(&ticks);
             return (ticks, overhang);

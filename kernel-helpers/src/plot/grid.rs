@@ -75,12 +75,7 @@ pub struct Grid {
 impl Grid {
     /// An empty grid of this many columns, best one or two.
     pub fn new(columns: usize) -> Self {
-        Grid {
-            columns: columns.max(1),
-            panels: Vec::new(),
-            title: String::new(),
-            notes: Vec::new(),
-        }
+        Grid { columns: columns.max(1), panels: Vec::new(), title: String::new(), notes: Vec::new() }
     }
 
     /// Adds a plot.
@@ -113,20 +108,14 @@ impl Grid {
     pub fn draw(&self) -> Result<Figure> {
         let (device_width, scale) = (f64::from(FIGURE_WIDTH * OVERSAMPLING), f64::from(OVERSAMPLING));
         let mut header = wrap(&self.title, TITLE_SIZE, device_width - pt(8.0));
-        header.extend(
-            self.notes
-                .iter()
-                .flat_map(|note| wrap(note, NOTE_SIZE, device_width - pt(8.0))),
-        );
+        header.extend(self.notes.iter().flat_map(|note| wrap(note, NOTE_SIZE, device_width - pt(8.0))));
         let header_gap = if header.is_empty() { 0.0 } else { pt(6.0) };
         let header_height =
             ((header.iter().map(Text::line_height).sum::<f64>() + header_gap) / scale).ceil() as u32;
         let columns = self.columns.min(self.panels.len().max(1));
         let rows: Vec<_> = self.panels.chunks(columns).collect();
-        let heights: Vec<u32> = rows
-            .iter()
-            .map(|row| row.iter().map(|panel| panel.height(columns)).max().unwrap_or(0))
-            .collect();
+        let heights: Vec<u32> =
+            rows.iter().map(|row| row.iter().map(|panel| panel.height(columns)).max().unwrap_or(0)).collect();
         let height = header_height + heights.iter().sum::<u32>();
 
         let pixels = Pixels::paint(FIGURE_WIDTH, height.max(1), |area| {
@@ -135,9 +124,7 @@ impl Grid {
             for (row, height) in rows.iter().zip(&heights) {
                 let (place, below) = rest.split_vertically((height * OVERSAMPLING) as i32);
                 let places = place.split_evenly((1, columns));
-                row.iter()
-                    .zip(&places)
-                    .try_for_each(|(panel, place)| panel.paint(place))?;
+                row.iter().zip(&places).try_for_each(|(panel, place)| panel.paint(place))?;
                 rest = below;
             }
             area.present().map_err(failure)
@@ -147,11 +134,8 @@ impl Grid {
 
     fn alt(&self) -> String {
         let panels = self.panels.iter().map(Panel::alt);
-        let all: Vec<_> = [self.title.clone()]
-            .into_iter()
-            .chain(panels)
-            .filter(|text| !text.is_empty())
-            .collect();
+        let all: Vec<_> =
+            [self.title.clone()].into_iter().chain(panels).filter(|text| !text.is_empty()).collect();
         all.join("\n")
     }
 }

@@ -21,8 +21,7 @@ pub fn plot_loss(losses: &[f64]) -> LinePlot {
 /// log(L) against steps for several runs: names, such as `λ = 0.2`, and losses after each step.
 pub fn compare_losses<N: Display, L: AsRef<[f64]>>(runs: &[(N, L)]) -> LinePlot {
     let plot = LinePlot::new().x_label("step").y_label("L (log scale)").log_y();
-    runs.iter()
-        .fold(plot, |plot, (name, losses)| plot.series(name, losses.as_ref()))
+    runs.iter().fold(plot, |plot, (name, losses)| plot.series(name, losses.as_ref()))
 }
 
 /// Each element of W against steps: `weights[k]` holds the elements after step `k`.
@@ -30,13 +29,8 @@ pub fn plot_weights<W: AsRef<[f64]>>(weights: &[W]) -> LinePlot {
     let elements = weights.iter().map(|w| w.as_ref().len()).max().unwrap_or(0);
     let plot = LinePlot::new().x_label("step").y_label("element of W");
     (0..elements).fold(plot, |plot, element| {
-        let values = weights
-            .iter()
-            .map(|w| w.as_ref().get(element).copied().unwrap_or(f64::NAN));
-        plot.series(
-            format!("W{}", subscript(element + 1)),
-            &values.collect::<Vec<_>>(),
-        )
+        let values = weights.iter().map(|w| w.as_ref().get(element).copied().unwrap_or(f64::NAN));
+        plot.series(format!("W{}", subscript(element + 1)), &values.collect::<Vec<_>>())
     })
 }
 
@@ -57,11 +51,7 @@ pub fn plot_accuracy<N: Display, P: AsRef<[(f64, f64)]>>(
 ) -> LinePlot {
     let plot = LinePlot::new().x_label(x_label).y_label("test accuracy (%)");
     let plot = series.iter().fold(plot, |plot, (name, points)| {
-        let points: Vec<_> = points
-            .as_ref()
-            .iter()
-            .map(|&(x, accuracy)| (x, 100.0 * accuracy))
-            .collect();
+        let points: Vec<_> = points.as_ref().iter().map(|&(x, accuracy)| (x, 100.0 * accuracy)).collect();
         plot.points(name, &points)
     });
     match float {
@@ -75,11 +65,7 @@ pub fn plot_accuracy<N: Display, P: AsRef<[(f64, f64)]>>(
 pub fn plot_sparsity<L: Display, N: Display, V: AsRef<[f64]>>(layers: &[L], series: &[(N, V)]) -> BarPlot {
     let plot = BarPlot::new(layers).x_label("zeros (%)").limit(100.0);
     series.iter().fold(plot, |plot, (name, sparsities)| {
-        let percent: Vec<_> = sparsities
-            .as_ref()
-            .iter()
-            .map(|sparsity| 100.0 * sparsity)
-            .collect();
+        let percent: Vec<_> = sparsities.as_ref().iter().map(|sparsity| 100.0 * sparsity).collect();
         plot.series(name, &percent)
     })
 }
@@ -97,23 +83,15 @@ pub fn plot_histogram<N: Display, T: Copy + Into<f64>, V: AsRef<[T]>>(
             .map(|(name, values)| (name, values.as_ref().iter().map(|v| (*v).into()).collect()))
             .collect(),
     );
-    let shown = series
-        .iter()
-        .flat_map(|(_, values)| values)
-        .filter(|v| v.is_finite() && **v != 0.0);
+    let shown = series.iter().flat_map(|(_, values)| values).filter(|v| v.is_finite() && **v != 0.0);
     let largest = shown.map(|v| v.abs()).fold(0.0, f64::max);
     let reach = if largest > 0.0 { largest } else { 1.0 };
-    let plot = LinePlot::new()
-        .x_label("weight")
-        .y_label(format!("weights in each of {bins} bins"));
+    let plot = LinePlot::new().x_label("weight").y_label(format!("weights in each of {bins} bins"));
     series.iter().fold(plot, |plot, (name, values)| {
         let zeros = values.iter().filter(|v| **v == 0.0).count();
         let label = match zeros {
             0 => name.to_string(),
-            _ => format!(
-                "{name} (and {:.1} % zeros)",
-                100.0 * zeros as f64 / values.len() as f64
-            ),
+            _ => format!("{name} (and {:.1} % zeros)", 100.0 * zeros as f64 / values.len() as f64),
         };
         plot.filled(label, &outline(values, reach, bins))
     })
@@ -131,11 +109,7 @@ fn outline(values: &[f64], reach: f64, bins: usize) -> Vec<(f64, f64)> {
         let count = f64::from(count);
         [(edge(bin), count), (edge(bin + 1), count)]
     });
-    [(edge(0), 0.0)]
-        .into_iter()
-        .chain(steps)
-        .chain([(edge(bins), 0.0)])
-        .collect()
+    [(edge(0), 0.0)].into_iter().chain(steps).chain([(edge(bins), 0.0)]).collect()
 }
 
 /// What one data set measured over the epochs of a training run.
@@ -152,20 +126,15 @@ pub struct TrainingCurve {
 /// Loss and accuracy against epochs, side by side. Epochs count from 1.
 pub fn plot_history(curves: &[TrainingCurve]) -> Grid {
     let against_epochs = |values: &[f64], factor: f64| -> Vec<(f64, f64)> {
-        values
-            .iter()
-            .enumerate()
-            .map(|(epoch, value)| (epoch as f64 + 1.0, factor * value))
-            .collect()
+        values.iter().enumerate().map(|(epoch, value)| (epoch as f64 + 1.0, factor * value)).collect()
     };
     let loss = LinePlot::new().x_label("epoch").y_label("loss");
     let accuracy = LinePlot::new().x_label("epoch").y_label("accuracy (%)");
-    let loss = curves.iter().fold(loss, |plot, curve| {
-        plot.points(&curve.name, &against_epochs(&curve.losses, 1.0))
-    });
-    let accuracy = curves.iter().fold(accuracy, |plot, curve| {
-        plot.points(&curve.name, &against_epochs(&curve.accuracies, 100.0))
-    });
+    let loss =
+        curves.iter().fold(loss, |plot, curve| plot.points(&curve.name, &against_epochs(&curve.losses, 1.0)));
+    let accuracy = curves
+        .iter()
+        .fold(accuracy, |plot, curve| plot.points(&curve.name, &against_epochs(&curve.accuracies, 100.0)));
     Grid::new(2).panel(loss).panel(accuracy)
 }
 

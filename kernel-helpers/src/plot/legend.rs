@@ -30,9 +30,7 @@ impl Legend {
     pub fn new(entries: impl IntoIterator<Item = (String, Style)>, sample: Sample, width: f64) -> Self {
         let text_width = 0.9 * width - pt(SAMPLE_WIDTH + 4.0 * PADDING);
         let entries = entries.into_iter().filter(|(name, _)| !name.is_empty());
-        let entries = entries
-            .map(|(name, style)| (fit(&name, TICK_SIZE, text_width), style))
-            .collect();
+        let entries = entries.map(|(name, style)| (fit(&name, TICK_SIZE, text_width), style)).collect();
         Legend { entries, sample }
     }
 
@@ -69,12 +67,7 @@ impl Legend {
         let clearance = pt(4.0);
         places
             .into_iter()
-            .map(|(left, top)| Rect {
-                left,
-                top,
-                right: left + width,
-                bottom: top + height,
-            })
+            .map(|(left, top)| Rect { left, top, right: left + width, bottom: top + height })
             .find(|rect| {
                 let around = Rect {
                     left: rect.left - clearance,
@@ -102,11 +95,7 @@ impl Legend {
             let width: f64 = entries.iter().map(|entry| self.entry_width(entry)).sum();
             let mut x = strip.left + 0.5 * (strip.width() - width).max(0.0);
             for entry in entries {
-                self.draw_entry(
-                    area,
-                    (x, strip.top + (row as f64 + 0.5) * self.row_height()),
-                    entry,
-                )?;
+                self.draw_entry(area, (x, strip.top + (row as f64 + 0.5) * self.row_height()), entry)?;
                 x += self.entry_width(entry);
             }
         }
@@ -124,16 +113,7 @@ impl Legend {
             }
             Sample::Patch => {
                 let half = pt(PATCH_WIDTH / 2.0);
-                rectangle(
-                    area,
-                    Rect {
-                        left: x,
-                        top: y - half,
-                        right: end,
-                        bottom: y + half,
-                    },
-                    &style.color,
-                )?;
+                rectangle(area, Rect { left: x, top: y - half, right: end, bottom: y + half }, &style.color)?;
             }
         }
         name.draw(area, (end + pt(PADDING), y), (0.0, 0.5), INK)
@@ -170,11 +150,7 @@ impl Legend {
     }
 
     fn block_size(&self) -> (f64, f64) {
-        let widest = self
-            .entries
-            .iter()
-            .map(|(name, _)| name.width())
-            .fold(0.0, f64::max);
+        let widest = self.entries.iter().map(|(name, _)| name.width()).fold(0.0, f64::max);
         let height = self.entries.len() as f64 * self.row_height() + 2.0 * pt(PADDING);
         (self.sample_width() + widest + 3.0 * pt(PADDING), height)
     }

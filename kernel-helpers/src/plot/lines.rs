@@ -83,33 +83,21 @@ impl LinePlot {
     /// Adds a line through `values` at 0, 1, 2, … . Values that are not finite leave a gap, and the figure says so. A
     /// series with an empty name is not in the legend.
     pub fn series(self, name: impl Display, values: &[f64]) -> Self {
-        let points: Vec<_> = values
-            .iter()
-            .enumerate()
-            .map(|(step, value)| (step as f64, *value))
-            .collect();
+        let points: Vec<_> = values.iter().enumerate().map(|(step, value)| (step as f64, *value)).collect();
         self.points(name, &points)
     }
 
     /// Adds a line through points (x, y), in their order.
     pub fn points(mut self, name: impl Display, points: &[(f64, f64)]) -> Self {
         let style = Style::of(self.series.len());
-        self.series.push(Series {
-            name: name.to_string(),
-            points: points.to_vec(),
-            style,
-        });
+        self.series.push(Series { name: name.to_string(), points: points.to_vec(), style });
         self
     }
 
     /// Adds a step outline through points (x, y), filled down to zero.
     pub(super) fn filled(mut self, name: impl Display, points: &[(f64, f64)]) -> Self {
         let style = Style::of_area(self.series.len());
-        self.series.push(Series {
-            name: name.to_string(),
-            points: points.to_vec(),
-            style,
-        });
+        self.series.push(Series { name: name.to_string(), points: points.to_vec(), style });
         self.y_from = Some(0.0);
         self
     }
@@ -151,11 +139,7 @@ impl LinePlot {
         }
         let several = self.series.len() > 1;
         for (index, series) in self.series.iter().enumerate() {
-            series.draw(
-                area,
-                &frame,
-                several.then(|| index as f64 / self.series.len() as f64),
-            )?;
+            series.draw(area, &frame, several.then(|| index as f64 / self.series.len() as f64))?;
         }
         frame.draw_axes(area)?;
         match place {
@@ -168,19 +152,9 @@ impl LinePlot {
     pub(super) fn alt(&self) -> String {
         let Labels { title, x, y, .. } = &self.labels;
         let series = self.series.iter().map(Series::describe);
-        let references = self
-            .references
-            .iter()
-            .map(|(name, value)| format!("{name}: {value:.4}"));
-        let title = if title.is_empty() {
-            String::new()
-        } else {
-            format!("{title}. ")
-        };
-        format!(
-            "{title}{y} against {x}. {}",
-            series.chain(references).collect::<Vec<_>>().join("; ")
-        )
+        let references = self.references.iter().map(|(name, value)| format!("{name}: {value:.4}"));
+        let title = if title.is_empty() { String::new() } else { format!("{title}. ") };
+        format!("{title}{y} against {x}. {}", series.chain(references).collect::<Vec<_>>().join("; "))
     }
 
     fn axes(&self) -> (Axis, Axis) {
@@ -192,13 +166,7 @@ impl LinePlot {
             (true, _) => Axis::log(ys),
             (false, Some(from)) => {
                 let top = ys.filter(|y| is_finite(*y)).fold(from, f64::max);
-                Axis::range(
-                    from..=if top > from {
-                        from + 1.06 * (top - from)
-                    } else {
-                        from + 1.0
-                    },
-                )
+                Axis::range(from..=if top > from { from + 1.06 * (top - from) } else { from + 1.0 })
             }
             (false, None) => Axis::linear(ys, 0.06),
         };
@@ -208,17 +176,12 @@ impl LinePlot {
     /// What is to be said of values that could not be drawn as they are.
     fn remarks(&self, x: &Axis, y: &Axis) -> Vec<String> {
         let points = || self.series.iter().flat_map(|series| &series.points);
-        let missing = points()
-            .filter(|point| x.place(point.0).is_none() || y.place(point.1).is_none())
-            .count();
+        let missing =
+            points().filter(|point| x.place(point.0).is_none() || y.place(point.1).is_none()).count();
         let clipped = points().filter(|point| y.clips(point.1)).count();
         let empty = points().count() == missing;
         let values = |count| {
-            if count == 1 {
-                "1 value is".to_owned()
-            } else {
-                format!("{count} values are")
-            }
+            if count == 1 { "1 value is".to_owned() } else { format!("{count} values are") }
         };
         [
             empty.then(|| "no values to show".to_owned()),
@@ -231,35 +194,20 @@ impl LinePlot {
     }
 
     fn legend(&self, width: f64) -> Legend {
-        let series = self
-            .series
-            .iter()
-            .map(|series| (series.name.clone(), series.style));
-        let references = self
-            .references
-            .iter()
-            .map(|(name, _)| (name.clone(), Style::reference()));
+        let series = self.series.iter().map(|series| (series.name.clone(), series.style));
+        let references = self.references.iter().map(|(name, _)| (name.clone(), Style::reference()));
         let all_filled = !self.series.is_empty() && self.series.iter().all(|series| series.style.filled);
-        Legend::new(
-            series.chain(references),
-            if all_filled { Sample::Patch } else { Sample::Line },
-            width,
-        )
+        Legend::new(series.chain(references), if all_filled { Sample::Patch } else { Sample::Line }, width)
     }
 
     /// Points close together along everything that is drawn.
     fn occupied(&self, frame: &Frame) -> Vec<Point> {
         let lines = self.series.iter().flat_map(|series| series.paths(frame));
-        let references = self
-            .references
-            .iter()
-            .map(|(_, value)| reference_line(frame, *value));
+        let references = self.references.iter().map(|(_, value)| reference_line(frame, *value));
         let mut points: Vec<_> = lines.chain(references).flat_map(|path| sampled(&path)).collect();
         for series in self.series.iter().filter(|series| series.style.filled) {
-            let columns = series
-                .points
-                .iter()
-                .filter_map(|&(x, y)| Some([frame.point(x, y)?, frame.point(x, 0.0)?]));
+            let columns =
+                series.points.iter().filter_map(|&(x, y)| Some([frame.point(x, y)?, frame.point(x, 0.0)?]));
             points.extend(columns.flat_map(|column| sampled(&column)));
         }
         points
@@ -270,9 +218,7 @@ impl Series {
     /// The drawn line, broken where a value is not finite.
     fn paths(&self, frame: &Frame) -> Vec<Vec<Point>> {
         let places: Vec<_> = self.points.iter().map(|&(x, y)| frame.point(x, y)).collect();
-        let runs = places
-            .split(|place| place.is_none())
-            .filter(|run| !run.is_empty());
+        let runs = places.split(|place| place.is_none()).filter(|run| !run.is_empty());
         runs.map(|run| thinned(run.iter().copied().flatten())).collect()
     }
 
@@ -304,16 +250,7 @@ impl Series {
                 continue;
             };
             if top.round() < bottom.round() && left.round() < right.round() {
-                rectangle(
-                    area,
-                    Rect {
-                        left,
-                        top,
-                        right,
-                        bottom,
-                    },
-                    &self.style.color.mix(0.3),
-                )?;
+                rectangle(area, Rect { left, top, right, bottom }, &self.style.color.mix(0.3))?;
             }
         }
         Ok(())
@@ -324,37 +261,27 @@ impl Series {
         match self.points.as_slice() {
             [] => format!("{name}: empty"),
             [only] => format!("{name}: {:.4e}", only.1),
-            [first, .., last] => format!(
-                "{name}: {} points, from {:.4e} to {:.4e}",
-                self.points.len(),
-                first.1,
-                last.1
-            ),
+            [first, .., last] => {
+                format!("{name}: {} points, from {:.4e} to {:.4e}", self.points.len(), first.1, last.1)
+            }
         }
     }
 }
 
 fn reference_line(frame: &Frame, value: f64) -> Vec<Point> {
-    let ends = frame
-        .height_of(value)
-        .map(|y| vec![(frame.inner.left, y), (frame.inner.right, y)]);
+    let ends = frame.height_of(value).map(|y| vec![(frame.inner.left, y), (frame.inner.right, y)]);
     ends.unwrap_or_default()
 }
 
 fn length(path: &[Point]) -> f64 {
-    path.windows(2)
-        .map(|pair| (pair[1].0 - pair[0].0).hypot(pair[1].1 - pair[0].1))
-        .sum()
+    path.windows(2).map(|pair| (pair[1].0 - pair[0].0).hypot(pair[1].1 - pair[0].1)).sum()
 }
 
 /// The path without points that lie on top of the one before.
 fn thinned(path: impl Iterator<Item = Point>) -> Vec<Point> {
     let mut kept: Vec<Point> = Vec::new();
     for point in path {
-        if kept
-            .last()
-            .is_none_or(|last| (point.0 - last.0).hypot(point.1 - last.1) >= pt(0.2))
-        {
+        if kept.last().is_none_or(|last| (point.0 - last.0).hypot(point.1 - last.1) >= pt(0.2)) {
             kept.push(point);
         }
     }

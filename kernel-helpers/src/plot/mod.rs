@@ -16,6 +16,8 @@ mod homework;
 mod legend;
 mod lines;
 mod style;
+#[cfg(test)]
+mod tests;
 mod text;
 
 pub use bars::BarPlot;

@@ -35,13 +35,8 @@ const COLORS: [RGBColor; 7] = [
 ];
 
 /// Lengths of dash, gap, dash, gap, … in points; a solid line has none.
-const DASHES: [&[f64]; 5] = [
-    &[],
-    &[6.0, 2.5],
-    &[7.0, 2.0, 1.5, 2.0],
-    &[3.5, 2.0],
-    &[9.0, 2.0, 1.5, 2.0, 1.5, 2.0],
-];
+const DASHES: [&[f64]; 5] =
+    [&[], &[6.0, 2.5], &[7.0, 2.0, 1.5, 2.0], &[3.5, 2.0], &[9.0, 2.0, 1.5, 2.0, 1.5, 2.0]];
 
 /// The shape of a marker.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -53,13 +48,8 @@ pub(super) enum Marker {
     TriangleDown,
 }
 
-const MARKERS: [Marker; 5] = [
-    Marker::Circle,
-    Marker::Square,
-    Marker::TriangleUp,
-    Marker::Diamond,
-    Marker::TriangleDown,
-];
+const MARKERS: [Marker; 5] =
+    [Marker::Circle, Marker::Square, Marker::TriangleUp, Marker::Diamond, Marker::TriangleDown];
 
 /// How a series looks.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -97,18 +87,11 @@ impl Style {
             dashes: &[],
             marker: None,
             filled: true,
-            ..Style::of(index)
         }
     }
 
     /// The look of reference lines.
     pub fn reference() -> Self {
-        Style {
-            color: AXIS,
-            width: 1.2,
-            dashes: &[2.0, 2.0],
-            marker: None,
-            filled: false,
-        }
+        Style { color: AXIS, width: 1.2, dashes: &[2.0, 2.0], marker: None, filled: false }
     }
 }

@@ -26,10 +26,7 @@ pub(super) struct Text {
 
 impl Text {
     pub fn new(content: impl Into<String>, size: f64) -> Self {
-        Text {
-            content: content.into(),
-            size,
-        }
+        Text { content: content.into(), size }
     }
 
     /// Device pixels from the first glyph's origin to the last one's end.
@@ -89,10 +86,7 @@ impl Text {
             let mut pixels = Vec::new();
             outline.draw(|x, y, coverage| pixels.push((x, y, coverage)));
             for (x, y, coverage) in pixels.into_iter().filter(|pixel| pixel.2 > 0.0) {
-                let place = (
-                    f64::from(origin.x) + f64::from(x),
-                    f64::from(origin.y) + f64::from(y),
-                );
+                let place = (f64::from(origin.x) + f64::from(x), f64::from(origin.y) + f64::from(y));
                 pixel(place.0, place.1, f64::from(coverage).min(1.0))?;
             }
         }
@@ -106,9 +100,7 @@ pub(super) fn wrap(content: &str, size: f64, width: f64) -> Vec<Text> {
     let mut lines: Vec<Text> = Vec::new();
     for word in content.split_whitespace() {
         let word = fit(word, size, width);
-        let longer = lines
-            .last()
-            .map(|line| Text::new(format!("{} {}", line.content, word.content), size));
+        let longer = lines.last().map(|line| Text::new(format!("{} {}", line.content, word.content), size));
         match (longer, lines.last_mut()) {
             (Some(longer), Some(line)) if longer.width() <= width => *line = longer,
             _ => lines.push(word),

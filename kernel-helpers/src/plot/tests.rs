@@ -1,0 +1,78 @@
+//! Every kind of figure, in the situations that break figures.
+
+use super::*;
+use crate::Result;
+
+fn decaying(rate: f64) -> Vec<f64> {
+    (0..=200).map(|step| 27.0 * rate.powi(step)).collect()
+}
+
+fn layers() -> Vec<String> {
+    (0..20).map(|i| format!("layer{}.{}.conv{}", i / 6, i / 2 % 3, i % 2 + 1)).collect()
+}
+
+/// Draws the figure and checks what holds for all: a PNG of the full width, small enough for a notebook.
+fn check(figure: Result<Figure>) -> Figure {
+    let figure = figure.expect("draws");
+    let decoder = png::Decoder::new(std::io::Cursor::new(figure.png()));
+    let reader = decoder.read_info().expect("is a PNG");
+    assert_eq!((reader.info().width, reader.info().height), figure.size());
+    assert_eq!(figure.size().0, 1600);
+    assert!(figure.png().len() < 60_000, "{} bytes: {}", figure.png().len(), figure.alt());
+    figure
+}
+
+#[test]
+fn the_homework_figures_are_drawn() {
+    check(plot_loss(&decaying(0.7)).draw());
+    check(compare_losses(&[("λ = 0.2", decaying(0.7)), ("λ = 2", decaying(0.9))]).draw());
+    let weights: Vec<_> = decaying(0.9).iter().map(|w| [0.0, 1.0 - w, *w, w / 2.0, -w]).collect();
+    check(plot_weights(&weights).draw());
+    check(Grid::new(2).panel(plot_loss(&decaying(0.7))).panel(plot_weights(&weights)).draw());
+    let points = [(6.0, 0.91), (4.0, 0.89), (2.0, 0.09)];
+    check(plot_accuracy("bits", &[("asymmetric", points)], Some(0.9151)).draw());
+    check(plot_sparsity(&layers(), &[("per layer", [0.8; 20]), ("global", [0.3; 20])]).draw());
+    let curve = TrainingCurve { name: "test".into(), losses: vec![1.0, 0.5], accuracies: vec![0.5, 0.9] };
+    check(plot_history(&[curve]).draw());
+}
+
+#[test]
+fn values_that_cannot_be_drawn_are_told_of() {
+    for values in
+        [vec![], vec![f64::NAN; 3], vec![f64::INFINITY, 1.0], vec![0.0; 4], vec![1e308, -1e308], vec![5.0]]
+    {
+        check(plot_loss(&values).draw());
+        check(LinePlot::new().series("", &values).reference("none", f64::NAN).draw());
+        check(plot_histogram(&[("values", &values)], 10).draw());
+        check(plot_sparsity(&["a"; 4], &[("s", [values.first().copied().unwrap_or(f64::NAN); 4])]).draw());
+    }
+    check(plot_weights::<[f64; 5]>(&[]).draw());
+    check(Grid::new(2).draw());
+}
+
+#[test]
+fn a_series_of_the_wrong_length_is_an_error() {
+    let error = plot_sparsity(&["conv1", "conv2"], &[("global", [0.5])]).draw().unwrap_err().to_string();
+    assert!(error.contains("global") && error.contains('2'), "{error}");
+}
+
+#[test]
+fn a_histogram_counts_zeros_apart() {
+    let figure = check(plot_histogram(&[("after", [0.0_f32, 0.0, 0.0, 0.5])], 10).draw());
+    assert!(figure.alt().contains("after (and 75.0 % zeros)"), "{}", figure.alt());
+}
+
+#[test]
+fn the_same_plot_gives_the_same_bytes() {
+    let draw = || plot_loss(&decaying(0.7)).note("quick scale").draw().unwrap();
+    assert_eq!(draw().png(), draw().png());
+}
+
+#[test]
+fn figures_are_drawn_on_several_threads_at_once() {
+    let draw = || plot_loss(&decaying(0.7)).draw().unwrap();
+    let expected = draw();
+    let threads: Vec<_> =
+        (0..4).map(|_| std::thread::spawn(move || plot_loss(&decaying(0.7)).draw().unwrap())).collect();
+    assert!(threads.into_iter().all(|thread| thread.join().unwrap() == expected));
+}

@@ -1,5 +1,23 @@
-//! The command.
-fn main() {
+//! The command `cargo lab`: sets up, fetches the data, opens JupyterLab, executes notebooks, makes PDFs. The same
+//! executable is the notebook kernel.
+
+mod commands;
+mod kernel;
+mod project;
+
+use clap::Parser;
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    // Does not return in the processes that evcxr starts from this executable.
     evcxr::runtime_hook();
-    let _ = evcxr_jupyter::main();
+    let result = if std::env::args().nth(1).as_deref() == Some("--control_file") {
+        kernel::launch::serve().map(|()| ExitCode::SUCCESS)
+    } else {
+        commands::run(commands::Cli::parse())
+    };
+    result.unwrap_or_else(|error| {
+        eprintln!("error: {error:#}");
+        ExitCode::FAILURE
+    })
 }

@@ -1,0 +1,69 @@
+"""Typesets a notebook as a PDF: pandoc reads it, a filter marks code and output, Typst lays it out.
+
+usage: to_pdf.py NOTEBOOK PDF
+"""
+
+import os
+import pathlib
+import re
+import subprocess
+import sys
+import tempfile
+
+import nbformat
+import pypandoc
+import typst
+
+STYLE = pathlib.Path(__file__).resolve().parent.parent / "pdf"
+ANSI_ESCAPE = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
+# Of an output that is there in several forms, the first of these is shown.
+PREFERENCE = ["image/png", "image/svg+xml", "image/jpeg", "text/markdown", "text/latex", "text/plain"]
+
+
+def prepare(notebook):
+    """Leaves of every output the one form that is to be printed."""
+    for cell in notebook.cells:
+        for output in cell.get("outputs", []):
+            if "data" in output:
+                best = next((mime for mime in PREFERENCE if mime in output.data), None)
+                output.data = {best: output.data[best]} if best else {}
+            if "traceback" in output:
+                output.traceback = [ANSI_ESCAPE.sub("", line) for line in output.traceback]
+            if "text" in output:
+                output.text = ANSI_ESCAPE.sub("", output.text)
+    return notebook
+
+
+def to_typst(notebook, folder):
+    """The notebook as Typst source; its pictures go into `folder`."""
+    command = [pypandoc.get_pandoc_path(), "--from=ipynb", "--to=typst", "--standalone", "--wrap=none"]
+    command += ["--syntax-highlighting=idiomatic", "--extract-media=.", f"--lua-filter={STYLE / 'notebook.lua'}"]
+    command += [f"--template={STYLE / 'template.typ'}", f"--metadata=scale:{notebook.metadata.get('lab', {}).get('scale', '')}"]
+    done = subprocess.run(command, input=nbformat.writes(notebook), capture_output=True, text=True, cwd=folder)
+    if done.returncode != 0:
+        raise RuntimeError(f"pandoc failed: {done.stderr.strip()}")
+    return done.stdout
+
+
+def export(notebook):
+    """The PDF of a notebook, as bytes."""
+    with tempfile.TemporaryDirectory() as folder:
+        source = pathlib.Path(folder) / "notebook.typ"
+        source.write_text(to_typst(prepare(notebook), folder), encoding="utf-8")
+        # Only the fonts that Typst carries, so that the PDF is the same everywhere.
+        return typst.compile(source, root=folder, ignore_system_fonts=True)
+
+
+def main(notebook, pdf):
+    content = export(nbformat.read(notebook, as_version=4))
+    partial = pdf + ".part"
+    with open(partial, "wb") as file:
+        file.write(content)
+    os.replace(partial, pdf)
+
+
+if __name__ == "__main__":
+    try:
+        main(sys.argv[1], sys.argv[2])
+    except (RuntimeError, OSError) as error:
+        sys.exit(f"{getattr(error, 'diagnostic', None) or error}")

@@ -1,0 +1,138 @@
+//! Copies of the warm build folder, one for each running kernel.
+
+use super::BuildFolder;
+use crate::project::Project;
+use anyhow::{Context, Result};
+use std::fs::{self, File, TryLockError};
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// The name of the file that a living kernel holds a lock on.
+const LOCK: &str = "alive.lock";
+
+/// A build folder that lives as long as this value.
+pub struct Copy {
+    folder: BuildFolder,
+    executable: PathBuf,
+    // Locked for as long as the file is open; the operating system lets go of it when the process dies, however it dies.
+    _lock: File,
+}
+
+impl Copy {
+    /// Copies the warm folder, and removes the copies of kernels that died without cleaning up.
+    pub fn of_warm(project: &Project) -> Result<Self> {
+        let running = project.kernel().join("running");
+        fs::create_dir_all(&running).with_context(|| format!("could not make {}", running.display()))?;
+        // Held while folders come and go, so that no kernel takes another's new folder for a dead one's, and so that the
+        // warm folder is not rebuilt meanwhile.
+        let _guard = folders_lock(project)?;
+        remove_dead(&running)?;
+        let path = running.join(std::process::id().to_string());
+        fs::create_dir_all(&path).with_context(|| format!("could not make {}", path.display()))?;
+        let lock = File::create(path.join(LOCK)).with_context(|| format!("could not lock {}", path.display()))?;
+        lock.lock().with_context(|| format!("could not lock {}", path.display()))?;
+        let warm = BuildFolder::warm(project);
+        copy_folder(warm.path(), &path)
+            .with_context(|| format!("could not copy {} to {}", warm.path().display(), path.display()))?;
+        // evcxr starts its executable again after a panic, by which time a build may have replaced the original.
+        let executable = path.join("lab");
+        link_or_copy(&std::env::current_exe()?, &executable).context("could not copy the kernel's executable")?;
+        Ok(Copy {
+            folder: BuildFolder { path },
+            executable,
+            _lock: lock,
+        })
+    }
+
+    /// The copy.
+    pub fn folder(&self) -> &BuildFolder {
+        &self.folder
+    }
+
+    /// This command's own executable, safe from being replaced.
+    pub fn executable(&self) -> &Path {
+        &self.executable
+    }
+}
+
+impl Drop for Copy {
+    fn drop(&mut self) {
+        // A process of the kernel's group that is just being killed may still write a file into the folder.
+        for _ in 0..20 {
+            if fs::remove_dir_all(&self.folder.path).is_ok() {
+                return;
+            }
+            std::thread::sleep(std::time::Duration::from_millis(50));
+        }
+    }
+}
+
+/// Waits for the lock that guards making, removing and rebuilding the kernel's folders, and takes it.
+pub fn folders_lock(project: &Project) -> Result<File> {
+    let path = project.kernel().join("folders.lock");
+    let lock = File::create(&path).with_context(|| format!("could not make {}", path.display()))?;
+    lock.lock().with_context(|| format!("could not lock {}", path.display()))?;
+    Ok(lock)
+}
+
+/// Removes the folders in `running` whose kernel is dead.
+fn remove_dead(running: &Path) -> Result<()> {
+    for entry in fs::read_dir(running).with_context(|| format!("could not list {}", running.display()))? {
+        let folder = entry?.path();
+        let alive = match File::open(folder.join(LOCK)) {
+            Ok(lock) => matches!(lock.try_lock(), Err(TryLockError::WouldBlock)),
+            Err(_) => false,
+        };
+        if !alive {
+            fs::remove_dir_all(&folder).with_context(|| format!("could not remove {}", folder.display()))?;
+        }
+    }
+    Ok(())
+}
+
+/// Copies a build folder without evcxr's own crate's outputs, which are the other kernel's. Compiled files are shared:
+/// cargo and rustc never write into them, they replace them. Cargo's small files are real copies: it writes into those.
+fn copy_folder(from: &Path, to: &Path) -> io::Result<()> {
+    fs::create_dir_all(to)?;
+    for entry in fs::read_dir(from)? {
+        let entry = entry?;
+        let (source, target) = (entry.path(), to.join(entry.file_name()));
+        if is_output_of_ctx(&source) {
+            continue;
+        }
+        let kind = entry.file_type()?;
+        if kind.is_dir() {
+            copy_folder(&source, &target)?;
+        } else if kind.is_file() && is_compiled(&source) {
+            link_or_copy(&source, &target)?;
+        } else if kind.is_file() {
+            copy_with_time(&source, &target)?;
+        }
+    }
+    Ok(())
+}
+
+/// Whether this is a file or folder that compiling `ctx` left.
+fn is_output_of_ctx(path: &Path) -> bool {
+    let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+    name.starts_with("ctx-") || name.starts_with("libctx") || name.starts_with("libcode_") || name == "stamp"
+}
+
+/// Whether this is a file that a compiler wrote and nobody writes into again.
+fn is_compiled(path: &Path) -> bool {
+    let extension = path.extension().and_then(|extension| extension.to_str());
+    let compiled = matches!(extension, Some("rlib" | "rmeta" | "so" | "dylib" | "a" | "o" | "bin"));
+    compiled || path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("build-script-build"))
+}
+
+/// A second name for the same file, or a copy of it on a file system that has no such thing.
+fn link_or_copy(from: &Path, to: &Path) -> io::Result<()> {
+    fs::hard_link(from, to).or_else(|_| copy_with_time(from, to))
+}
+
+/// Copies a file along with its modification time, by which cargo knows what is up to date.
+fn copy_with_time(from: &Path, to: &Path) -> io::Result<()> {
+    fs::copy(from, to)?;
+    let modified = fs::metadata(from)?.modified()?;
+    File::options().append(true).open(to)?.set_modified(modified)
+}

@@ -1,0 +1,61 @@
+//! Starts one kernel and leaves nothing behind when it ends.
+
+use super::copy::Copy;
+use crate::project::Project;
+use anyhow::{Context, Result};
+use rustix::process::{Pid, Signal, getpgrp, getpid, kill_process_group};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
+use std::io::Read;
+use std::os::unix::process::CommandExt;
+use std::path::Path;
+use std::process::{ExitCode, Stdio};
+
+/// Runs the kernel that Jupyter's `connection_file` asks for, until it ends.
+///
+/// The kernel is this executable again, in a process group of its own and with its environment set before it starts.
+/// When this launcher is told to end, it ends the whole group; when it is killed outright, the kernel's standard input
+/// closes and the kernel ends its group itself.
+pub fn launch(project: &Project, connection_file: &Path) -> Result<ExitCode> {
+    let mut signals = Signals::new([SIGINT, SIGTERM, SIGHUP]).context("could not handle signals")?;
+    let copy = Copy::of_warm(project)?;
+    let mut kernel = copy
+        .folder()
+        .command(copy.executable())
+        .arg("--control_file")
+        .arg(connection_file)
+        .stdin(Stdio::piped())
+        .process_group(0)
+        .spawn()
+        .context("could not start the kernel")?;
+    let group = Pid::from_child(&kernel);
+    let handle = signals.handle();
+    let forwarding = std::thread::spawn(move || {
+        for signal in signals.forever() {
+            let forwarded = if signal == SIGINT { Signal::INT } else { Signal::KILL };
+            // The group may have just ended, which is as good.
+            let _ = kill_process_group(group, forwarded);
+        }
+    });
+    // `wait` would close the kernel's standard input first.
+    let input = kernel.stdin.take();
+    let status = kernel.wait().context("could not wait for the kernel")?;
+    drop(input);
+    handle.close();
+    let _ = forwarding.join();
+    let _ = kill_process_group(group, Signal::KILL);
+    drop(copy);
+    Ok(if status.success() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// The kernel itself, in the process that [`launch`] started with `--control_file`.
+pub fn serve() -> Result<()> {
+    if getpgrp() == getpid() {
+        std::thread::spawn(|| {
+            // Returns when the launcher is dead: it writes nothing.
+            let _ = std::io::stdin().read_to_end(&mut Vec::new());
+            let _ = kill_process_group(getpgrp(), Signal::KILL);
+        });
+    }
+    evcxr_jupyter::main()
+}

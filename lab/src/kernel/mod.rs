@@ -1,0 +1,113 @@
+//! The notebook kernel: evcxr, started in a build folder in which the helper crate is compiled already.
+//!
+//! evcxr compiles a notebook's dependencies in the folder that `EVCXR_TMPDIR` names, and every kernel needs one of its
+//! own. So one folder is kept [warm] — built once — and each kernel gets a [copy] that shares the compiled files through
+//! hard links. [launch] starts a kernel in such a copy and cleans up behind it.
+
+pub mod copy;
+pub mod launch;
+pub mod warm;
+
+use crate::project::Project;
+use anyhow::{Context, Result};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// A kernel's build folder: a cargo workspace of evcxr's crate, `ctx`, and of one that only depends on the helper crate.
+///
+/// The second is there for the lock file: evcxr starts with an empty `ctx`, so cargo would drop all versions from a lock
+/// file of `ctx` alone, and look for newer ones at every start.
+#[derive(Clone, Debug)]
+pub struct BuildFolder {
+    path: PathBuf,
+}
+
+/// The profile of cells and of what they link. evcxr writes one into `ctx`, which the workspace overrules: optimized
+/// kernels, arithmetic as in the tests, and cells that compile fast, since their time goes into the helper crate.
+const WORKSPACE_MANIFEST: &str = r#"[workspace]
+resolver = "3"
+members = ["ctx", "locked"]
+
+[profile.dev]
+opt-level = 3
+debug = false
+strip = "debuginfo"
+debug-assertions = false
+overflow-checks = false
+codegen-units = 16
+incremental = true
+rpath = true
+
+[profile.dev.package.ctx]
+opt-level = 1
+
+[profile.dev.build-override]
+opt-level = 0
+"#;
+
+impl BuildFolder {
+    /// The folder that all others are copied from.
+    pub fn warm(project: &Project) -> Self {
+        let name = if cfg!(feature = "cuda") { "warm-cuda" } else { "warm" };
+        BuildFolder {
+            path: project.kernel().join(name),
+        }
+    }
+
+    /// The folder's path.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Writes the workspace around evcxr's crate, with the versions of the project's lock file.
+    fn write(&self, project: &Project) -> Result<()> {
+        let dependency = self.dependency(project);
+        let locked = format!(
+            "[package]\nname = \"locked\"\nversion = \"1.0.0\"\nedition = \"2024\"\n\n[dependencies]\nkernel-helpers = {dependency}\n"
+        );
+        let evcxr = format!(
+            "[evcxr]\nprelude = \"use kernel_helpers::prelude::*;\"\n\n[dependencies]\nkernel-helpers = {dependency}\n"
+        );
+        let ctx = "[package]\nname = \"ctx\"\nversion = \"1.0.0\"\nedition = \"2024\"\n";
+        let files = [
+            ("Cargo.toml", WORKSPACE_MANIFEST),
+            ("locked/Cargo.toml", &locked),
+            ("locked/src/lib.rs", ""),
+            ("ctx/Cargo.toml", ctx),
+            ("ctx/src/lib.rs", ""),
+            ("config/evcxr.toml", &evcxr),
+        ];
+        for (name, content) in files {
+            let file = self.path.join(name);
+            fs::create_dir_all(file.parent().expect("a file in the folder"))
+                .and_then(|()| fs::write(&file, content))
+                .with_context(|| format!("could not write {}", file.display()))?;
+        }
+        let lock = project.root().join("Cargo.lock");
+        fs::copy(&lock, self.path.join("Cargo.lock")).with_context(|| format!("could not copy {}", lock.display()))?;
+        Ok(())
+    }
+
+    /// The helper crate as a dependency, in TOML.
+    fn dependency(&self, project: &Project) -> String {
+        let path = project.root().join("kernel-helpers").display().to_string();
+        let features = if cfg!(feature = "cuda") { ", features = [\"cuda\"]" } else { "" };
+        format!("{{ path = {path:?}{features} }}")
+    }
+
+    /// `executable`, which calls evcxr, with the environment in which evcxr works in this folder.
+    fn command(&self, executable: &Path) -> Command {
+        let mut command = Command::new(executable);
+        command
+            .env("EVCXR_TMPDIR", self.path.join("ctx"))
+            .env("EVCXR_CONFIG_DIR", self.path.join("config"));
+        // A profile in the environment would overrule the folder's own.
+        for (name, _) in std::env::vars_os() {
+            if name.to_str().is_some_and(|name| name.starts_with("CARGO_PROFILE_")) {
+                command.env_remove(name);
+            }
+        }
+        command
+    }
+}

@@ -1,0 +1,154 @@
+//! The warm build folder: compiled once, by evcxr itself, so that its outputs are exactly those that a kernel looks for.
+
+use super::copy::folders_lock;
+use super::{BuildFolder, WORKSPACE_MANIFEST};
+use crate::project::Project;
+use anyhow::{Context, Result, bail};
+use indicatif::{ProgressBar, ProgressStyle};
+use sha2::{Digest, Sha256};
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+/// What the warm folder was built from. A change of `toolchain` needs everything anew, one of `sources` little.
+#[derive(Clone, PartialEq, Eq)]
+struct Stamp {
+    toolchain: String,
+    sources: String,
+}
+
+/// Whether the warm folder is there and nothing that it was built from has changed.
+pub fn is_current(project: &Project) -> Result<bool> {
+    Ok(Stamp::read(&BuildFolder::warm(project)) == Some(Stamp::of(project)?))
+}
+
+/// Builds the warm folder if it is not there or not current, showing progress. Returns whether it had to.
+pub fn build(project: &Project) -> Result<bool> {
+    let kernel = project.kernel();
+    fs::create_dir_all(&kernel).with_context(|| format!("could not make {}", kernel.display()))?;
+    let _guard = folders_lock(project)?;
+    let folder = BuildFolder::warm(project);
+    let (old, new) = (Stamp::read(&folder), Stamp::of(project)?);
+    if old.as_ref() == Some(&new) {
+        return Ok(false);
+    }
+    let reusable = old.is_some_and(|old| old.toolchain == new.toolchain);
+    if !reusable && folder.path().exists() {
+        fs::remove_dir_all(folder.path()).with_context(|| format!("could not remove {}", folder.path().display()))?;
+    }
+    let _ = fs::remove_file(Stamp::file(&folder));
+    folder.write(project)?;
+    compile(&folder)?;
+    new.write(&folder)?;
+    Ok(true)
+}
+
+/// Loads the helper crate and the prelude as a notebook's start does; runs in the process that [`build`] starts.
+pub fn warm_up() -> Result<()> {
+    let (mut context, _outputs) = evcxr::CommandContext::new()?;
+    context.execute(":load_config --quiet")?;
+    Ok(())
+}
+
+fn compile(folder: &BuildFolder) -> Result<()> {
+    let mut child = folder
+        .command(&std::env::current_exe()?)
+        .args(["kernel", "--warm-up"])
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .context("could not start the kernel to compile the helpers")?;
+    let bar = ProgressBar::new_spinner().with_style(
+        ProgressStyle::with_template("{spinner} Compiling the helpers for notebooks, once: {pos} crates, {elapsed} {msg:.dim}")
+            .expect("a valid template"),
+    );
+    bar.enable_steady_tick(std::time::Duration::from_millis(200));
+    let mut log = Vec::new();
+    for line in BufReader::new(child.stderr.take().expect("a piped stderr")).lines() {
+        let line = line.context("could not read the kernel's messages")?;
+        match line.trim_start().strip_prefix("Compiling ") {
+            Some(name) => {
+                bar.set_message(name.split(' ').next().unwrap_or_default().to_owned());
+                bar.inc(1);
+            }
+            None => log.push(line),
+        }
+    }
+    let status = child.wait().context("could not wait for the kernel")?;
+    bar.finish_and_clear();
+    if !status.success() {
+        bail!(
+            "the helpers did not compile for the notebooks ({status}):\n{}\nIf a crate could not be downloaded, connect to the network once and try again.",
+            log.join("\n")
+        );
+    }
+    Ok(())
+}
+
+impl Stamp {
+    fn of(project: &Project) -> Result<Self> {
+        let rustc = Command::new("rustc")
+            .arg("-vV")
+            .output()
+            .context("`rustc` did not start. Install Rust from https://rustup.rs and open a new terminal")?;
+        let mut toolchain = Sha256::new();
+        toolchain.update(&rustc.stdout);
+        toolchain.update(WORKSPACE_MANIFEST);
+        toolchain.update(read(&project.root().join("Cargo.lock"))?);
+        let mut sources = Sha256::new();
+        sources.update(project.root().as_os_str().as_encoded_bytes());
+        let helpers = project.root().join("kernel-helpers");
+        let mut files = vec![project.root().join("Cargo.toml"), helpers.join("Cargo.toml")];
+        collect_files(&helpers.join("src"), &mut files)?;
+        files.sort();
+        for file in files {
+            sources.update(file.as_os_str().as_encoded_bytes());
+            sources.update(read(&file)?);
+        }
+        Ok(Stamp {
+            toolchain: hex(&toolchain.finalize()),
+            sources: hex(&sources.finalize()),
+        })
+    }
+
+    fn file(folder: &BuildFolder) -> PathBuf {
+        folder.path().join("stamp")
+    }
+
+    fn read(folder: &BuildFolder) -> Option<Self> {
+        let text = fs::read_to_string(Self::file(folder)).ok()?;
+        let (toolchain, sources) = text.trim_end().split_once('\n')?;
+        Some(Stamp {
+            toolchain: toolchain.to_owned(),
+            sources: sources.to_owned(),
+        })
+    }
+
+    fn write(&self, folder: &BuildFolder) -> Result<()> {
+        let file = Self::file(folder);
+        fs::write(&file, format!("{}\n{}\n", self.toolchain, self.sources))
+            .with_context(|| format!("could not write {}", file.display()))
+    }
+}
+
+fn read(file: &Path) -> Result<Vec<u8>> {
+    fs::read(file).with_context(|| format!("could not read {}", file.display()))
+}
+
+fn collect_files(folder: &Path, files: &mut Vec<PathBuf>) -> Result<()> {
+    for entry in fs::read_dir(folder).with_context(|| format!("could not list {}", folder.display()))? {
+        let path = entry?.path();
+        if path.is_dir() {
+            collect_files(&path, files)?;
+        } else {
+            files.push(path);
+        }
+    }
+    Ok(())
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}

@@ -1,0 +1,79 @@
+//! What the command needs to know of a notebook file without executing it.
+
+use anyhow::{Context, Result};
+use kernel_helpers::Scale;
+use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// The notebooks of the homework in the order in which they are executed: later ones use results of earlier ones.
+const IN_ORDER: [&str; 4] = ["lab1", "hw4", "report", "scratch"];
+
+/// A notebook file as it is on disk.
+pub struct Notebook {
+    path: PathBuf,
+    content: Value,
+}
+
+impl Notebook {
+    /// Reads the notebook at `path`.
+    pub fn read(path: &Path) -> Result<Self> {
+        let text = fs::read_to_string(path).with_context(|| format!("could not read {}", path.display()))?;
+        let content = serde_json::from_str(&text)
+            .with_context(|| format!("{} is not a notebook: it should hold JSON", path.display()))?;
+        Ok(Notebook {
+            path: path.canonicalize()?,
+            content,
+        })
+    }
+
+    /// The file's absolute path.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// What an executed notebook says of its execution: at which scale, and by which code.
+    pub fn execution(&self, scale: Scale) -> Value {
+        json!({ "scale": scale.to_string(), "code_sha256": self.code_sha256() })
+    }
+
+    /// Whether its outputs are those of its present code at `scale`.
+    pub fn is_executed(&self, scale: Scale) -> bool {
+        self.content["metadata"]["lab"] == self.execution(scale)
+    }
+
+    fn code_sha256(&self) -> String {
+        let mut hash = Sha256::new();
+        let cells = self.content["cells"].as_array().map_or(&[][..], Vec::as_slice);
+        for cell in cells.iter().filter(|cell| cell["cell_type"] == "code") {
+            hash.update(source(cell));
+            hash.update([0]);
+        }
+        hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+}
+
+/// A cell's source, which the format allows to be one string or a list of lines.
+fn source(cell: &Value) -> String {
+    match &cell["source"] {
+        Value::String(text) => text.clone(),
+        Value::Array(lines) => lines.iter().filter_map(Value::as_str).collect(),
+        _ => String::new(),
+    }
+}
+
+/// The notebooks that `names` ask for, which may be paths or bare names; those of the homework if there are none.
+pub fn select(folder: &Path, names: &[PathBuf]) -> Result<Vec<PathBuf>> {
+    if names.is_empty() {
+        let all = IN_ORDER.map(|name| folder.join(name).with_extension("ipynb"));
+        return Ok(all.into_iter().filter(|path| path.is_file()).collect());
+    }
+    names.iter().map(|name| find(folder, name)).collect()
+}
+
+fn find(folder: &Path, name: &Path) -> Result<PathBuf> {
+    let candidates = [name.to_owned(), name.with_extension("ipynb"), folder.join(name).with_extension("ipynb")];
+    let found = candidates.iter().find(|path| path.is_file()).cloned();
+    found.with_context(|| format!("there is no notebook `{}`, nor in {}", name.display(), folder.display()))
+}

@@ -1,0 +1,120 @@
+//! The project's own Python environment: JupyterLab, nbclient, pandoc and Typst, at the versions of
+//! `lab/python/requirements.txt`.
+
+use crate::project::Project;
+use anyhow::{Context, Result, bail};
+use serde_json::json;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+/// The environment's Python, with nothing of the user's or the system's Python and Jupyter leaking in.
+pub fn command(project: &Project) -> Command {
+    let mut command = Command::new(python(project));
+    let jupyter = project.installed().join("jupyter");
+    for variable in ["PYTHONPATH", "PYTHONHOME", "PYTHONSTARTUP", "JUPYTER_PATH", "JUPYTER_CONFIG_PATH"] {
+        command.env_remove(variable);
+    }
+    command
+        .env("PYTHONNOUSERSITE", "1")
+        .env("PYTHONDONTWRITEBYTECODE", "1")
+        .env("JUPYTER_CONFIG_DIR", jupyter.join("config"))
+        .env("JUPYTER_DATA_DIR", jupyter.join("data"))
+        .env("JUPYTER_RUNTIME_DIR", jupyter.join("runtime"))
+        .env("JUPYTER_PREFER_ENV_PATH", "1");
+    command
+}
+
+/// Whether the environment is there with the packages of the present requirements.
+pub fn is_current(project: &Project) -> bool {
+    let installed = fs::read(installed_requirements(project)).ok();
+    installed.is_some() && installed == fs::read(requirements(project)).ok() && python(project).is_file()
+}
+
+/// Makes the environment and installs the packages if they are not there. Returns whether it had to.
+pub fn install(project: &Project) -> Result<bool> {
+    if is_current(project) {
+        return Ok(false);
+    }
+    let venv = project.venv();
+    if !works(project) {
+        // Also clears one whose Python was removed or upgraded under it.
+        check_version()?;
+        let output = run(Command::new("python3").args(["-m", "venv", "--clear"]).arg(&venv))?;
+        if !output.status.success() {
+            bail!(
+                "`python3 -m venv` failed. On Debian and Ubuntu, install the package `python3-venv`.\n{}",
+                text(&output)
+            );
+        }
+    }
+    let output = run(Command::new(python(project))
+        .args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-deps", "--requirement"])
+        .arg(requirements(project)))?;
+    if !output.status.success() {
+        bail!(
+            "the Python packages could not be installed. This needs the network once.\n{}",
+            text(&output)
+        );
+    }
+    fs::copy(requirements(project), installed_requirements(project)).context("could not note what was installed")?;
+    Ok(true)
+}
+
+/// Registers the kernel in the environment, and only there.
+pub fn register_kernel(project: &Project) -> Result<()> {
+    let specification = json!({
+        "argv": [std::env::current_exe()?, "kernel", "--root", project.root(), "--connection-file", "{connection_file}"],
+        "display_name": "Rust",
+        "language": "rust",
+        "interrupt_mode": "message",
+    });
+    let folder = project.venv().join("share/jupyter/kernels/rust");
+    let file = folder.join("kernel.json");
+    let text = format!("{specification:#}\n");
+    if fs::read_to_string(&file).is_ok_and(|old| old == text) {
+        return Ok(());
+    }
+    fs::create_dir_all(&folder)
+        .and_then(|()| fs::write(&file, text))
+        .with_context(|| format!("could not write {}", file.display()))
+}
+
+fn python(project: &Project) -> PathBuf {
+    project.venv().join("bin/python")
+}
+
+fn requirements(project: &Project) -> PathBuf {
+    project.python_scripts().join("requirements.txt")
+}
+
+/// A copy of the requirements that were installed, written last.
+fn installed_requirements(project: &Project) -> PathBuf {
+    project.venv().join("installed-requirements.txt")
+}
+
+fn works(project: &Project) -> bool {
+    let output = Command::new(python(project)).args(["-m", "pip", "--version"]).output();
+    output.is_ok_and(|output| output.status.success())
+}
+
+fn check_version() -> Result<()> {
+    let output = run(Command::new("python3").args(["-c", "import sys; print(*sys.version_info[:2])"]))
+        .context("`python3` did not start. Install Python 3.10 or newer")?;
+    let version = String::from_utf8_lossy(&output.stdout).trim().to_owned();
+    let numbers: Vec<u32> = version.split(' ').filter_map(|number| number.parse().ok()).collect();
+    if numbers.as_slice() < &[3, 10] {
+        bail!("`python3` is version {}; Python 3.10 or newer is needed", version.replace(' ', "."));
+    }
+    Ok(())
+}
+
+fn run(command: &mut Command) -> Result<Output> {
+    command.output().with_context(|| format!("could not start {}", Path::new(command.get_program()).display()))
+}
+
+/// What a command said, without the empty lines around it.
+fn text(output: &Output) -> String {
+    let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    format!("{}\n{}", out.trim(), err.trim()).trim().to_owned()
+}

@@ -2,8 +2,11 @@
 //! executable is the notebook kernel.
 
 mod commands;
+mod dataset;
 mod kernel;
+mod notebook;
 mod project;
+mod python;
 
 use clap::Parser;
 use std::process::ExitCode;

@@ -22,10 +22,7 @@ impl Notebook {
         let text = fs::read_to_string(path).with_context(|| format!("could not read {}", path.display()))?;
         let content = serde_json::from_str(&text)
             .with_context(|| format!("{} is not a notebook: it should hold JSON", path.display()))?;
-        Ok(Notebook {
-            path: path.canonicalize()?,
-            content,
-        })
+        Ok(Notebook { path: path.canonicalize()?, content })
     }
 
     /// The file's absolute path.
@@ -73,7 +70,8 @@ pub fn select(folder: &Path, names: &[PathBuf]) -> Result<Vec<PathBuf>> {
 }
 
 fn find(folder: &Path, name: &Path) -> Result<PathBuf> {
-    let candidates = [name.to_owned(), name.with_extension("ipynb"), folder.join(name).with_extension("ipynb")];
+    let candidates =
+        [name.to_owned(), name.with_extension("ipynb"), folder.join(name).with_extension("ipynb")];
     let found = candidates.iter().find(|path| path.is_file()).cloned();
     found.with_context(|| format!("there is no notebook `{}`, nor in {}", name.display(), folder.display()))
 }

@@ -12,9 +12,7 @@ pub struct Project {
 impl Project {
     /// The project that the working directory is in.
     pub fn find() -> Result<Self> {
-        Ok(Project {
-            root: kernel_helpers::paths::project_root()?,
-        })
+        Ok(Project { root: kernel_helpers::paths::project_root()? })
     }
 
     /// The project at `root`.

@@ -49,15 +49,21 @@ pub fn install(project: &Project) -> Result<bool> {
         }
     }
     let output = run(Command::new(python(project))
-        .args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-deps", "--requirement"])
+        .args([
+            "-m",
+            "pip",
+            "install",
+            "--quiet",
+            "--disable-pip-version-check",
+            "--no-deps",
+            "--requirement",
+        ])
         .arg(requirements(project)))?;
     if !output.status.success() {
-        bail!(
-            "the Python packages could not be installed. This needs the network once.\n{}",
-            text(&output)
-        );
+        bail!("the Python packages could not be installed. This needs the network once.\n{}", text(&output));
     }
-    fs::copy(requirements(project), installed_requirements(project)).context("could not note what was installed")?;
+    fs::copy(requirements(project), installed_requirements(project))
+        .context("could not note what was installed")?;
     Ok(true)
 }
 
@@ -110,7 +116,9 @@ fn check_version() -> Result<()> {
 }
 
 fn run(command: &mut Command) -> Result<Output> {
-    command.output().with_context(|| format!("could not start {}", Path::new(command.get_program()).display()))
+    command
+        .output()
+        .with_context(|| format!("could not start {}", Path::new(command.get_program()).display()))
 }
 
 /// What a command said, without the empty lines around it.

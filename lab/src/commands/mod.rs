@@ -1,9 +1,17 @@
 //! One file and one function per subcommand.
 
+mod data;
+mod doctor;
+mod jupyter;
+mod report;
+mod run;
+mod setup;
+
 use crate::kernel;
 use crate::project::Project;
 use anyhow::Result;
-use clap::{Parser, Subcommand};
+use clap::{Args, Parser, Subcommand};
+use kernel_helpers::Scale;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -17,6 +25,25 @@ pub struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
+    /// Install and compile what the notebooks need; all other commands do so by themselves.
+    Setup,
+    /// Fetch CIFAR-10 into data/.
+    Data(data::Options),
+    /// Open the notebooks in JupyterLab.
+    Jupyter {
+        /// Only print the address.
+        #[arg(long)]
+        no_browser: bool,
+        /// Further arguments for JupyterLab.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<String>,
+    },
+    /// Execute notebooks in place.
+    Run(Notebooks),
+    /// Write PDFs of the notebooks, executing them first where they have not been.
+    Report(Notebooks),
+    /// Show what is there, what is missing, and what to do.
+    Doctor,
     /// The notebook kernel; Jupyter calls it.
     #[command(hide = true)]
     Kernel {
@@ -29,30 +56,48 @@ enum Command {
         /// Only compile what a notebook's start compiles.
         #[arg(long)]
         warm_up: bool,
-        /// Build the warm folder.
-        #[arg(long)]
-        build: bool,
     },
+}
+
+#[derive(Args)]
+struct Notebooks {
+    /// Names in notebooks/, or paths; without any, all of the homework.
+    #[arg(value_name = "NOTEBOOK")]
+    names: Vec<PathBuf>,
+    /// A subset of the images and fewer epochs: minutes in place of hours.
+    #[arg(long)]
+    quick: bool,
+    /// Only see that everything runs.
+    #[arg(long, conflicts_with = "quick")]
+    tiny: bool,
+}
+
+impl Notebooks {
+    fn scale(&self) -> Scale {
+        match (self.quick, self.tiny) {
+            (_, true) => Scale::Tiny,
+            (true, _) => Scale::Quick,
+            _ => Scale::Full,
+        }
+    }
 }
 
 /// Runs the subcommand.
 pub fn run(cli: Cli) -> Result<ExitCode> {
     match cli.command {
-        Command::Kernel { build: true, .. } => {
-            kernel::warm::build(&Project::find()?)?;
-            Ok(ExitCode::SUCCESS)
+        Command::Setup => setup::setup(&Project::find()?)?,
+        Command::Data(options) => data::data(&Project::find()?, &options)?,
+        Command::Jupyter { no_browser, arguments } => {
+            return jupyter::jupyter(&Project::find()?, no_browser, &arguments);
         }
-        Command::Kernel {
-            root,
-            connection_file: Some(connection_file),
-            ..
-        } => {
+        Command::Run(notebooks) => run::run(&Project::find()?, &notebooks.names, notebooks.scale())?,
+        Command::Report(notebooks) => report::report(&Project::find()?, &notebooks.names, notebooks.scale())?,
+        Command::Doctor => return doctor::doctor(&Project::find()?),
+        Command::Kernel { root, connection_file: Some(connection_file), .. } => {
             let project = root.map_or_else(Project::find, Project::at)?;
-            kernel::launch::launch(&project, &connection_file)
+            return kernel::launch::launch(&project, &connection_file);
         }
-        Command::Kernel { .. } => {
-            kernel::warm::warm_up()?;
-            Ok(ExitCode::SUCCESS)
-        }
+        Command::Kernel { .. } => kernel::warm::warm_up()?,
     }
+    Ok(ExitCode::SUCCESS)
 }

@@ -29,19 +29,17 @@ impl Copy {
         remove_dead(&running)?;
         let path = running.join(std::process::id().to_string());
         fs::create_dir_all(&path).with_context(|| format!("could not make {}", path.display()))?;
-        let lock = File::create(path.join(LOCK)).with_context(|| format!("could not lock {}", path.display()))?;
+        let lock =
+            File::create(path.join(LOCK)).with_context(|| format!("could not lock {}", path.display()))?;
         lock.lock().with_context(|| format!("could not lock {}", path.display()))?;
         let warm = BuildFolder::warm(project);
         copy_folder(warm.path(), &path)
             .with_context(|| format!("could not copy {} to {}", warm.path().display(), path.display()))?;
         // evcxr starts its executable again after a panic, by which time a build may have replaced the original.
         let executable = path.join("lab");
-        link_or_copy(&std::env::current_exe()?, &executable).context("could not copy the kernel's executable")?;
-        Ok(Copy {
-            folder: BuildFolder { path },
-            executable,
-            _lock: lock,
-        })
+        link_or_copy(&std::env::current_exe()?, &executable)
+            .context("could not copy the kernel's executable")?;
+        Ok(Copy { folder: BuildFolder { path }, executable, _lock: lock })
     }
 
     /// The copy.

@@ -50,9 +50,7 @@ impl BuildFolder {
     /// The folder that all others are copied from.
     pub fn warm(project: &Project) -> Self {
         let name = if cfg!(feature = "cuda") { "warm-cuda" } else { "warm" };
-        BuildFolder {
-            path: project.kernel().join(name),
-        }
+        BuildFolder { path: project.kernel().join(name) }
     }
 
     /// The folder's path.
@@ -85,7 +83,8 @@ impl BuildFolder {
                 .with_context(|| format!("could not write {}", file.display()))?;
         }
         let lock = project.root().join("Cargo.lock");
-        fs::copy(&lock, self.path.join("Cargo.lock")).with_context(|| format!("could not copy {}", lock.display()))?;
+        fs::copy(&lock, self.path.join("Cargo.lock"))
+            .with_context(|| format!("could not copy {}", lock.display()))?;
         Ok(())
     }
 
@@ -99,9 +98,7 @@ impl BuildFolder {
     /// `executable`, which calls evcxr, with the environment in which evcxr works in this folder.
     fn command(&self, executable: &Path) -> Command {
         let mut command = Command::new(executable);
-        command
-            .env("EVCXR_TMPDIR", self.path.join("ctx"))
-            .env("EVCXR_CONFIG_DIR", self.path.join("config"));
+        command.env("EVCXR_TMPDIR", self.path.join("ctx")).env("EVCXR_CONFIG_DIR", self.path.join("config"));
         // A profile in the environment would overrule the folder's own.
         for (name, _) in std::env::vars_os() {
             if name.to_str().is_some_and(|name| name.starts_with("CARGO_PROFILE_")) {

@@ -11,7 +11,8 @@ use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-/// What the warm folder was built from. A change of `toolchain` needs everything anew, one of `sources` little.
+/// What the warm folder was built from. After a change of `toolchain` nothing in it is of use any more, after
+/// one of `sources` cargo knows what is.
 #[derive(Clone, PartialEq, Eq)]
 struct Stamp {
     toolchain: String,
@@ -35,7 +36,8 @@ pub fn build(project: &Project) -> Result<bool> {
     }
     let reusable = old.is_some_and(|old| old.toolchain == new.toolchain);
     if !reusable && folder.path().exists() {
-        fs::remove_dir_all(folder.path()).with_context(|| format!("could not remove {}", folder.path().display()))?;
+        fs::remove_dir_all(folder.path())
+            .with_context(|| format!("could not remove {}", folder.path().display()))?;
     }
     let _ = fs::remove_file(Stamp::file(&folder));
     folder.write(project)?;
@@ -61,8 +63,10 @@ fn compile(folder: &BuildFolder) -> Result<()> {
         .spawn()
         .context("could not start the kernel to compile the helpers")?;
     let bar = ProgressBar::new_spinner().with_style(
-        ProgressStyle::with_template("{spinner} Compiling the helpers for notebooks, once: {pos} crates, {elapsed} {msg:.dim}")
-            .expect("a valid template"),
+        ProgressStyle::with_template(
+            "{spinner} Compiling the helpers for notebooks, once: {pos} crates, {elapsed} {msg:.dim}",
+        )
+        .expect("a valid template"),
     );
     bar.enable_steady_tick(std::time::Duration::from_millis(200));
     let mut log = Vec::new();
@@ -96,21 +100,19 @@ impl Stamp {
         let mut toolchain = Sha256::new();
         toolchain.update(&rustc.stdout);
         toolchain.update(WORKSPACE_MANIFEST);
-        toolchain.update(read(&project.root().join("Cargo.lock"))?);
         let mut sources = Sha256::new();
         sources.update(project.root().as_os_str().as_encoded_bytes());
         let helpers = project.root().join("kernel-helpers");
-        let mut files = vec![project.root().join("Cargo.toml"), helpers.join("Cargo.toml")];
+        let mut files = ["Cargo.toml", "Cargo.lock", "kernel-helpers/Cargo.toml"]
+            .map(|name| project.root().join(name))
+            .to_vec();
         collect_files(&helpers.join("src"), &mut files)?;
         files.sort();
         for file in files {
             sources.update(file.as_os_str().as_encoded_bytes());
             sources.update(read(&file)?);
         }
-        Ok(Stamp {
-            toolchain: hex(&toolchain.finalize()),
-            sources: hex(&sources.finalize()),
-        })
+        Ok(Stamp { toolchain: hex(&toolchain.finalize()), sources: hex(&sources.finalize()) })
     }
 
     fn file(folder: &BuildFolder) -> PathBuf {
@@ -120,10 +122,7 @@ impl Stamp {
     fn read(folder: &BuildFolder) -> Option<Self> {
         let text = fs::read_to_string(Self::file(folder)).ok()?;
         let (toolchain, sources) = text.trim_end().split_once('\n')?;
-        Some(Stamp {
-            toolchain: toolchain.to_owned(),
-            sources: sources.to_owned(),
-        })
+        Some(Stamp { toolchain: toolchain.to_owned(), sources: sources.to_owned() })
     }
 
     fn write(&self, folder: &BuildFolder) -> Result<()> {

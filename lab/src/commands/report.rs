@@ -1,0 +1,32 @@
+//! `cargo lab report`: PDFs of the notebooks, executed where they have not been.
+
+use super::{data, run, setup};
+use crate::notebook::{self, Notebook};
+use crate::project::Project;
+use crate::python;
+use anyhow::Result;
+use kernel_helpers::Scale;
+use std::path::{Path, PathBuf};
+
+/// Executes the notebooks whose outputs are not those of their present code at `scale`, then writes a PDF of each.
+pub fn report(project: &Project, names: &[PathBuf], scale: Scale) -> Result<()> {
+    let notebooks = notebook::select(&project.notebooks(), names)?;
+    setup::ensure(project)?;
+    for path in notebooks {
+        let notebook = Notebook::read(&path)?;
+        if !notebook.is_executed(scale) {
+            data::ensure(project)?;
+            run::execute(project, &notebook, scale)?;
+        }
+        let pdf = notebook.path().with_extension("pdf");
+        typeset(project, notebook.path(), &pdf)?;
+        println!("{}", project.relative(&pdf));
+    }
+    Ok(())
+}
+
+fn typeset(project: &Project, notebook: &Path, pdf: &Path) -> Result<()> {
+    let mut command = python::command(project);
+    command.arg(project.python_scripts().join("to_pdf.py")).arg(notebook).arg(pdf);
+    run::script(&mut command, &format!("typesetting {}", project.relative(notebook)))
+}

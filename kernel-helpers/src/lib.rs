@@ -6,6 +6,7 @@
 pub use candle_core;
 pub use candle_nn;
 
+pub mod bench;
 pub mod checkpoint;
 pub mod cifar10;
 pub mod device;
@@ -13,6 +14,7 @@ mod display;
 mod error;
 pub mod files;
 pub mod fp_layers;
+pub mod kernels;
 pub mod lab1;
 mod network;
 pub mod ops;

@@ -1,9 +1,15 @@
 //! The operations of a ResNet as functions on candle tensors, differentiable by candle's autograd.
+//!
+//! f32 on the CPU runs in this crate's [kernels](crate::kernels); other types, devices and shapes run in candle's operators.
 
 mod conv;
+mod cpu;
 mod loss;
 mod norm;
 mod pointwise;
+mod statistics;
+#[cfg(test)]
+mod testing;
 
 pub use conv::conv2d;
 pub use loss::cross_entropy;

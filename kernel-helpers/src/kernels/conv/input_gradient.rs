@@ -1,0 +1,88 @@
+//! The gradient of a convolution by its input, as convolutions of the output's gradient.
+
+use super::{Convolution, Direct, PackedWeight, Pixels};
+use crate::kernels::Isa;
+
+/// What [`InputGradient::run`] needs of a weight. With stride 1 it is one convolution with the flipped weight; with
+/// stride 2 the input's even and odd rows and columns see different taps, which makes four smaller convolutions.
+#[derive(Clone, Debug)]
+pub struct InputGradient {
+    convolution: Convolution,
+    phases: Vec<Phase>,
+}
+
+#[derive(Clone, Debug)]
+struct Phase {
+    /// The first input row and column of the phase; the others follow a stride apart.
+    first: [usize; 2],
+    /// The first row and column of the bordered output gradient that it reads.
+    start: [usize; 2],
+    weight: PackedWeight,
+}
+
+/// The taps that connect input rows `first, first + stride, …` with outputs, last tap first, and the distance from the
+/// row's quotient by the stride to the first output.
+fn taps(convolution: &Convolution, first: usize) -> (Vec<usize>, isize) {
+    let from = first + convolution.padding;
+    let taps: Vec<usize> = (0..convolution.kernel)
+        .rev()
+        .filter(|tap| tap % convolution.stride == from % convolution.stride)
+        .collect();
+    let distance =
+        taps.first().map_or(0, |&last| (from as isize - last as isize) / convolution.stride as isize);
+    (taps, distance)
+}
+
+impl InputGradient {
+    /// Prepares `weight [O, I, K, K]`.
+    pub fn new(convolution: Convolution, weight: &[f32]) -> Self {
+        let Convolution { inputs, outputs, kernel, stride, .. } = convolution;
+        let border = convolution.gradient_border() as isize;
+        let mut phases = Vec::new();
+        for y in 0..stride {
+            for x in 0..stride {
+                let ((taps_y, distance_y), (taps_x, distance_x)) =
+                    (taps(&convolution, y), taps(&convolution, x));
+                let empty = taps_y.is_empty() || taps_x.is_empty();
+                let size = if empty { [0, 1] } else { [taps_y.len(), taps_x.len()] };
+                phases.push(Phase {
+                    first: [y, x],
+                    start: [(border + distance_y) as usize, (border + distance_x) as usize],
+                    weight: PackedWeight::new(inputs, outputs, size, |input, output, ky, kx| {
+                        weight[((output * inputs + input) * kernel + taps_y[ky]) * kernel + taps_x[kx]]
+                    }),
+                });
+            }
+        }
+        InputGradient { convolution, phases }
+    }
+
+    /// Writes the gradient of an image of `size` (rows, columns) with channels padded to 16. `output_gradient` has a
+    /// border as [`Convolution::gradient_size`] says, `pixels` its layout from the border's corner.
+    pub fn run(
+        &self,
+        isa: Isa,
+        output_gradient: &[f32],
+        pixels: Pixels,
+        size: [usize; 2],
+        input_gradient: &mut [f32],
+        input_pixels: Pixels,
+    ) {
+        let stride = self.convolution.stride;
+        for Phase { first: [y, x], start, weight } in &self.phases {
+            isa.run(Direct {
+                input: output_gradient,
+                input_pixels: pixels.shifted(start[0], start[1]),
+                weight,
+                stride: 1,
+                output: input_gradient,
+                output_pixels: Pixels {
+                    row: stride * input_pixels.row,
+                    pixel: stride * input_pixels.pixel,
+                    ..input_pixels.shifted(*y, *x)
+                },
+                size: [(size[0] - y).div_ceil(stride), (size[1] - x).div_ceil(stride)],
+            });
+        }
+    }
+}

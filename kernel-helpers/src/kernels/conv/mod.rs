@@ -1,0 +1,105 @@
+//! Convolutions of one image, channels last.
+
+mod direct;
+mod input_gradient;
+mod pack;
+mod weight_gradient;
+
+pub use direct::Direct;
+pub use input_gradient::InputGradient;
+pub use pack::PackedWeight;
+pub use weight_gradient::WeightGradient;
+
+use crate::kernels::LANES_MAX;
+
+/// Where the pixels of a channels-last image lie in a slice.
+#[derive(Clone, Copy, Debug)]
+pub struct Pixels {
+    /// The first value of the first pixel.
+    pub start: usize,
+    /// From a row to the next.
+    pub row: usize,
+    /// From a pixel to the next.
+    pub pixel: usize,
+}
+
+impl Pixels {
+    /// Pixels without gaps, `columns` to a row and `channels` to a pixel.
+    pub fn dense(columns: usize, channels: usize) -> Self {
+        Pixels { start: 0, row: columns * channels, pixel: channels }
+    }
+
+    /// The same pixels from row `y` and column `x` on.
+    pub fn shifted(self, y: usize, x: usize) -> Self {
+        Pixels { start: self.start + y * self.row + x * self.pixel, ..self }
+    }
+}
+
+/// A square convolution with equal padding on all sides, without bias, dilation or groups.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Convolution {
+    /// Input channels.
+    pub inputs: usize,
+    /// Output channels.
+    pub outputs: usize,
+    /// Height and width of the kernel.
+    pub kernel: usize,
+    /// Step of the output over the input.
+    pub stride: usize,
+    /// Zeros around the input.
+    pub padding: usize,
+}
+
+impl Convolution {
+    /// Whether these kernels compute it: 1x1 and 3x3, stride 1 and 2, padding less than the kernel.
+    pub fn is_supported(&self) -> bool {
+        matches!(self.kernel, 1 | 3) && matches!(self.stride, 1 | 2) && self.padding < self.kernel
+    }
+
+    /// Rows and columns of the output for an input of `size`, none if the input is smaller than the kernel.
+    pub fn output_size(&self, size: [usize; 2]) -> Option<[usize; 2]> {
+        let extent =
+            |input: usize| Some((input + 2 * self.padding).checked_sub(self.kernel)? / self.stride + 1);
+        Some([extent(size[0])?, extent(size[1])?])
+    }
+
+    /// Rows and columns of the input with its border.
+    pub fn padded_size(&self, size: [usize; 2]) -> [usize; 2] {
+        size.map(|extent| extent + 2 * self.padding)
+    }
+
+    /// The zeros before the output's gradient that [`InputGradient`] wants.
+    pub fn gradient_border(&self) -> usize {
+        self.kernel - 1 - self.padding
+    }
+
+    /// Rows and columns of the output's gradient with the border that [`InputGradient`] wants, for an input of `size`.
+    pub fn gradient_size(&self, size: [usize; 2]) -> [usize; 2] {
+        size.map(|extent| self.gradient_border() + extent.div_ceil(self.stride) + self.kernel)
+    }
+
+    /// The weight `[O, I, K, K]` as [`Direct`] reads it.
+    pub fn pack(&self, weight: &[f32]) -> PackedWeight {
+        let Convolution { inputs, kernel, .. } = *self;
+        PackedWeight::new(self.outputs, inputs, [kernel, kernel], |output, input, ky, kx| {
+            weight[((output * inputs + input) * kernel + ky) * kernel + kx]
+        })
+    }
+
+    /// The size of the gradient that [`WeightGradient`] accumulates.
+    pub fn weight_gradient_size(&self) -> usize {
+        self.kernel * self.kernel * self.inputs * self.outputs.next_multiple_of(LANES_MAX)
+    }
+
+    /// Adds a gradient as [`WeightGradient`] accumulates it to `weight_gradient [O, I, K, K]`.
+    pub fn unpack_weight_gradient(&self, gradient: &[f32], weight_gradient: &mut [f32]) {
+        let padded = self.outputs.next_multiple_of(LANES_MAX);
+        let taps = self.kernel * self.kernel;
+        for (at, row) in gradient.chunks_exact(padded).enumerate() {
+            let (tap, input) = (at / self.inputs, at % self.inputs);
+            for (output, value) in row[..self.outputs].iter().enumerate() {
+                weight_gradient[(output * self.inputs + input) * taps + tap] += value;
+            }
+        }
+    }
+}

@@ -3,7 +3,7 @@
 use super::canvas::Pixels;
 use super::style::PIXELS_PER_CM;
 use crate::display::{Content, show};
-use crate::train_util::write_whole;
+use crate::files::write_whole;
 use crate::{Error, Result};
 use std::collections::HashMap;
 use std::path::Path;

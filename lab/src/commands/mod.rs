@@ -5,7 +5,9 @@ mod doctor;
 mod jupyter;
 mod report;
 mod run;
+mod scan;
 mod setup;
+mod train;
 
 use crate::kernel;
 use crate::project::Project;
@@ -42,6 +44,10 @@ enum Command {
     Run(Notebooks),
     /// Write PDFs of the notebooks, executing them first where they have not been.
     Report(Notebooks),
+    /// Test a checkpoint in every deterministic case of the homework.
+    Scan(scan::Options),
+    /// Train a checkpoint from scratch.
+    Train(train::Options),
     /// Show what is there, what is missing, and what to do.
     Doctor,
     /// The notebook kernel; Jupyter calls it.
@@ -92,6 +98,8 @@ pub fn run(cli: Cli) -> Result<ExitCode> {
         }
         Command::Run(notebooks) => run::run(&Project::find()?, &notebooks.names, notebooks.scale())?,
         Command::Report(notebooks) => report::report(&Project::find()?, &notebooks.names, notebooks.scale())?,
+        Command::Scan(options) => scan::scan(&Project::find()?, &options)?,
+        Command::Train(options) => train::train(&Project::find()?, &options)?,
         Command::Doctor => return doctor::doctor(&Project::find()?),
         Command::Kernel { root, connection_file: Some(connection_file), .. } => {
             let project = root.map_or_else(Project::find, Project::at)?;

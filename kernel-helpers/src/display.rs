@@ -2,6 +2,7 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
+use std::fmt::Display;
 
 const BEGIN: &str = "EVCXR_BEGIN_CONTENT";
 const END: &str = "EVCXR_END_CONTENT";
@@ -34,6 +35,22 @@ impl Content<'_> {
 pub(crate) fn show(contents: &[Content]) {
     let blocks: String = contents.iter().map(Content::block).collect();
     print!("{blocks}");
+}
+
+/// Text that a cell renders as Markdown, such as a sentence with computed numbers.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Markdown(String);
+
+/// Makes Markdown of a text. As the last value of a cell it shows itself.
+pub fn markdown(text: impl Display) -> Markdown {
+    Markdown(text.to_string())
+}
+
+impl Markdown {
+    /// Shows the text as the cell's output.
+    pub fn evcxr_display(&self) {
+        show(&[Content::Markdown(&self.0), Content::Plain(&self.0)]);
+    }
 }
 
 #[cfg(test)]

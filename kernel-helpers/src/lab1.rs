@@ -3,8 +3,10 @@
 //! Minimizes `L(W) = Σ_i (X_i W - y_i)²` by full-batch gradient descent, `∇L = 2 Σ_i X_iᵀ (X_i W - y_i)`, and its
 //! sparsity-inducing variants. Every method returns the whole [`Trajectory`].
 
+use crate::table::Table;
 use crate::{Error, Result};
 use serde::{Deserialize, Serialize};
+use std::fmt::Display;
 
 /// A linear regression problem: rows `X_i [1, d]` and targets `y_i`.
 #[derive(Clone, Debug, PartialEq)]
@@ -36,6 +38,17 @@ pub struct Trajectory {
     pub losses: Vec<f64>,
     /// W after each step; `steps + 1` rows of d values.
     pub weights: Vec<Vec<f64>>,
+}
+
+/// Where a method arrived.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Solution {
+    /// The final W.
+    pub weights: Vec<f64>,
+    /// L at the final W.
+    pub loss: f64,
+    /// How many elements of the final W are not exactly zero: `||W||₀`.
+    pub nonzeros: usize,
 }
 
 impl LinearProblem {
@@ -184,12 +197,33 @@ impl Trajectory {
         self.final_weights().iter().filter(|&&w| w != 0.0).count()
     }
 
+    /// W after the last step, with its loss and its number of non-zero elements.
+    pub fn solution(&self) -> Solution {
+        Solution { weights: self.final_weights(), loss: self.final_loss(), nonzeros: self.nonzeros() }
+    }
+
     /// The first step after which L stays below `bound`, if there is one.
     pub fn steps_below(&self, bound: f64) -> Option<usize> {
         let first =
             self.losses.iter().rposition(|&loss| loss >= bound).map_or(0, |last_above| last_above + 1);
         (first < self.losses.len()).then_some(first)
     }
+}
+
+/// The solutions of several runs: for each its name, the final W, L and `||W||₀`.
+pub fn solution_table<N: Display>(runs: &[(N, Trajectory)]) -> Table {
+    let elements = runs.iter().map(|(_, run)| run.final_weights().len()).max().unwrap_or(0);
+    let names = (1..=elements).map(|element| format!("W{element}"));
+    let columns = ["run".to_owned()].into_iter().chain(names).chain(["L".to_owned(), "‖W‖₀".to_owned()]);
+    let rows = runs.iter().map(|(name, run)| {
+        let weights = run.final_weights().into_iter().map(|w| match w {
+            0.0 => "0".to_owned(),
+            w => format!("{w:.4}"),
+        });
+        let measures = [format!("{:.1e}", run.final_loss()), run.nonzeros().to_string()];
+        [name.to_string()].into_iter().chain(weights).chain(measures).collect::<Vec<_>>()
+    });
+    Table::new(columns.collect::<Vec<_>>()).rows(rows)
 }
 
 #[cfg(test)]

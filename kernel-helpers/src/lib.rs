@@ -29,6 +29,7 @@ pub mod source;
 pub mod table;
 pub mod train_util;
 
+pub use display::{Markdown, markdown};
 pub use error::{Error, Result};
 pub use network::{Network, state_dict};
 pub use scale::Scale;

@@ -1,5 +1,6 @@
 //! Magnitude pruning (Han et al., 2015), per layer and global.
 
+use crate::table::{Table, percent};
 use crate::{Error, Network, Result};
 use candle_core::{Tensor, Var};
 use serde::{Deserialize, Serialize};
@@ -127,6 +128,26 @@ impl Sparsity {
         let zeros: usize = self.layers.iter().map(|layer| layer.zeros).sum();
         let weights: usize = self.layers.iter().map(|layer| layer.weights).sum();
         zeros as f64 / weights as f64
+    }
+
+    /// A row for each layer, and one for all.
+    pub fn table(&self) -> Table {
+        let sum = |count: fn(&LayerSparsity) -> usize| self.layers.iter().map(count).sum::<usize>();
+        let rows = self
+            .layers
+            .iter()
+            .map(|layer| (&layer.name, layer.zeros, layer.weights, percent(layer.fraction())));
+        Table::new(["layer", "zeros", "weights", "sparsity"]).rows(rows).row((
+            "all layers",
+            sum(|layer| layer.zeros),
+            sum(|layer| layer.weights),
+            percent(self.total()),
+        ))
+    }
+
+    /// Shows the table, when the value stands at the end of a cell.
+    pub fn evcxr_display(&self) {
+        self.table().evcxr_display();
     }
 }
 

@@ -57,6 +57,11 @@ impl Table {
         self
     }
 
+    /// Adds several remarks; takes [`Cifar10::note`](crate::cifar10::Cifar10::note) as it is.
+    pub fn notes(self, notes: impl IntoIterator<Item = impl Display>) -> Self {
+        notes.into_iter().fold(self, Self::note)
+    }
+
     /// The table as a Markdown pipe table. Columns of numbers are aligned to the right.
     pub fn to_markdown(&self) -> String {
         let columns = self.grid(escape);

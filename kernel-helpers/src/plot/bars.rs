@@ -63,6 +63,11 @@ impl BarPlot {
         self
     }
 
+    /// Adds several remarks; takes [`Cifar10::note`](crate::cifar10::Cifar10::note) as it is.
+    pub fn notes(self, notes: impl IntoIterator<Item = impl Display>) -> Self {
+        notes.into_iter().fold(self, Self::note)
+    }
+
     /// What the bars' lengths show, with its unit.
     pub fn x_label(mut self, label: impl Display) -> Self {
         self.labels.x = label.to_string();

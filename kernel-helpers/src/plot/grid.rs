@@ -101,6 +101,11 @@ impl Grid {
         self
     }
 
+    /// Adds several remarks; takes [`Cifar10::note`](crate::cifar10::Cifar10::note) as it is.
+    pub fn notes(self, notes: impl IntoIterator<Item = impl Display>) -> Self {
+        notes.into_iter().fold(self, Self::note)
+    }
+
     /// Draws the figure.
     ///
     /// # Errors

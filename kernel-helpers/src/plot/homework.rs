@@ -3,6 +3,10 @@
 use super::bars::BarPlot;
 use super::grid::Grid;
 use super::lines::LinePlot;
+use crate::lab1::Trajectory;
+use crate::prune::{LayerSparsity, Sparsity};
+use crate::train_util::{EpochRecord, History};
+use std::borrow::Borrow;
 use std::fmt::Display;
 
 /// log(L) against steps: `losses[k]` is the loss after step `k`.
@@ -34,6 +38,11 @@ pub fn plot_weights<W: AsRef<[f64]>>(weights: &[W]) -> LinePlot {
     })
 }
 
+/// log(L) and each element of W against steps, side by side.
+pub fn plot_trajectory(trajectory: &Trajectory) -> Grid {
+    Grid::new(2).panel(plot_loss(&trajectory.losses)).panel(plot_weights(&trajectory.weights))
+}
+
 /// Accuracy against what `x_label` says, such as bits or sparsity: for each series its name and points (x, accuracy
 /// from 0 to 1), shown in percent. `float` is the accuracy of the float model, drawn as a line for comparison.
 ///
@@ -60,13 +69,14 @@ pub fn plot_accuracy<N: Display, P: AsRef<[(f64, f64)]>>(
     }
 }
 
-/// The share of zeros in each layer: for each series, such as `per layer` and `global`, its name and the sparsities from
-/// 0 to 1 of `layers`, shown in percent.
-pub fn plot_sparsity<L: Display, N: Display, V: AsRef<[f64]>>(layers: &[L], series: &[(N, V)]) -> BarPlot {
-    let plot = BarPlot::new(layers).x_label("zeros (%)").limit(100.0);
-    series.iter().fold(plot, |plot, (name, sparsities)| {
-        let percent: Vec<_> = sparsities.as_ref().iter().map(|sparsity| 100.0 * sparsity).collect();
-        plot.series(name, &percent)
+/// The share of zeros in each layer, in percent: for each series its name, such as `per layer` and `global`, and the
+/// sparsity of the same network's layers.
+pub fn plot_sparsity<N: Display, S: Borrow<Sparsity>>(series: &[(N, S)]) -> BarPlot {
+    let layers = series.first().map_or(&[][..], |(_, sparsity)| &sparsity.borrow().layers);
+    let plot = BarPlot::new(layers.iter().map(|layer| &layer.name)).x_label("zeros (%)").limit(100.0);
+    series.iter().fold(plot, |plot, (name, sparsity)| {
+        let percent = |layer: &LayerSparsity| 100.0 * layer.fraction();
+        plot.series(name, &sparsity.borrow().layers.iter().map(percent).collect::<Vec<_>>())
     })
 }
 
@@ -112,30 +122,33 @@ fn outline(values: &[f64], reach: f64, bins: usize) -> Vec<(f64, f64)> {
     [(edge(0), 0.0)].into_iter().chain(steps).chain([(edge(bins), 0.0)]).collect()
 }
 
-/// What one data set measured over the epochs of a training run.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct TrainingCurve {
-    /// The data set: `train` or `test`.
-    pub name: String,
-    /// The mean loss of each epoch.
-    pub losses: Vec<f64>,
-    /// The accuracy of each epoch, from 0 to 1.
-    pub accuracies: Vec<f64>,
+/// Loss and accuracy of the training and the test images against epochs, side by side.
+pub fn plot_history(history: &History) -> Grid {
+    let line = |value: fn(&EpochRecord) -> f64| -> Vec<(f64, f64)> {
+        history.epochs.iter().map(|epoch| (epoch.epoch as f64, value(epoch))).collect()
+    };
+    let loss = LinePlot::new()
+        .points("training", &line(|epoch| epoch.train_loss))
+        .points("test", &line(|epoch| epoch.test_loss))
+        .x_label("epoch")
+        .y_label("loss");
+    let accuracy = LinePlot::new()
+        .points("training", &line(|epoch| 100.0 * epoch.train_accuracy))
+        .points("test", &line(|epoch| 100.0 * epoch.test_accuracy))
+        .x_label("epoch")
+        .y_label("accuracy (%)");
+    Grid::new(2).panel(loss).panel(accuracy).notes(&history.note)
 }
 
-/// Loss and accuracy against epochs, side by side. Epochs count from 1.
-pub fn plot_history(curves: &[TrainingCurve]) -> Grid {
-    let against_epochs = |values: &[f64], factor: f64| -> Vec<(f64, f64)> {
-        values.iter().enumerate().map(|(epoch, value)| (epoch as f64 + 1.0, factor * value)).collect()
+/// Test accuracy against epochs for several runs: names and histories. `float` is the accuracy of the float model, drawn
+/// as a line for comparison.
+pub fn plot_test_accuracy<N: Display, H: Borrow<History>>(runs: &[(N, H)], float: Option<f64>) -> LinePlot {
+    let points = |history: &History| -> Vec<(f64, f64)> {
+        history.epochs.iter().map(|epoch| (epoch.epoch as f64, epoch.test_accuracy)).collect()
     };
-    let loss = LinePlot::new().x_label("epoch").y_label("loss");
-    let accuracy = LinePlot::new().x_label("epoch").y_label("accuracy (%)");
-    let loss =
-        curves.iter().fold(loss, |plot, curve| plot.points(&curve.name, &against_epochs(&curve.losses, 1.0)));
-    let accuracy = curves
-        .iter()
-        .fold(accuracy, |plot, curve| plot.points(&curve.name, &against_epochs(&curve.accuracies, 100.0)));
-    Grid::new(2).panel(loss).panel(accuracy)
+    let series: Vec<_> = runs.iter().map(|(name, history)| (name, points(history.borrow()))).collect();
+    let note = runs.first().and_then(|(_, history)| history.borrow().note.as_ref());
+    plot_accuracy("epoch", &series, float).notes(note)
 }
 
 /// ₁₂.

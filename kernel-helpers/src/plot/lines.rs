@@ -62,6 +62,11 @@ impl LinePlot {
         self
     }
 
+    /// Adds several remarks; takes [`Cifar10::note`](crate::cifar10::Cifar10::note) as it is.
+    pub fn notes(self, notes: impl IntoIterator<Item = impl Display>) -> Self {
+        notes.into_iter().fold(self, Self::note)
+    }
+
     /// What the horizontal axis shows, with its unit.
     pub fn x_label(mut self, label: impl Display) -> Self {
         self.labels.x = label.to_string();

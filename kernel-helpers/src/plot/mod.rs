@@ -24,7 +24,7 @@ pub use bars::BarPlot;
 pub use figure::Figure;
 pub use grid::{Grid, Panel};
 pub use homework::{
-    TrainingCurve, compare_losses, plot_accuracy, plot_histogram, plot_history, plot_loss, plot_sparsity,
-    plot_weights,
+    compare_losses, plot_accuracy, plot_histogram, plot_history, plot_loss, plot_sparsity,
+    plot_test_accuracy, plot_trajectory, plot_weights,
 };
 pub use lines::LinePlot;

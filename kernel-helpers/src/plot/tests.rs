@@ -2,13 +2,31 @@
 
 use super::*;
 use crate::Result;
+use crate::lab1::{Descent, LinearProblem, gradient_descent};
+use crate::prune::{LayerSparsity, Sparsity};
+use crate::train_util::{EpochRecord, History};
 
 fn decaying(rate: f64) -> Vec<f64> {
     (0..=200).map(|step| 27.0 * rate.powi(step)).collect()
 }
 
-fn layers() -> Vec<String> {
-    (0..20).map(|i| format!("layer{}.{}.conv{}", i / 6, i / 2 % 3, i % 2 + 1)).collect()
+fn sparsity(layers: usize, zeros: usize) -> Sparsity {
+    let layer = |i: usize| LayerSparsity { name: format!("body_op.{i}.conv1.0"), zeros, weights: 100 };
+    Sparsity { layers: (0..layers).map(layer).collect() }
+}
+
+fn history(epochs: usize) -> History {
+    let record = |epoch| EpochRecord {
+        epoch,
+        learning_rate: 0.002,
+        train_loss: 1.0 / epoch as f64,
+        train_accuracy: 0.5,
+        test_loss: 1.1 / epoch as f64,
+        test_accuracy: 0.4,
+        sparsity: 0.8,
+        candidate: true,
+    };
+    History { epochs: (1..=epochs).map(record).collect(), note: Some("quick scale".into()) }
 }
 
 /// Draws the figure and checks what holds for all: a PNG of the full width, small enough for a notebook.
@@ -31,9 +49,14 @@ fn the_homework_figures_are_drawn() {
     check(Grid::new(2).panel(plot_loss(&decaying(0.7))).panel(plot_weights(&weights)).draw());
     let points = [(6.0, 0.91), (4.0, 0.89), (2.0, 0.09)];
     check(plot_accuracy("bits", &[("asymmetric", points)], Some(0.9151)).draw());
-    check(plot_sparsity(&layers(), &[("per layer", [0.8; 20]), ("global", [0.3; 20])]).draw());
-    let curve = TrainingCurve { name: "test".into(), losses: vec![1.0, 0.5], accuracies: vec![0.5, 0.9] };
-    check(plot_history(&[curve]).draw());
+    check(
+        plot_sparsity(&[("per layer", sparsity(20, 80)), ("global", sparsity(20, 30))])
+            .notes(Some("quick"))
+            .draw(),
+    );
+    check(plot_trajectory(&gradient_descent(&LinearProblem::homework(), Descent::default())).draw());
+    check(plot_history(&history(20)).draw());
+    check(plot_test_accuracy(&[("one-shot", &history(20)), ("iterative", &history(4))], Some(0.9)).draw());
 }
 
 #[test]
@@ -44,15 +67,18 @@ fn values_that_cannot_be_drawn_are_told_of() {
         check(plot_loss(&values).draw());
         check(LinePlot::new().series("", &values).reference("none", f64::NAN).draw());
         check(plot_histogram(&[("values", &values)], 10).draw());
-        check(plot_sparsity(&["a"; 4], &[("s", [values.first().copied().unwrap_or(f64::NAN); 4])]).draw());
+        let bars = [values.first().copied().unwrap_or(f64::NAN); 4];
+        check(BarPlot::new(["a"; 4]).series("s", &bars).draw());
     }
     check(plot_weights::<[f64; 5]>(&[]).draw());
+    check(plot_history(&History::default()).draw());
     check(Grid::new(2).draw());
 }
 
 #[test]
 fn a_series_of_the_wrong_length_is_an_error() {
-    let error = plot_sparsity(&["conv1", "conv2"], &[("global", [0.5])]).draw().unwrap_err().to_string();
+    let runs = [("per layer", sparsity(2, 80)), ("global", sparsity(1, 80))];
+    let error = plot_sparsity(&runs).draw().unwrap_err().to_string();
     assert!(error.contains("global") && error.contains('2'), "{error}");
 }
 

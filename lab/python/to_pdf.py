@@ -21,8 +21,10 @@ PREFERENCE = ["image/png", "image/svg+xml", "image/jpeg", "text/markdown", "text
 
 
 def prepare(notebook):
-    """Leaves of every output the one form that is to be printed."""
+    """Leaves of every output the one form that is to be printed, and of collapsed cells only the output."""
     for cell in notebook.cells:
+        if cell.metadata.get("jupyter", {}).get("source_hidden"):
+            cell.source = ""
         for output in cell.get("outputs", []):
             if "data" in output:
                 best = next((mime for mime in PREFERENCE if mime in output.data), None)

@@ -10,6 +10,7 @@ pub mod warm;
 
 use crate::project::Project;
 use anyhow::{Context, Result};
+use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -105,6 +106,35 @@ impl BuildFolder {
                 command.env_remove(name);
             }
         }
+        if let (Some(libraries), Ok(cargo)) = (std::env::var_os(LIBRARY_PATH), std::env::current_exe()) {
+            command.env(LIBRARY_PATH, without_folders_in(&libraries, cargo.parent()));
+        }
         command
+    }
+}
+
+/// Where the loader looks for libraries first. `cargo run` puts its own build folder there, with a build of the helper
+/// crate that cells must not get in place of theirs.
+const LIBRARY_PATH: &str =
+    if cfg!(target_os = "macos") { "DYLD_FALLBACK_LIBRARY_PATH" } else { "LD_LIBRARY_PATH" };
+
+/// The library path without the folders that lie in `folder`.
+fn without_folders_in(path: &OsStr, folder: Option<&Path>) -> OsString {
+    let outside =
+        std::env::split_paths(path).filter(|entry| !folder.is_some_and(|folder| entry.starts_with(folder)));
+    std::env::join_paths(outside).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn folders_of_the_executable_leave_the_library_path() {
+        let path =
+            std::env::join_paths(["/clone/target/debug/deps", "/usr/lib", "/clone/target/debug"]).unwrap();
+        let left = without_folders_in(&path, Some(Path::new("/clone/target/debug")));
+        assert_eq!(left, OsString::from("/usr/lib"));
+        assert_eq!(without_folders_in(&path, None), path);
     }
 }

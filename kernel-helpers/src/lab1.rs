@@ -305,6 +305,14 @@ mod tests {
     }
 
     #[test]
+    fn the_table_tells_exact_zeros_from_small_numbers() {
+        let run = Trajectory { losses: vec![0.125], weights: vec![vec![0.0, -0.0, 0.00001, -1.0]] };
+        assert_eq!(run.solution(), Solution { weights: run.final_weights(), loss: 0.125, nonzeros: 2 });
+        let row = solution_table(&[("a run", run)]).to_markdown().lines().nth(2).unwrap().replace(' ', "");
+        assert_eq!(row, "|arun|0|0|0.0000|-1.0000|1.2e-1|2|");
+    }
+
+    #[test]
     fn a_problem_of_uneven_rows_is_refused() {
         assert!(LinearProblem::new(vec![vec![1.0], vec![1.0, 2.0]], vec![0.0, 0.0]).is_err());
         assert!(LinearProblem::new(vec![vec![1.0]], vec![]).is_err());

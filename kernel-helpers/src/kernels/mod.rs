@@ -9,6 +9,7 @@
 //! on the number of threads.
 #![allow(unsafe_code)]
 
+pub(crate) mod channels;
 pub(crate) mod conv;
 pub(crate) mod layout;
 mod simd;

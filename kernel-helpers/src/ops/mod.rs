@@ -7,6 +7,7 @@ mod cpu;
 mod loss;
 mod norm;
 mod pointwise;
+pub mod residual;
 mod statistics;
 #[cfg(test)]
 mod testing;

@@ -103,3 +103,31 @@ impl Convolution {
         }
     }
 }
+
+/// A channels-last image with a border of zeros, which stays zero when the image is replaced.
+#[derive(Clone, Debug)]
+pub struct BorderedImage {
+    /// All values, the border's included.
+    pub values: Vec<f32>,
+    columns: usize,
+    channels: usize,
+    border: usize,
+}
+
+impl BorderedImage {
+    /// Zeros, `size` rows and columns with the border before and whatever follows.
+    pub fn new(size: [usize; 2], channels: usize, border: usize) -> Self {
+        BorderedImage { values: vec![0.0; size[0] * size[1] * channels], columns: size[1], channels, border }
+    }
+
+    /// The layout from `border` pixels before the image on.
+    pub fn with_border(&self, border: usize) -> Pixels {
+        let start = self.border - border;
+        Pixels::dense(self.columns, self.channels).shifted(start, start)
+    }
+
+    /// The layout of the image itself.
+    pub fn inner(&self) -> Pixels {
+        self.with_border(0)
+    }
+}

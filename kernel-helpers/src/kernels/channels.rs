@@ -1,0 +1,285 @@
+//! What happens to a channels-last image between two convolutions: batch norm, ReLU, residual sum, and their gradients.
+//! Each kernel passes over an image once, while it is in the cache.
+
+use super::conv::Pixels;
+use super::simd::{Kernel, Simd};
+
+/// A factor and a summand per channel.
+#[derive(Clone, Copy, Debug)]
+pub struct Affine<'a> {
+    pub scale: &'a [f32],
+    pub shift: &'a [f32],
+}
+
+/// What a residual block adds before its ReLU.
+#[derive(Clone, Copy, Debug)]
+pub enum Skip<'a> {
+    None,
+    Identity(&'a [f32]),
+    Mapped(&'a [f32], Affine<'a>),
+}
+
+/// `max(z · scale + shift + skip, 0)`, written to `dense`, to `padded`, or to both.
+pub struct Activate<'a> {
+    /// Without gaps, as are the skip and `dense`.
+    pub z: &'a [f32],
+    pub norm: Affine<'a>,
+    pub skip: Skip<'a>,
+    /// Pixels in a row.
+    pub columns: usize,
+    pub dense: Option<&'a mut [f32]>,
+    pub padded: Option<(&'a mut [f32], Pixels)>,
+}
+
+/// Calls `body(offset in the dense image, row, column)` for every pixel, one vector of channels after the other.
+macro_rules! for_each_pixel {
+    ($channel:expr, $channels:expr, $rows:expr, $columns:expr, |$at:ident, $y:ident, $x:ident| $body:expr) => {
+        for $y in 0..$rows {
+            for $x in 0..$columns {
+                let $at = ($y * $columns + $x) * $channels + $channel;
+                $body
+            }
+        }
+    };
+}
+
+/// Panics unless rows of `columns` pixels of `channels` values, with `pixels` as their layout, lie within `length`.
+fn check_pixels(length: usize, pixels: Pixels, [rows, columns]: [usize; 2], channels: usize) {
+    assert!(pixels.pixel == channels, "channels with gaps");
+    if rows > 0 && columns > 0 {
+        let last = pixels.start + (rows - 1) * pixels.row + (columns - 1) * channels;
+        assert!(last + channels <= length, "image too short");
+    }
+}
+
+/// The rows of a dense image. Panics if it is not whole, or the channels do not fill vectors.
+fn rows_of<S: Simd>(length: usize, columns: usize, channels: usize) -> usize {
+    assert!(channels.is_multiple_of(S::LANES) && columns * channels > 0, "channels not padded");
+    assert!(length.is_multiple_of(columns * channels), "image not whole");
+    length / (columns * channels)
+}
+
+impl Kernel for Activate<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(mut self, simd: S) {
+        let (channels, columns, z) = (self.norm.scale.len(), self.columns, self.z);
+        let rows = rows_of::<S>(z.len(), columns, channels);
+        assert!(self.norm.shift.len() == channels, "one shift per channel");
+        match self.skip {
+            Skip::None => {}
+            Skip::Identity(skip) => assert!(skip.len() == z.len(), "skip of another size"),
+            Skip::Mapped(skip, norm) => {
+                assert!(skip.len() == z.len(), "skip of another size");
+                assert!(norm.scale.len() == channels && norm.shift.len() == channels, "one pair per channel");
+            }
+        }
+        assert!(self.dense.as_ref().is_none_or(|dense| dense.len() == z.len()), "output of another size");
+        if let Some((padded, pixels)) = &self.padded {
+            check_pixels(padded.len(), *pixels, [rows, columns], channels);
+        }
+        for channel in (0..channels).step_by(S::LANES) {
+            // SAFETY: all lengths were just checked, and `channel` leaves room for a vector.
+            unsafe {
+                let scale = simd.load(self.norm.scale.as_ptr().add(channel));
+                let shift = simd.load(self.norm.shift.as_ptr().add(channel));
+                for_each_pixel!(channel, channels, rows, columns, |at, y, x| {
+                    let mut value = simd.mul_add(simd.load(z.as_ptr().add(at)), scale, shift);
+                    match self.skip {
+                        Skip::None => {}
+                        Skip::Identity(skip) => value = simd.add(value, simd.load(skip.as_ptr().add(at))),
+                        Skip::Mapped(skip, norm) => {
+                            let scale = simd.load(norm.scale.as_ptr().add(channel));
+                            let shift = simd.load(norm.shift.as_ptr().add(channel));
+                            let mapped = simd.mul_add(simd.load(skip.as_ptr().add(at)), scale, shift);
+                            value = simd.add(value, mapped);
+                        }
+                    }
+                    let value = simd.relu(value);
+                    if let Some(dense) = &mut self.dense {
+                        simd.store(dense.as_mut_ptr().add(at), value);
+                    }
+                    if let Some((padded, pixels)) = &mut self.padded {
+                        let to = pixels.start + y * pixels.row + x * channels + channel;
+                        simd.store(padded.as_mut_ptr().add(to), value);
+                    }
+                });
+            }
+        }
+    }
+}
+
+/// Adds `Σ (z - center)` and `Σ (z - center)²` over the pixels to `sums`, per channel.
+pub struct ShiftedSums<'a> {
+    pub z: &'a [f32],
+    pub center: &'a [f32],
+    pub sums: [&'a mut [f64]; 2],
+}
+
+impl Kernel for ShiftedSums<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(mut self, simd: S) {
+        let channels = self.center.len();
+        let pixels = rows_of::<S>(self.z.len(), 1, channels);
+        for channel in (0..channels).step_by(S::LANES) {
+            // Two strands each, so that an addition does not wait for the one before.
+            let mut sums = [[simd.splat(0.0); 2]; 2];
+            // SAFETY: `rows_of` checked the length, and `channel` leaves room for a vector.
+            unsafe {
+                let center = simd.load(self.center.as_ptr().add(channel));
+                for pixel in 0..pixels {
+                    let value = simd.load(self.z.as_ptr().add(pixel * channels + channel));
+                    let distance = simd.sub(value, center);
+                    let strand = pixel % 2;
+                    sums[0][strand] = simd.add(sums[0][strand], distance);
+                    sums[1][strand] = simd.mul_add(distance, distance, sums[1][strand]);
+                }
+            }
+            for (total, [even, odd]) in self.sums.iter_mut().zip(sums) {
+                add_lanes(simd, simd.add(even, odd), &mut total[channel..]);
+            }
+        }
+    }
+}
+
+/// Adds a vector's lanes to the first of `totals`.
+#[inline(always)]
+fn add_lanes<S: Simd>(simd: S, vector: S::Vector, totals: &mut [f64]) {
+    let mut lanes = [0.0f32; super::LANES_MAX];
+    // SAFETY: a vector has at most `LANES_MAX` lanes.
+    unsafe { simd.store(lanes.as_mut_ptr(), vector) };
+    for (total, lane) in totals.iter_mut().zip(&lanes[..S::LANES]) {
+        *total += f64::from(*lane);
+    }
+}
+
+/// The gradient by a batch norm's input: `dz = by_gradient · dy + by_input · (z - mean) + constant`, per channel.
+pub struct NormGradient<'a> {
+    /// Without gaps, as is `z`.
+    pub dy: &'a [f32],
+    pub z: &'a [f32],
+    pub mean: &'a [f32],
+    pub by_gradient: &'a [f32],
+    pub by_input: &'a [f32],
+    pub constant: &'a [f32],
+    /// Pixels in a row.
+    pub columns: usize,
+    pub dz: &'a mut [f32],
+    pub dz_pixels: Pixels,
+}
+
+impl Kernel for NormGradient<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, simd: S) {
+        let (channels, columns) = (self.mean.len(), self.columns);
+        let rows = rows_of::<S>(self.dy.len(), columns, channels);
+        assert!(self.z.len() == self.dy.len(), "input of another size");
+        for coefficients in [self.by_gradient, self.by_input, self.constant] {
+            assert!(coefficients.len() == channels, "one coefficient per channel");
+        }
+        check_pixels(self.dz.len(), self.dz_pixels, [rows, columns], channels);
+        for channel in (0..channels).step_by(S::LANES) {
+            // SAFETY: all lengths were just checked, and `channel` leaves room for a vector.
+            unsafe {
+                let mean = simd.load(self.mean.as_ptr().add(channel));
+                let by_gradient = simd.load(self.by_gradient.as_ptr().add(channel));
+                let by_input = simd.load(self.by_input.as_ptr().add(channel));
+                let constant = simd.load(self.constant.as_ptr().add(channel));
+                for_each_pixel!(channel, channels, rows, columns, |at, y, x| {
+                    let centered = simd.sub(simd.load(self.z.as_ptr().add(at)), mean);
+                    let rest = simd.mul_add(centered, by_input, constant);
+                    let dz = simd.mul_add(simd.load(self.dy.as_ptr().add(at)), by_gradient, rest);
+                    let to = self.dz_pixels.start + y * self.dz_pixels.row + x * channels + channel;
+                    simd.store(self.dz.as_mut_ptr().add(to), dz);
+                });
+            }
+        }
+    }
+}
+
+/// What [`Gate`] adds to the gradient.
+pub enum Addend<'a> {
+    None,
+    /// What the output holds already.
+    Output,
+    Other(&'a [f32]),
+}
+
+/// A batch norm that receives the gated gradient: its input, its mean, and its `Σ dy · (z - mean)` per channel.
+pub struct GatedNorm<'a> {
+    pub z: &'a [f32],
+    pub mean: &'a [f32],
+    pub products: &'a mut [f64],
+}
+
+/// `dy = (gradient + addend) where gate > 0`, the way back through a ReLU, with the sums that the batch norms before it
+/// need. Everything but the gate lies without gaps.
+pub struct Gate<'a> {
+    pub gradient: &'a [f32],
+    pub addend: Addend<'a>,
+    pub gate: &'a [f32],
+    pub gate_pixels: Pixels,
+    /// Pixels in a row.
+    pub columns: usize,
+    pub dy: &'a mut [f32],
+    /// `Σ dy`, per channel.
+    pub sums: &'a mut [f64],
+    pub norm: GatedNorm<'a>,
+    pub mapping_norm: Option<GatedNorm<'a>>,
+}
+
+impl Kernel for Gate<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(mut self, simd: S) {
+        let (channels, columns, length) = (self.sums.len(), self.columns, self.gradient.len());
+        let rows = rows_of::<S>(length, columns, channels);
+        check_pixels(self.gate.len(), self.gate_pixels, [rows, columns], channels);
+        assert!(self.dy.len() == length, "output of another size");
+        if let Addend::Other(addend) = self.addend {
+            assert!(addend.len() == length, "addend of another size");
+        }
+        for norm in [Some(&self.norm), self.mapping_norm.as_ref()].into_iter().flatten() {
+            assert!(norm.z.len() == length, "input of another size");
+            assert!(norm.mean.len() == channels && norm.products.len() == channels, "one value per channel");
+        }
+        for channel in (0..channels).step_by(S::LANES) {
+            let mut sum = simd.splat(0.0);
+            let mut products = [simd.splat(0.0); 2];
+            // SAFETY: all lengths were just checked, and `channel` leaves room for a vector.
+            unsafe {
+                let mean = simd.load(self.norm.mean.as_ptr().add(channel));
+                for_each_pixel!(channel, channels, rows, columns, |at, y, x| {
+                    let mut dy = simd.load(self.gradient.as_ptr().add(at));
+                    match self.addend {
+                        Addend::None => {}
+                        Addend::Output => dy = simd.add(dy, simd.load(self.dy.as_ptr().add(at))),
+                        Addend::Other(addend) => dy = simd.add(dy, simd.load(addend.as_ptr().add(at))),
+                    }
+                    let gate = self.gate_pixels.start + y * self.gate_pixels.row + x * channels + channel;
+                    let dy = simd.keep_where_positive(dy, simd.load(self.gate.as_ptr().add(gate)));
+                    simd.store(self.dy.as_mut_ptr().add(at), dy);
+                    sum = simd.add(sum, dy);
+                    let centered = simd.sub(simd.load(self.norm.z.as_ptr().add(at)), mean);
+                    products[0] = simd.mul_add(dy, centered, products[0]);
+                    if let Some(norm) = &self.mapping_norm {
+                        let mean = simd.load(norm.mean.as_ptr().add(channel));
+                        let centered = simd.sub(simd.load(norm.z.as_ptr().add(at)), mean);
+                        products[1] = simd.mul_add(dy, centered, products[1]);
+                    }
+                });
+            }
+            add_lanes(simd, sum, &mut self.sums[channel..]);
+            add_lanes(simd, products[0], &mut self.norm.products[channel..]);
+            if let Some(norm) = &mut self.mapping_norm {
+                add_lanes(simd, products[1], &mut norm.products[channel..]);
+            }
+        }
+    }
+}

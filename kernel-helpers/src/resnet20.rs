@@ -1,6 +1,7 @@
 //! ResNet for CIFAR-10 (He et al., 2015); the course's `resnet20.py`.
 
 use crate::fp_layers::{BatchNorm, FpConv, FpLinear, Ste};
+use crate::ops::residual::{self, NormalizedConv, ResidualNetwork, Workspace};
 use crate::{Error, Network, Result, ops};
 use candle_core::{Device, Module, Tensor, Var};
 use candle_nn::ModuleT;
@@ -41,6 +42,7 @@ pub struct ResNetCifar {
     /// The classifier on the pooled features, from 64 to 10.
     pub final_fc: FpLinear,
     device: Device,
+    workspace: Workspace,
 }
 
 /// A convolution and its batch normalization.
@@ -89,7 +91,7 @@ impl ResNetCifar {
             }
         }
         let final_fc = FpLinear::new(input, CLASSES, Ste::default(), &mut make.rng, device)?;
-        Ok(Self { head_conv, body_op, final_fc, device: device.clone() })
+        Ok(Self { head_conv, body_op, final_fc, device: device.clone(), workspace: Workspace::default() })
     }
 }
 
@@ -140,16 +142,69 @@ impl ModuleT for ResidualBlock {
 }
 
 impl ModuleT for ResNetCifar {
+    /// On the CPU the whole network is one operation, which computes the same as the layers and is much faster.
     fn forward_t(&self, x: &Tensor, train: bool) -> candle_core::Result<Tensor> {
+        match self.forward_fused(x, train)? {
+            Some(logits) => Ok(logits),
+            None => self.forward_layers(x, train),
+        }
+    }
+}
+
+impl ResNetCifar {
+    /// [`ResNetCifar::forward_t`] layer by layer.
+    fn forward_layers(&self, x: &Tensor, train: bool) -> candle_core::Result<Tensor> {
         let mut x = ops::relu(&self.head_conv.forward_t(x, train)?)?;
         for block in &self.body_op {
             x = block.forward_t(&x, train)?;
         }
         self.final_fc.forward(&ops::global_average_pool(&x)?)
     }
+
+    /// [`ResNetCifar::forward_t`] through [`ops::residual`]; none where that does not apply.
+    fn forward_fused(&self, x: &Tensor, train: bool) -> Result<Option<Tensor>> {
+        let network = self.fused()?;
+        if !train {
+            return network.forward_eval(x);
+        }
+        let Some((logits, statistics)) = network.forward_train(x, &self.workspace)? else {
+            return Ok(None);
+        };
+        for ((_, conv), statistics) in self.convolutions().iter().zip(&statistics) {
+            conv.norm.track(statistics)?;
+        }
+        Ok(Some(logits))
+    }
+
+    /// The network with its weights quantized.
+    fn fused(&self) -> Result<ResidualNetwork> {
+        let blocks = self.body_op.iter().map(|block| {
+            let mapping = block.id_mapping.as_ref().map(ConvBatchNorm::fused).transpose()?;
+            Ok(residual::ResidualBlock { first: block.conv1.fused()?, second: block.conv2.fused()?, mapping })
+        });
+        Ok(ResidualNetwork {
+            head: self.head_conv.fused()?,
+            blocks: blocks.collect::<Result<_>>()?,
+            fc_weight: self.final_fc.quantized_weight()?,
+            fc_bias: self.final_fc.bias.as_tensor().clone(),
+            eps: BatchNorm::EPS,
+        })
+    }
 }
 
 impl ConvBatchNorm {
+    fn fused(&self) -> Result<NormalizedConv> {
+        Ok(NormalizedConv {
+            weight: self.conv.quantized_weight()?,
+            stride: self.conv.stride,
+            padding: self.conv.padding,
+            norm_weight: self.norm.weight.as_tensor().clone(),
+            norm_bias: self.norm.bias.as_tensor().clone(),
+            running_mean: self.norm.running_mean.as_tensor().clone(),
+            running_var: self.norm.running_var.as_tensor().clone(),
+        })
+    }
+
     fn parameters(&self, prefix: &str) -> [(String, Var); 3] {
         [
             (format!("{prefix}.0.conv.weight"), self.conv.weight.clone()),
@@ -225,6 +280,38 @@ mod tests {
             ResNetCifar::new(ResNetConfig { num_layers: 8, ..Default::default() }, &Device::Cpu).unwrap();
         let x = Tensor::zeros((2, 3, 32, 32), candle_core::DType::F32, &Device::Cpu).unwrap();
         assert_eq!(net.forward_t(&x, false).unwrap().dims(), [2, 10]);
+    }
+
+    #[test]
+    fn one_operation_computes_what_the_layers_do() {
+        let config = ResNetConfig { num_layers: 8, n_bits: Some(4), ..Default::default() };
+        let x = Tensor::randn(0f32, 1.0, (5, 3, 32, 32), &Device::Cpu).unwrap();
+        for train in [true, false] {
+            // The same seed gives the same weights.
+            let nets = [(); 2].map(|()| ResNetCifar::new(config, &Device::Cpu).unwrap());
+            let fused = nets[0].forward_fused(&x, train).unwrap().expect("the kernels apply");
+            let layers = nets[1].forward_layers(&x, train).unwrap();
+            assert_near(&fused, &layers);
+            for ((name, fused), (_, layers)) in nets[0].named_buffers().iter().zip(nets[1].named_buffers()) {
+                if !name.ends_with("num_batches_tracked") {
+                    assert_near(fused, &layers);
+                }
+            }
+            let gradients = [fused, layers].map(|y| y.sqr().unwrap().sum_all().unwrap().backward().unwrap());
+            for ((_, fused), (_, layers)) in nets[0].named_parameters().iter().zip(nets[1].named_parameters())
+            {
+                assert_near(gradients[0].get(fused).unwrap(), gradients[1].get(&layers).unwrap());
+            }
+        }
+    }
+
+    fn assert_near(found: &Tensor, expected: &Tensor) {
+        let values = |tensor: &Tensor| tensor.flatten_all().unwrap().to_vec1::<f32>().unwrap();
+        let (found, expected) = (values(found), values(expected));
+        let largest = expected.iter().fold(0f32, |largest, value| largest.max(value.abs()));
+        for (found, expected) in found.iter().zip(&expected) {
+            assert!((found - expected).abs() <= 1e-4 * largest, "found {found}, expected {expected}");
+        }
     }
 
     #[test]

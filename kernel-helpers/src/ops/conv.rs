@@ -2,7 +2,7 @@
 
 use super::cpu::{Values, is_cpu_f32, values};
 use crate::Result;
-use crate::kernels::conv::{Convolution, Direct, InputGradient, Pixels, WeightGradient};
+use crate::kernels::conv::{Convolution, InputGradient, Pixels, WeightGradient};
 use crate::kernels::layout::{from_channels_last, to_channels_last};
 use crate::kernels::{Isa, LANES_MAX, images_per_group};
 use candle_core::{CpuStorage, CustomOp2, Layout, Shape, Tensor};
@@ -88,9 +88,9 @@ impl CustomOp2 for Conv2d {
         weight_layout: &Layout,
     ) -> candle_core::Result<(CpuStorage, Shape)> {
         let (batch, inputs, height, width) = x_layout.shape().dims4()?;
-        let Convolution { outputs, stride, padding, .. } = self.convolution;
+        let Convolution { outputs, padding, .. } = self.convolution;
         let sizes = self.sizes([height, width])?;
-        let packed = self.convolution.pack(values(weight, weight_layout)?);
+        let filter = self.convolution.filter(values(weight, weight_layout)?, [height, width]);
         let (x_image, y_image) = (inputs * height * width, outputs * sizes.output[0] * sizes.output[1]);
         let group = images_per_group(batch);
         let mut y = vec![0.0; batch * y_image];
@@ -101,15 +101,7 @@ impl CustomOp2 for Conv2d {
                 let output_pixels = Pixels::dense(sizes.output[1], sizes.outputs);
                 for (y, x) in y.chunks_exact_mut(y_image).zip(x.chunks_exact(x_image)) {
                     to_channels_last(x, inputs, width, &mut padded, sizes.inner(padding));
-                    self.isa.run(Direct {
-                        input: &padded,
-                        input_pixels: sizes.padded_pixels,
-                        weight: &packed,
-                        stride,
-                        output: &mut output,
-                        output_pixels,
-                        size: sizes.output,
-                    });
+                    filter.run(self.isa, &padded, sizes.padded_pixels, &mut output, output_pixels);
                     from_channels_last(&output, output_pixels, y, outputs, sizes.output[1]);
                 }
             },
@@ -155,7 +147,7 @@ impl Conv2d {
         let Convolution { inputs, outputs, kernel, stride, padding } = self.convolution;
         let (x_image, y_image) = (x.len() / batch, y_gradient.len() / batch);
         let group = images_per_group(batch);
-        let input_gradient = x_wanted.then(|| InputGradient::new(self.convolution, weight));
+        let input_gradient = x_wanted.then(|| InputGradient::new(self.convolution, weight, sizes.input));
         let mut x_gradient = vec![0.0; if x_wanted { x.len() } else { 0 }];
         let mut x_gradient_groups: Vec<_> = x_gradient.chunks_mut(group * x_image).collect();
         x_gradient_groups.resize_with(batch.div_ceil(group), Default::default);
@@ -193,14 +185,7 @@ impl Conv2d {
                         gradient: &mut sum,
                     });
                     if let (Some(input_gradient), Some(dx)) = (&input_gradient, dx.next()) {
-                        input_gradient.run(
-                            self.isa,
-                            &dy_image,
-                            bordered_pixels,
-                            sizes.input,
-                            &mut dx_image,
-                            dx_pixels,
-                        );
+                        input_gradient.run(self.isa, &dy_image, bordered_pixels, &mut dx_image, dx_pixels);
                         from_channels_last(&dx_image, dx_pixels, dx, inputs, sizes.input[1]);
                     }
                 }
@@ -235,6 +220,9 @@ mod tests {
             [1, 1, 1, 3, 3, 3, 1, 2],
             [1, 15, 48, 1, 1, 1, 1, 0],
             [35, 4, 4, 4, 4, 3, 1, 1],
+            [2, 64, 32, 10, 6, 3, 1, 1],
+            [1, 80, 16, 4, 2, 3, 1, 1],
+            [1, 32, 48, 2, 2, 3, 1, 0],
             [2, 3, 4, 9, 9, 5, 1, 2],
         ];
         for isa in Isa::available() {

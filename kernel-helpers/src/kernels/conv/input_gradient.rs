@@ -1,6 +1,6 @@
 //! The gradient of a convolution by its input, as convolutions of the output's gradient.
 
-use super::{Convolution, Direct, PackedWeight, Pixels};
+use super::{Convolution, Filter, FilterShape, Pixels};
 use crate::kernels::Isa;
 
 /// What [`InputGradient::run`] needs of a weight. With stride 1 it is one convolution with the flipped weight; with
@@ -17,7 +17,7 @@ struct Phase {
     first: [usize; 2],
     /// The first row and column of the bordered output gradient that it reads.
     start: [usize; 2],
-    weight: PackedWeight,
+    filter: Filter,
 }
 
 /// The taps that connect input rows `first, first + stride, …` with outputs, last tap first, and the distance from the
@@ -34,8 +34,8 @@ fn taps(convolution: &Convolution, first: usize) -> (Vec<usize>, isize) {
 }
 
 impl InputGradient {
-    /// Prepares `weight [O, I, K, K]`.
-    pub fn new(convolution: Convolution, weight: &[f32]) -> Self {
+    /// Prepares `weight [O, I, K, K]` for inputs of `size` rows and columns.
+    pub fn new(convolution: Convolution, weight: &[f32], size: [usize; 2]) -> Self {
         let Convolution { inputs, outputs, kernel, stride, .. } = convolution;
         let border = convolution.gradient_border() as isize;
         let mut phases = Vec::new();
@@ -44,11 +44,13 @@ impl InputGradient {
                 let ((taps_y, distance_y), (taps_x, distance_x)) =
                     (taps(&convolution, y), taps(&convolution, x));
                 let empty = taps_y.is_empty() || taps_x.is_empty();
-                let size = if empty { [0, 1] } else { [taps_y.len(), taps_x.len()] };
+                let taps = if empty { [0, 1] } else { [taps_y.len(), taps_x.len()] };
+                let shape = FilterShape { outputs: inputs, inputs: outputs, taps };
+                let size = [(size[0] - y).div_ceil(stride), (size[1] - x).div_ceil(stride)];
                 phases.push(Phase {
                     first: [y, x],
                     start: [(border + distance_y) as usize, (border + distance_x) as usize],
-                    weight: PackedWeight::new(inputs, outputs, size, |input, output, ky, kx| {
+                    filter: Filter::new(shape, 1, size, |input, output, ky, kx| {
                         weight[((output * inputs + input) * kernel + taps_y[ky]) * kernel + taps_x[kx]]
                     }),
                 });
@@ -57,32 +59,25 @@ impl InputGradient {
         InputGradient { convolution, phases }
     }
 
-    /// Writes the gradient of an image of `size` (rows, columns) with channels padded to 16. `output_gradient` has a
-    /// border as [`Convolution::gradient_size`] says, `pixels` its layout from the border's corner.
+    /// Writes the gradient of an image, its channels padded to 16. `output_gradient` has a border as
+    /// [`Convolution::gradient_size`] says, `pixels` its layout from the border's corner.
     pub fn run(
         &self,
         isa: Isa,
         output_gradient: &[f32],
         pixels: Pixels,
-        size: [usize; 2],
         input_gradient: &mut [f32],
         input_pixels: Pixels,
     ) {
         let stride = self.convolution.stride;
-        for Phase { first: [y, x], start, weight } in &self.phases {
-            isa.run(Direct {
-                input: output_gradient,
-                input_pixels: pixels.shifted(start[0], start[1]),
-                weight,
-                stride: 1,
-                output: input_gradient,
-                output_pixels: Pixels {
-                    row: stride * input_pixels.row,
-                    pixel: stride * input_pixels.pixel,
-                    ..input_pixels.shifted(*y, *x)
-                },
-                size: [(size[0] - y).div_ceil(stride), (size[1] - x).div_ceil(stride)],
-            });
+        for Phase { first: [y, x], start, filter } in &self.phases {
+            let output_pixels = Pixels {
+                row: stride * input_pixels.row,
+                pixel: stride * input_pixels.pixel,
+                ..input_pixels.shifted(*y, *x)
+            };
+            let input_pixels = pixels.shifted(start[0], start[1]);
+            filter.run(isa, output_gradient, input_pixels, input_gradient, output_pixels);
         }
     }
 }

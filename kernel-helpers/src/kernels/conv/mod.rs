@@ -1,14 +1,19 @@
 //! Convolutions of one image, channels last.
 
 mod direct;
+mod filter;
 mod input_gradient;
 mod pack;
 mod weight_gradient;
+mod winograd;
 
-pub use direct::Direct;
+pub use filter::{Filter, FilterShape};
 pub use input_gradient::InputGradient;
-pub use pack::PackedWeight;
 pub use weight_gradient::WeightGradient;
+
+use direct::Direct;
+use pack::PackedWeight;
+use winograd::{Winograd, WinogradWeight};
 
 use crate::kernels::LANES_MAX;
 
@@ -78,11 +83,15 @@ impl Convolution {
         size.map(|extent| self.gradient_border() + extent.div_ceil(self.stride) + self.kernel)
     }
 
-    /// The weight `[O, I, K, K]` as [`Direct`] reads it.
-    pub fn pack(&self, weight: &[f32]) -> PackedWeight {
-        let Convolution { inputs, kernel, .. } = *self;
-        PackedWeight::new(self.outputs, inputs, [kernel, kernel], |output, input, ky, kx| {
-            weight[((output * inputs + input) * kernel + ky) * kernel + kx]
+    /// Prepares the weight `[O, I, K, K]` for images of `size`.
+    ///
+    /// # Panics
+    /// If the images are smaller than the kernel.
+    pub fn filter(&self, weight: &[f32], size: [usize; 2]) -> Filter {
+        let Convolution { inputs, outputs, kernel, stride, .. } = *self;
+        let size = self.output_size(size).expect("an image no smaller than the kernel");
+        Filter::new(FilterShape { outputs, inputs, taps: [kernel, kernel] }, stride, size, |o, i, ky, kx| {
+            weight[((o * inputs + i) * kernel + ky) * kernel + kx]
         })
     }
 

@@ -138,7 +138,7 @@ impl Step<'_> {
         WayBack {
             norm,
             coefficients: NormCoefficients::new(unit, norm, gradients, products, count, gradient),
-            input: InputGradient::new(unit.convolution, &self.parameters[unit.weight.clone()]),
+            input: InputGradient::new(unit.convolution, &self.parameters[unit.weight.clone()], unit.input),
         }
     }
 
@@ -163,7 +163,7 @@ impl Step<'_> {
         let channels = unit.convolution.inputs.next_multiple_of(LANES_MAX);
         let border = unit.convolution.gradient_border();
         let pixels = Pixels::dense(unit.input[1], channels);
-        back.input.run(self.isa, &dz.values, dz.with_border(border), unit.input, dx, pixels);
+        back.input.run(self.isa, &dz.values, dz.with_border(border), dx, pixels);
     }
 
     /// Back through the block's second unit, from `sum_gradient` to `inner_gradient`.

@@ -5,7 +5,7 @@ use super::pass::*;
 use super::plan::Plan;
 use crate::kernels::Isa;
 use crate::kernels::channels::{Activate, Skip};
-use crate::kernels::conv::{BorderedImage, PackedWeight};
+use crate::kernels::conv::{BorderedImage, Filter};
 use crate::kernels::layout::to_channels_last;
 use rayon::prelude::*;
 
@@ -18,7 +18,7 @@ pub fn evaluate(
     parameters: &[f32],
     norms: &[Norm],
 ) -> Vec<f32> {
-    let weights = pack_weights(plan, parameters);
+    let filters = filters(plan, parameters);
     let (groups, channels, planes) = (Groups::of(batch), plan.last().channels(), images.len() / batch);
     let mut features = vec![0.0; batch * channels];
     features
@@ -27,7 +27,7 @@ pub fn evaluate(
         .for_each(|(features, images)| {
             let mut scratch = Scratch::new(plan);
             for (features, image) in features.chunks_exact_mut(channels).zip(images.chunks_exact(planes)) {
-                scratch.features(plan, isa, &weights, norms, image, features);
+                scratch.features(plan, isa, &filters, norms, image, features);
             }
         });
     classify(plan, parameters, &features)
@@ -61,7 +61,7 @@ impl Scratch {
         &mut self,
         plan: &Plan,
         isa: Isa,
-        weights: &[PackedWeight],
+        filters: &[Filter],
         norms: &[Norm],
         planes: &[f32],
         features: &mut [f32],
@@ -70,7 +70,7 @@ impl Scratch {
         let head = &plan.units[0];
         let pixels = inputs[0].inner();
         to_channels_last(planes, head.convolution.inputs, head.input[1], &mut inputs[0].values, pixels);
-        convolve(isa, head, &weights[0], &inputs[0], &mut z[0]);
+        convolve(isa, head, &filters[0], &inputs[0], &mut z[0]);
         for block in 0..=plan.blocks.len() {
             let (source, mapping) = plan.source(block);
             let (before, after) = x.split_at_mut(block);
@@ -93,7 +93,7 @@ impl Scratch {
             });
             let Some(block) = plan.blocks.get(block) else { break };
             for unit in [Some(block.first), block.mapping].into_iter().flatten() {
-                convolve(isa, &plan.units[unit], &weights[unit], &inputs[block.first], &mut z[unit]);
+                convolve(isa, &plan.units[unit], &filters[unit], &inputs[block.first], &mut z[unit]);
             }
             let second = &plan.units[block.second];
             let pixels = inputs[block.second].inner();
@@ -105,7 +105,7 @@ impl Scratch {
                 dense: None,
                 padded: Some((&mut inputs[block.second].values, pixels)),
             });
-            convolve(isa, second, &weights[block.second], &inputs[block.second], &mut z[block.second]);
+            convolve(isa, second, &filters[block.second], &inputs[block.second], &mut z[block.second]);
         }
         pool(&x[plan.blocks.len()], features);
     }

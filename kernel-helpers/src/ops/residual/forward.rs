@@ -6,7 +6,7 @@ use super::plan::{Plan, Unit};
 use super::workspace::Buffers;
 use crate::kernels::Isa;
 use crate::kernels::channels::{Activate, ShiftedSums, Skip};
-use crate::kernels::conv::{BorderedImage, PackedWeight};
+use crate::kernels::conv::{BorderedImage, Filter};
 use crate::kernels::layout::to_channels_last;
 use crate::ops::statistics::Moments;
 use rayon::prelude::*;
@@ -37,17 +37,17 @@ pub struct Step<'a> {
 impl Step<'_> {
     pub fn forward(self, buffers: &mut Buffers) -> Forward {
         let plan = self.plan;
-        let weights = pack_weights(plan, self.parameters);
+        let filters = filters(plan, self.parameters);
         let mut norms = vec![Norm::default(); plan.units.len()];
-        let moments = self.head(&weights[0], &mut buffers.z[0]);
+        let moments = self.head(&filters[0], &mut buffers.z[0]);
         norms[0] = self.norm(0, moments);
         for (at, block) in plan.blocks.iter().enumerate() {
-            let (first, mapping) = self.block_input(at, &weights, &norms, buffers);
+            let (first, mapping) = self.block_input(at, &filters, &norms, buffers);
             norms[block.first] = self.norm(block.first, first);
             if let Some(unit) = block.mapping {
                 norms[unit] = self.norm(unit, mapping);
             }
-            let second = self.block_second(at, &weights[block.second], &norms[block.first], buffers);
+            let second = self.block_second(at, &filters[block.second], &norms[block.first], buffers);
             norms[block.second] = self.norm(block.second, second);
         }
         let features = self.features(&norms, buffers);
@@ -59,7 +59,7 @@ impl Step<'_> {
     }
 
     /// The head's convolution of the images into `z`, and the moments of each group.
-    fn head(&self, weight: &PackedWeight, z: &mut [f32]) -> Vec<Vec<Moments>> {
+    fn head(&self, filter: &Filter, z: &mut [f32]) -> Vec<Vec<Moments>> {
         let head = &self.plan.units[0];
         let groups = Groups::of(self.batch);
         let image = self.images.len() / self.batch;
@@ -69,7 +69,7 @@ impl Step<'_> {
             let mut sums = GroupMoments::new(head);
             for (z, planes) in z.chunks_exact_mut(head.values()).zip(images.chunks_exact(image)) {
                 to_channels_last(planes, head.convolution.inputs, head.input[1], &mut input.values, pixels);
-                convolve(self.isa, head, weight, &input, z);
+                convolve(self.isa, head, filter, &input, z);
                 sums.add(self.isa, z);
             }
             sums.finish()
@@ -94,14 +94,14 @@ impl Step<'_> {
     fn block_input(
         &self,
         at: usize,
-        weights: &[PackedWeight],
+        filters: &[Filter],
         norms: &[Norm],
         buffers: &mut Buffers,
     ) -> (Vec<Vec<Moments>>, Vec<Vec<Moments>>) {
         let plan = self.plan;
         let block = plan.blocks[at];
         let (source, first) = (plan.source(at).0, &plan.units[block.first]);
-        let mapping = block.mapping.map(|unit| (&plan.units[unit], &weights[unit]));
+        let mapping = block.mapping.map(|unit| (&plan.units[unit], &filters[unit]));
         let values = plan.units[source].values();
         let groups = Groups::of(self.batch);
         let (mut x, mut z) = (take(&mut buffers.x[at]), take(&mut buffers.z[block.first]));
@@ -128,11 +128,11 @@ impl Step<'_> {
                     dense: Some(x),
                     padded: Some((&mut input.values, pixels)),
                 });
-                convolve(self.isa, first, &weights[block.first], &input, z);
+                convolve(self.isa, first, &filters[block.first], &input, z);
                 sums.0.add(self.isa, z);
-                if let (Some((unit, weight)), Some(sums)) = (mapping, &mut sums.1) {
+                if let (Some((unit, filter)), Some(sums)) = (mapping, &mut sums.1) {
                     let mapped = &mut mapped[index * unit.values()..][..unit.values()];
-                    convolve(self.isa, unit, weight, &input, mapped);
+                    convolve(self.isa, unit, filter, &input, mapped);
                     sums.add(self.isa, mapped);
                 }
             }
@@ -150,7 +150,7 @@ impl Step<'_> {
     fn block_second(
         &self,
         at: usize,
-        weight: &PackedWeight,
+        filter: &Filter,
         norm: &Norm,
         buffers: &mut Buffers,
     ) -> Vec<Vec<Moments>> {
@@ -164,7 +164,7 @@ impl Step<'_> {
             let mut sums = GroupMoments::new(second);
             for (z, before) in z.chunks_exact_mut(second.values()).zip(before.chunks_exact(first.values())) {
                 self.activate(norm, before, second.input[1], &mut input);
-                convolve(self.isa, second, weight, &input, z);
+                convolve(self.isa, second, filter, &input, z);
                 sums.add(self.isa, z);
             }
             sums.finish()

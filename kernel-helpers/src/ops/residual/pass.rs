@@ -1,7 +1,7 @@
 //! What the forward and the backward pass share: how the batch is split, and one image's convolutions.
 
 use super::plan::{Plan, Unit};
-use crate::kernels::conv::{BorderedImage, Direct, PackedWeight, Pixels, WeightGradient};
+use crate::kernels::conv::{BorderedImage, Filter, Pixels, WeightGradient};
 use crate::kernels::{Isa, images_per_group};
 use rayon::prelude::*;
 
@@ -54,16 +54,9 @@ pub fn copy_into(x: &[f32], columns: usize, bordered: &mut BorderedImage) {
 }
 
 /// `z`, the unit's convolution of an image.
-pub fn convolve(isa: Isa, unit: &Unit, weight: &PackedWeight, input: &BorderedImage, z: &mut [f32]) {
-    isa.run(Direct {
-        input: &input.values,
-        input_pixels: input.with_border(unit.convolution.padding),
-        weight,
-        stride: unit.convolution.stride,
-        output: z,
-        output_pixels: Pixels::dense(unit.output[1], unit.channels()),
-        size: unit.output,
-    });
+pub fn convolve(isa: Isa, unit: &Unit, filter: &Filter, input: &BorderedImage, z: &mut [f32]) {
+    let output_pixels = Pixels::dense(unit.output[1], unit.channels());
+    filter.run(isa, &input.values, input.with_border(unit.convolution.padding), z, output_pixels);
 }
 
 /// Adds an image's gradient by the unit's weight to `sum`.
@@ -102,9 +95,10 @@ pub fn finish_weight_gradient(unit: &Unit, partial_sums: &[Vec<f32>], gradient: 
     unit.convolution.unpack_weight_gradient(&total, &mut gradient[unit.weight.clone()]);
 }
 
-/// The weights of all units, packed.
-pub fn pack_weights(plan: &Plan, parameters: &[f32]) -> Vec<PackedWeight> {
-    plan.units.par_iter().map(|unit| unit.convolution.pack(&parameters[unit.weight.clone()])).collect()
+/// The weights of all units, prepared.
+pub fn filters(plan: &Plan, parameters: &[f32]) -> Vec<Filter> {
+    let filter = |unit: &Unit| unit.convolution.filter(&parameters[unit.weight.clone()], unit.input);
+    plan.units.par_iter().map(filter).collect()
 }
 
 /// The mean over each channel's pixels: `x` of `pixels` pixels to `features`.

@@ -1,0 +1,65 @@
+//! The choice between the convolution algorithms.
+
+use super::{Direct, PackedWeight, Pixels, Winograd, WinogradWeight};
+use crate::kernels::Isa;
+
+/// A weight, prepared for the algorithm that computes its convolution fastest.
+#[derive(Clone, Debug)]
+pub struct Filter {
+    algorithm: Algorithm,
+    stride: usize,
+    /// Rows and columns of the output.
+    size: [usize; 2],
+}
+
+#[derive(Clone, Debug)]
+enum Algorithm {
+    Direct(PackedWeight),
+    Winograd(WinogradWeight),
+}
+
+/// The number of channels and taps of a weight.
+#[derive(Clone, Copy, Debug)]
+pub struct FilterShape {
+    pub outputs: usize,
+    pub inputs: usize,
+    pub taps: [usize; 2],
+}
+
+impl Filter {
+    /// Prepares the weight `at(output, input, ky, kx)` for outputs of `size` rows and columns.
+    pub fn new(
+        shape: FilterShape,
+        stride: usize,
+        size: [usize; 2],
+        at: impl Fn(usize, usize, usize, usize) -> f32,
+    ) -> Self {
+        let FilterShape { outputs, inputs, taps } = shape;
+        let transforms = taps == [3, 3] && stride == 1 && WinogradWeight::is_supported(inputs, outputs, size);
+        let algorithm = match transforms {
+            true => Algorithm::Winograd(WinogradWeight::new(outputs, inputs, at)),
+            false => Algorithm::Direct(PackedWeight::new(outputs, inputs, taps, at)),
+        };
+        Filter { algorithm, stride, size }
+    }
+
+    /// Convolves an image that carries its own border. Writes output channels up to the next multiple of 16.
+    pub fn run(
+        &self,
+        isa: Isa,
+        input: &[f32],
+        input_pixels: Pixels,
+        output: &mut [f32],
+        output_pixels: Pixels,
+    ) {
+        let (size, stride) = (self.size, self.stride);
+        match &self.algorithm {
+            Algorithm::Direct(weight) => {
+                isa.run(Direct { input, input_pixels, weight, stride, output, output_pixels, size });
+            }
+            Algorithm::Winograd(weight) => {
+                isa.run(Winograd { input, input_pixels, weight, output, output_pixels, size });
+            }
+        }
+    }
+}

@@ -202,6 +202,12 @@ impl Trajectory {
         Solution { weights: self.final_weights(), loss: self.final_loss(), nonzeros: self.nonzeros() }
     }
 
+    /// The start and the first `steps` steps.
+    pub fn first(&self, steps: usize) -> Trajectory {
+        let states = (steps + 1).min(self.losses.len());
+        Trajectory { losses: self.losses[..states].to_vec(), weights: self.weights[..states].to_vec() }
+    }
+
     /// The first step after which L stays below `bound`, if there is one.
     pub fn steps_below(&self, bound: f64) -> Option<usize> {
         let first =
@@ -210,11 +216,12 @@ impl Trajectory {
     }
 }
 
-/// The solutions of several runs: for each its name, the final W, L and `||W||₀`.
+/// The solutions of several runs: for each its name, the final W, L and the number of
+/// non-zero elements.
 pub fn solution_table<N: Display>(runs: &[(N, Trajectory)]) -> Table {
     let elements = runs.iter().map(|(_, run)| run.final_weights().len()).max().unwrap_or(0);
     let names = (1..=elements).map(|element| format!("W{element}"));
-    let columns = ["run".to_owned()].into_iter().chain(names).chain(["L".to_owned(), "‖W‖₀".to_owned()]);
+    let columns = ["run".to_owned()].into_iter().chain(names).chain(["L".to_owned(), "non-zero".to_owned()]);
     let rows = runs.iter().map(|(name, run)| {
         let weights = run.final_weights().into_iter().map(|w| match w {
             0.0 => "0".to_owned(),
@@ -302,6 +309,14 @@ mod tests {
         assert_eq!(trajectory.steps_below(1.0), Some(3));
         assert_eq!(trajectory.steps_below(0.05), None);
         assert_eq!(trajectory.steps_below(9.0), Some(0));
+    }
+
+    #[test]
+    fn the_first_steps_are_those_of_a_shorter_run() {
+        let run =
+            |steps| gradient_descent(&LinearProblem::homework(), Descent { steps, ..Descent::default() });
+        assert_eq!(run(200).first(20), run(20));
+        assert_eq!(run(20).first(200), run(20));
     }
 
     #[test]

@@ -8,6 +8,11 @@ pub fn percent(fraction: f64) -> String {
     format!("{:.2} %", fraction * 100.0)
 }
 
+/// A difference of fractions as percentage points with sign: 0.9146 - 0.9151 becomes `-0.05`.
+pub fn points(difference: f64) -> String {
+    format!("{:+.2}", difference * 100.0)
+}
+
 /// A table, built row by row. As the last value of a cell it shows itself.
 ///
 /// ```

@@ -19,13 +19,16 @@ use std::fmt::Display;
 /// # Ok::<(), kernel_helpers::Error>(())
 /// ```
 pub fn plot_loss(losses: &[f64]) -> LinePlot {
-    compare_losses(&[("", losses)])
+    loss_axes().series("", losses)
 }
 
-/// log(L) against steps for several runs: names, such as `λ = 0.2`, and losses after each step.
-pub fn compare_losses<N: Display, L: AsRef<[f64]>>(runs: &[(N, L)]) -> LinePlot {
-    let plot = LinePlot::new().x_label("step").y_label("L (log scale)").log_y();
-    runs.iter().fold(plot, |plot, (name, losses)| plot.series(name, losses.as_ref()))
+/// log(L) against steps for several runs with their names, such as `λ = 0.2`.
+pub fn compare_losses<N: Display, T: Borrow<Trajectory>>(runs: &[(N, T)]) -> LinePlot {
+    runs.iter().fold(loss_axes(), |plot, (name, run)| plot.series(name, &run.borrow().losses))
+}
+
+fn loss_axes() -> LinePlot {
+    LinePlot::new().x_label("step").y_label("L (log scale)").log_y()
 }
 
 /// Each element of W against steps: `weights[k]` holds the elements after step `k`.

@@ -43,7 +43,8 @@ fn check(figure: Result<Figure>) -> Figure {
 #[test]
 fn the_homework_figures_are_drawn() {
     check(plot_loss(&decaying(0.7)).draw());
-    check(compare_losses(&[("λ = 0.2", decaying(0.7)), ("λ = 2", decaying(0.9))]).draw());
+    let run = gradient_descent(&LinearProblem::homework(), Descent::default());
+    check(compare_losses(&[("all steps", &run), ("the first 20", &run.first(20))]).draw());
     let weights: Vec<_> = decaying(0.9).iter().map(|w| [0.0, 1.0 - w, *w, w / 2.0, -w]).collect();
     check(plot_weights(&weights).draw());
     check(Grid::new(2).panel(plot_loss(&decaying(0.7))).panel(plot_weights(&weights)).draw());
@@ -54,7 +55,7 @@ fn the_homework_figures_are_drawn() {
             .notes(Some("quick"))
             .draw(),
     );
-    check(plot_trajectory(&gradient_descent(&LinearProblem::homework(), Descent::default())).draw());
+    check(plot_trajectory(&run).draw());
     check(plot_history(&history(20)).draw());
     check(plot_test_accuracy(&[("one-shot", &history(20)), ("iterative", &history(4))], Some(0.9)).draw());
 }

@@ -54,6 +54,11 @@ impl History {
         self.best().map_or(0.0, |epoch| epoch.test_accuracy)
     }
 
+    /// The number of the best epoch, 0 before the first candidate.
+    pub fn best_epoch(&self) -> usize {
+        self.best().map_or(0, |epoch| epoch.epoch)
+    }
+
     /// The last epoch's test accuracy, 0 before the first epoch.
     pub fn last_accuracy(&self) -> f64 {
         self.last().map_or(0.0, |epoch| epoch.test_accuracy)

@@ -4,6 +4,7 @@ use kernel_helpers::cifar10::{GENERATED_MARKER, TEST_FILE, TRAIN_FILES};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::OnceLock;
 
 /// The project's folder.
 pub fn project_root() -> PathBuf {
@@ -37,4 +38,27 @@ pub fn lab() -> Command {
 /// Says on the terminal that a test could not run, and why; past the test harness, which swallows what tests print.
 pub fn skip(test: &str, reason: &str) {
     writeln!(std::io::stderr().lock(), "SKIPPED {test}: {reason}").expect("standard error is open");
+}
+
+/// A folder of the tests' own inside the project, so that the notebooks in it find the project; made anew.
+pub fn scratch_folder(test: &str) -> PathBuf {
+    let folder = project_root().join("target/tmp").join(test);
+    if folder.exists() {
+        std::fs::remove_dir_all(&folder).expect("a folder of the tests can be removed");
+    }
+    std::fs::create_dir_all(&folder).expect("a folder of the tests can be made");
+    folder
+}
+
+/// The generated stand-in for CIFAR-10, made once for all tests.
+pub fn generated_data() -> PathBuf {
+    static MADE: OnceLock<PathBuf> = OnceLock::new();
+    let make = || {
+        let folder = project_root().join("target/tmp/generated-data");
+        let made = lab().args(["data", "--generated"]).env("LAB_DATA", &folder).output();
+        let made = made.expect("the command starts");
+        assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+        folder
+    };
+    MADE.get_or_init(make).clone()
 }

@@ -1,0 +1,82 @@
+//! Cells through the real kernel, executed as `cargo lab run` executes a notebook.
+
+use homework_tests::{generated_data, lab, scratch_folder};
+use serde_json::{Value, json};
+use std::path::{Path, PathBuf};
+use std::process::Output;
+
+/// A notebook with these code cells, in a folder of its own.
+fn notebook(test: &str, cells: &[&str]) -> PathBuf {
+    let cell = |(index, source): (usize, &&str)| {
+        json!({ "cell_type": "code", "id": format!("cell-{index}"), "metadata": {}, "source": source,
+                "outputs": [], "execution_count": null })
+    };
+    let notebook = json!({
+        "cells": cells.iter().enumerate().map(cell).collect::<Vec<_>>(),
+        "metadata": { "kernelspec": { "name": "rust", "display_name": "Rust", "language": "rust" } },
+        "nbformat": 4,
+        "nbformat_minor": 5,
+    });
+    let path = scratch_folder(test).join("notebook.ipynb");
+    std::fs::write(&path, notebook.to_string()).unwrap();
+    path
+}
+
+fn run(notebook: &Path) -> Output {
+    let mut command = lab();
+    command.arg("run").arg(notebook).arg("--tiny").env("LAB_DATA", generated_data());
+    command.output().unwrap()
+}
+
+/// What each cell of an executed notebook printed, and the MIME types that it showed.
+fn outputs(notebook: &Path) -> Vec<(String, Vec<String>)> {
+    let executed: Value = serde_json::from_slice(&std::fs::read(notebook).unwrap()).unwrap();
+    let text = |value: &Value| match value {
+        Value::Array(lines) => lines.iter().filter_map(Value::as_str).collect(),
+        other => other.as_str().unwrap_or_default().to_owned(),
+    };
+    let cell = |cell: &Value| {
+        let outputs = cell["outputs"].as_array().unwrap();
+        let printed = outputs.iter().map(|output| text(&output["text"])).collect();
+        let shown = outputs.iter().filter_map(|output| output["data"].as_object());
+        (printed, shown.flat_map(|data| data.keys().cloned()).collect())
+    };
+    executed["cells"].as_array().unwrap().iter().map(cell).collect()
+}
+
+#[test]
+fn gradients_are_right_across_cells() {
+    // With candle linked into each cell, w and x would both be tensor number 1, and the gradient of w [11, 22, 33].
+    let path = notebook(
+        "gradients_are_right_across_cells",
+        &[
+            "let w = Var::new(&[1f64, 2.0, 3.0], &Device::Cpu)?;",
+            "let x = Tensor::new(&[10f64, 20.0, 30.0], &Device::Cpu)?;",
+            "let gradients = (w.as_tensor() * &x)?.sum_all()?.backward()?;\n\
+             println!(\"{:?}\", gradients.get(&w).unwrap().to_vec1::<f64>()?);",
+            "Table::new([\"bits\", \"accuracy\"]).row((4, percent(0.9)))",
+            "plot_loss(&[1.0, 0.1, 0.01]).draw()?",
+        ],
+    );
+    let result = run(&path);
+    assert!(result.status.success(), "{}", String::from_utf8_lossy(&result.stderr));
+    let outputs = outputs(&path);
+    assert_eq!(outputs[2].0.trim(), "[10.0, 20.0, 30.0]");
+    assert!(outputs[3].1.contains(&"text/markdown".to_owned()), "{:?}", outputs[3]);
+    assert!(outputs[4].1.contains(&"image/png".to_owned()), "{:?}", outputs[4]);
+}
+
+#[test]
+fn a_failing_cell_ends_the_run_and_is_named() {
+    let path = notebook(
+        "a_failing_cell_ends_the_run_and_is_named",
+        &["let kept = 1;", "load_state_dict(\"no such file.pt\")?;", "println!(\"never reached\");"],
+    );
+    let result = run(&path);
+    let message = String::from_utf8_lossy(&result.stderr).into_owned();
+    assert!(!result.status.success());
+    for part in ["code cell 2", "load_state_dict", "no such file.pt"] {
+        assert!(message.contains(part), "{part} in {message}");
+    }
+    assert_eq!(outputs(&path)[2].0, "", "cells after the failing one are not run");
+}

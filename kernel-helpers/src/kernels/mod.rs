@@ -12,6 +12,7 @@
 pub(crate) mod channels;
 pub(crate) mod conv;
 pub(crate) mod layout;
+mod memory;
 mod simd;
 
 pub use simd::Isa;

@@ -3,6 +3,7 @@
 use super::{Kernel, portable::Portable};
 #[cfg(target_arch = "x86_64")]
 use super::{avx2::Avx2, avx512::Avx512};
+use crate::kernels::memory;
 use crate::{Error, Result};
 use std::fmt;
 use std::sync::OnceLock;
@@ -49,7 +50,7 @@ impl Isa {
     }
 
     /// The set that all operations use: the one that [`Isa::VARIABLE`] names when it is first asked for, otherwise the
-    /// widest.
+    /// widest. The first call also tells the allocator to keep freed memory for reuse.
     ///
     /// # Errors
     /// If the variable names a set that this processor lacks.
@@ -62,7 +63,10 @@ impl Isa {
             Ok(name) => Isa::named(&name)?,
             Err(_) => Isa::available()[0],
         };
-        Ok(*CURRENT.get_or_init(|| isa))
+        Ok(*CURRENT.get_or_init(|| {
+            memory::keep_freed_pages();
+            isa
+        }))
     }
 
     /// `avx512`, `avx2` or `portable`.

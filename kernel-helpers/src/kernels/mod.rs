@@ -9,12 +9,14 @@
 //! on the number of threads.
 #![allow(unsafe_code)]
 
+mod aligned;
 pub(crate) mod channels;
 pub(crate) mod conv;
 pub(crate) mod layout;
 mod memory;
 mod simd;
 
+pub(crate) use aligned::AlignedVec;
 pub use simd::Isa;
 
 /// The lanes of the widest instruction set; channel counts are padded to a multiple of it.

@@ -2,7 +2,7 @@
 
 use super::cpu::{Values, is_cpu_f32, values};
 use crate::Result;
-use crate::kernels::conv::{Convolution, InputGradient, Pixels, WeightGradient};
+use crate::kernels::conv::{Convolution, ImageAndGradient, InputGradient, Pixels};
 use crate::kernels::layout::{from_channels_last, to_channels_last};
 use crate::kernels::{Isa, LANES_MAX, images_per_group};
 use candle_core::{CpuStorage, CustomOp2, Layout, Shape, Tensor};
@@ -144,7 +144,7 @@ impl Conv2d {
         batch: usize,
         x_wanted: bool,
     ) -> (Option<Vec<f32>>, Vec<f32>) {
-        let Convolution { inputs, outputs, kernel, stride, padding } = self.convolution;
+        let Convolution { inputs, outputs, padding, .. } = self.convolution;
         let (x_image, y_image) = (x.len() / batch, y_gradient.len() / batch);
         let group = images_per_group(batch);
         let input_gradient = x_wanted.then(|| InputGradient::new(self.convolution, weight, sizes.input));
@@ -164,7 +164,7 @@ impl Conv2d {
             .zip(x.par_chunks(group * x_image))
             .zip(y_gradient.par_chunks(group * y_image))
             .map(|((dx, x), dy)| {
-                let mut sum = vec![0.0; self.convolution.weight_gradient_size()];
+                let mut sum = vec![0.0; self.convolution.weight_sum_size(sizes.output)];
                 let mut padded = vec![0.0; sizes.padded[0] * sizes.padded_pixels.row];
                 let mut dy_image = vec![0.0; bordered[0] * bordered_pixels.row];
                 let mut dx_image = vec![0.0; if x_wanted { sizes.input[0] * dx_pixels.row } else { 0 }];
@@ -172,18 +172,13 @@ impl Conv2d {
                 for (x, dy) in x.chunks_exact(x_image).zip(dy.chunks_exact(y_image)) {
                     to_channels_last(x, inputs, sizes.input[1], &mut padded, sizes.inner(padding));
                     to_channels_last(dy, outputs, sizes.output[1], &mut dy_image, dense);
-                    self.isa.run(WeightGradient {
+                    let image = ImageAndGradient {
                         input: &padded,
                         input_pixels: sizes.padded_pixels,
-                        inputs,
-                        output_gradient: &dy_image,
-                        output_pixels: dense,
-                        outputs: sizes.outputs,
-                        size: sizes.output,
-                        stride,
-                        taps: [kernel, kernel],
-                        gradient: &mut sum,
-                    });
+                        gradient: &dy_image,
+                        gradient_pixels: dense,
+                    };
+                    self.convolution.add_weight_gradient(self.isa, image, sizes.output, &mut sum);
                     if let (Some(input_gradient), Some(dx)) = (&input_gradient, dx.next()) {
                         input_gradient.run(self.isa, &dy_image, bordered_pixels, &mut dx_image, dx_pixels);
                         from_channels_last(&dx_image, dx_pixels, dx, inputs, sizes.input[1]);
@@ -195,7 +190,7 @@ impl Conv2d {
 
         let mut weight_gradient = vec![0.0; weight.len()];
         for sum in &partial_sums {
-            self.convolution.unpack_weight_gradient(sum, &mut weight_gradient);
+            self.convolution.finish_weight_sum(sum, sizes.output, &mut weight_gradient);
         }
         (x_wanted.then_some(x_gradient), weight_gradient)
     }

@@ -1,6 +1,7 @@
 //! The choice between the convolution algorithms.
 
-use super::{Direct, PackedWeight, Pixels, Winograd, WinogradWeight};
+use super::winograd::{self, Winograd, WinogradWeight};
+use super::{Direct, PackedWeight, Pixels};
 use crate::kernels::Isa;
 
 /// A weight, prepared for the algorithm that computes its convolution fastest.
@@ -35,7 +36,7 @@ impl Filter {
         at: impl Fn(usize, usize, usize, usize) -> f32,
     ) -> Self {
         let FilterShape { outputs, inputs, taps } = shape;
-        let transforms = taps == [3, 3] && stride == 1 && WinogradWeight::is_supported(inputs, outputs, size);
+        let transforms = taps == [3, 3] && stride == 1 && winograd::is_supported(inputs, outputs, size);
         let algorithm = match transforms {
             true => Algorithm::Winograd(WinogradWeight::new(outputs, inputs, at)),
             false => Algorithm::Direct(PackedWeight::new(outputs, inputs, taps, at)),

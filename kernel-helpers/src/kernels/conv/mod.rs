@@ -5,17 +5,18 @@ mod filter;
 mod input_gradient;
 mod pack;
 mod weight_gradient;
+mod weight_sum;
 mod winograd;
 
 pub use filter::{Filter, FilterShape};
 pub use input_gradient::InputGradient;
-pub use weight_gradient::WeightGradient;
+pub use weight_sum::ImageAndGradient;
 
 use direct::Direct;
 use pack::PackedWeight;
-use winograd::{Winograd, WinogradWeight};
+use weight_gradient::WeightGradient;
 
-use crate::kernels::LANES_MAX;
+use crate::kernels::AlignedVec;
 
 /// Where the pixels of a channels-last image lie in a slice.
 #[derive(Clone, Copy, Debug)]
@@ -94,30 +95,13 @@ impl Convolution {
             weight[((o * inputs + i) * kernel + ky) * kernel + kx]
         })
     }
-
-    /// The size of the gradient that [`WeightGradient`] accumulates.
-    pub fn weight_gradient_size(&self) -> usize {
-        self.kernel * self.kernel * self.inputs * self.outputs.next_multiple_of(LANES_MAX)
-    }
-
-    /// Adds a gradient as [`WeightGradient`] accumulates it to `weight_gradient [O, I, K, K]`.
-    pub fn unpack_weight_gradient(&self, gradient: &[f32], weight_gradient: &mut [f32]) {
-        let padded = self.outputs.next_multiple_of(LANES_MAX);
-        let taps = self.kernel * self.kernel;
-        for (at, row) in gradient.chunks_exact(padded).enumerate() {
-            let (tap, input) = (at / self.inputs, at % self.inputs);
-            for (output, value) in row[..self.outputs].iter().enumerate() {
-                weight_gradient[(output * self.inputs + input) * taps + tap] += value;
-            }
-        }
-    }
 }
 
 /// A channels-last image with a border of zeros, which stays zero when the image is replaced.
 #[derive(Clone, Debug)]
 pub struct BorderedImage {
     /// All values, the border's included.
-    pub values: Vec<f32>,
+    pub values: AlignedVec,
     columns: usize,
     channels: usize,
     border: usize,
@@ -126,7 +110,8 @@ pub struct BorderedImage {
 impl BorderedImage {
     /// Zeros, `size` rows and columns with the border before and whatever follows.
     pub fn new(size: [usize; 2], channels: usize, border: usize) -> Self {
-        BorderedImage { values: vec![0.0; size[0] * size[1] * channels], columns: size[1], channels, border }
+        let values = AlignedVec::zeros(size[0] * size[1] * channels);
+        BorderedImage { values, columns: size[1], channels, border }
     }
 
     /// The layout from `border` pixels before the image on.

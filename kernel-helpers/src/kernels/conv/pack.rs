@@ -1,12 +1,12 @@
 //! The layout in which the convolution kernels read a weight.
 
-use crate::kernels::LANES_MAX;
+use crate::kernels::{AlignedVec, LANES_MAX};
 
 /// A weight in panels of 16 or 32 output channels: `[panel][ky][input channel][kx][output channel in the panel]`, so that
 /// a tile of outputs reads it front to back. Output channels beyond the weight's own are zero.
 #[derive(Clone, Debug, Default)]
 pub struct PackedWeight {
-    pub(super) data: Vec<f32>,
+    pub(super) data: AlignedVec,
     pub(super) taps: [usize; 2],
     pub(super) inputs: usize,
     pub(super) outputs: usize,
@@ -24,15 +24,17 @@ impl PackedWeight {
     ) -> Self {
         let padded = outputs.next_multiple_of(LANES_MAX);
         let panel = if padded.is_multiple_of(2 * LANES_MAX) { 2 * LANES_MAX } else { LANES_MAX };
-        let mut data = Vec::with_capacity(padded * inputs * taps[0] * taps[1]);
+        let mut data = AlignedVec::zeros(padded * inputs * taps[0] * taps[1]);
+        let mut panels = data.chunks_exact_mut(panel);
         for first in (0..padded).step_by(panel) {
             for ky in 0..taps[0] {
                 for input in 0..inputs {
                     for kx in 0..taps[1] {
-                        data.extend(
-                            (first..first + panel)
-                                .map(|output| if output < outputs { at(output, input, ky, kx) } else { 0.0 }),
-                        );
+                        for (output, value) in
+                            (first..outputs).zip(panels.by_ref().next().into_iter().flatten())
+                        {
+                            *value = at(output, input, ky, kx);
+                        }
                     }
                 }
             }

@@ -6,10 +6,10 @@ use super::norm::{GradientSums, Norm, NormCoefficients};
 use super::pass::*;
 use super::plan::Unit;
 use super::workspace::Buffers;
-use crate::kernels::LANES_MAX;
 use crate::kernels::channels::{Addend, Gate, GatedNorm, NormGradient};
 use crate::kernels::conv::{BorderedImage, InputGradient, Pixels};
 use crate::kernels::layout::{from_channels_last, to_channels_last};
+use crate::kernels::{AlignedVec, LANES_MAX};
 use rayon::prelude::*;
 use std::mem::{swap, take};
 
@@ -183,10 +183,10 @@ impl Step<'_> {
         let mut output = take(&mut buffers.inner_gradient);
         let parts = groups.split(&mut output[..self.batch * first.values()], first.values());
         let run_group = |(group, dy_first): (usize, &mut [f32])| {
-            let mut weight_sum = vec![0.0; second.convolution.weight_gradient_size()];
+            let mut total = weight_sum(second);
             let mut sums = GradientSums::zeros(first.channels());
             let (mut input, mut dz) = (bordered_input(second, None), bordered_gradient(second));
-            let mut dx = vec![0.0; first.values()];
+            let mut dx = AlignedVec::zeros(first.values());
             for (index, dy_first) in dy_first.chunks_exact_mut(first.values()).enumerate() {
                 let at = group * groups.images + index;
                 let z_first = image(&buffers.z[block.first], at, first.values());
@@ -194,7 +194,7 @@ impl Step<'_> {
                 let dy = image(&buffers.sum_gradient, at, second.values());
                 let z = image(&buffers.z[block.second], at, second.values());
                 self.norm_gradient(second, &back, dy, z, &mut dz);
-                add_weight_gradient(self.isa, second, &input, &dz, &mut weight_sum);
+                add_weight_gradient(self.isa, second, &input, &dz, &mut total);
                 self.input_gradient(second, &back, &dz, &mut dx);
                 self.isa.run(Gate {
                     gradient: &dx,
@@ -208,7 +208,7 @@ impl Step<'_> {
                     mapping_norm: None,
                 });
             }
-            (weight_sum, sums)
+            (total, sums)
         };
         let (weights, sums): (Vec<_>, Vec<_>) = parts.into_par_iter().enumerate().map(run_group).unzip();
         buffers.inner_gradient = output;
@@ -242,11 +242,11 @@ impl Step<'_> {
             take(if mapping.is_some() { &mut buffers.next_sum_gradient } else { &mut buffers.sum_gradient });
         let parts = groups.split(&mut output[..self.batch * values], values);
         let run_group = |(group, dx_group): (usize, &mut [f32])| {
-            let mut weight_sum = vec![0.0; first.convolution.weight_gradient_size()];
+            let mut total = weight_sum(first);
             let mut sums = GradientSums::zeros(source.channels());
             let mut input = bordered_input(first, mapping.as_ref().map(|(_, unit, _)| *unit));
             let mut dz = bordered_gradient(first);
-            let mut dx = vec![0.0; values];
+            let mut dx = AlignedVec::zeros(values);
             let mut skip =
                 mapping.as_ref().map(|(place, unit, back)| SkipScratch::new(*place, unit, back, values));
             for (index, output) in dx_group.chunks_exact_mut(values).enumerate() {
@@ -256,7 +256,7 @@ impl Step<'_> {
                 let dy = image(&buffers.inner_gradient, at_image, first.values());
                 let z = image(&buffers.z[block.first], at_image, first.values());
                 self.norm_gradient(first, &back, dy, z, &mut dz);
-                add_weight_gradient(self.isa, first, &input, &dz, &mut weight_sum);
+                add_weight_gradient(self.isa, first, &input, &dz, &mut total);
                 self.input_gradient(first, &back, &dz, &mut dx);
                 let addend = match &mut skip {
                     None => Addend::Output,
@@ -282,7 +282,7 @@ impl Step<'_> {
                     mapping_norm,
                 });
             }
-            ((weight_sum, skip.map(|skip| skip.weight_sum).unwrap_or_default()), sums)
+            ((total, skip.map(|skip| skip.weight_sum).unwrap_or_default()), sums)
         };
         let (weights, sums): (Vec<_>, Vec<_>) = parts.into_par_iter().enumerate().map(run_group).unzip();
         let (weights, mapping_weights): (Vec<_>, Vec<_>) = weights.into_iter().unzip();
@@ -315,7 +315,7 @@ impl Step<'_> {
         let mut output = vec![0.0; if images_wanted { self.images.len() } else { 0 }];
         let parts = groups.split(&mut output, planes);
         let run_group = |(group, (dimages, images)): (usize, (&mut [f32], &[f32]))| {
-            let mut weight_sum = vec![0.0; head.convolution.weight_gradient_size()];
+            let mut total = weight_sum(head);
             let (mut input, mut dz) = (bordered_input(head, None), bordered_gradient(head));
             let channels = inputs.next_multiple_of(LANES_MAX);
             let mut dx = vec![0.0; if images_wanted { head.input[0] * columns * channels } else { 0 }];
@@ -326,13 +326,13 @@ impl Step<'_> {
                 to_channels_last(images, inputs, columns, &mut input.values, pixels);
                 let dy = image(&buffers.sum_gradient, at, head.values());
                 self.norm_gradient(head, &back, dy, image(&buffers.z[0], at, head.values()), &mut dz);
-                add_weight_gradient(self.isa, head, &input, &dz, &mut weight_sum);
+                add_weight_gradient(self.isa, head, &input, &dz, &mut total);
                 if let Some(dimage) = dimages.next() {
                     self.input_gradient(head, &back, &dz, &mut dx);
                     from_channels_last(&dx, Pixels::dense(columns, channels), dimage, inputs, columns);
                 }
             }
-            weight_sum
+            total
         };
         let images = self.images.par_chunks(groups.images * planes);
         let weights: Vec<_> = parts.into_par_iter().zip(images).enumerate().map(run_group).collect();
@@ -353,9 +353,9 @@ struct SkipScratch<'a> {
     place: usize,
     unit: &'a Unit,
     back: &'a WayBack<'a>,
-    weight_sum: Vec<f32>,
+    weight_sum: AlignedVec,
     dz: BorderedImage,
-    dx: Vec<f32>,
+    dx: AlignedVec,
 }
 
 impl<'a> SkipScratch<'a> {
@@ -364,9 +364,9 @@ impl<'a> SkipScratch<'a> {
             place,
             unit,
             back,
-            weight_sum: vec![0.0; unit.convolution.weight_gradient_size()],
+            weight_sum: weight_sum(unit),
             dz: bordered_gradient(unit),
-            dx: vec![0.0; input_values],
+            dx: AlignedVec::zeros(input_values),
         }
     }
 }

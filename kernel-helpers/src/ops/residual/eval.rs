@@ -3,10 +3,10 @@
 use super::norm::Norm;
 use super::pass::*;
 use super::plan::Plan;
-use crate::kernels::Isa;
 use crate::kernels::channels::{Activate, Skip};
 use crate::kernels::conv::{BorderedImage, Filter};
 use crate::kernels::layout::to_channels_last;
+use crate::kernels::{AlignedVec, Isa};
 use rayon::prelude::*;
 
 /// The logits `[N, classes]` of `images [N, C, H, W]`.
@@ -37,9 +37,9 @@ pub fn evaluate(
 struct Scratch {
     /// A unit's bordered input; the skip's unit reads that of its block's first.
     inputs: Vec<BorderedImage>,
-    z: Vec<Vec<f32>>,
+    z: Vec<AlignedVec>,
     /// Each block's input, and the features before pooling.
-    x: Vec<Vec<f32>>,
+    x: Vec<AlignedVec>,
 }
 
 impl Scratch {
@@ -52,8 +52,8 @@ impl Scratch {
         let source = |block| &plan.units[plan.source(block).0];
         Scratch {
             inputs,
-            z: plan.units.iter().map(|unit| vec![0.0; unit.values()]).collect(),
-            x: (0..=plan.blocks.len()).map(|block| vec![0.0; source(block).values()]).collect(),
+            z: plan.units.iter().map(|unit| AlignedVec::zeros(unit.values())).collect(),
+            x: (0..=plan.blocks.len()).map(|block| AlignedVec::zeros(source(block).values())).collect(),
         }
     }
 

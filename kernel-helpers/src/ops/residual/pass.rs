@@ -1,8 +1,8 @@
 //! What the forward and the backward pass share: how the batch is split, and one image's convolutions.
 
 use super::plan::{Plan, Unit};
-use crate::kernels::conv::{BorderedImage, Filter, Pixels, WeightGradient};
-use crate::kernels::{Isa, images_per_group};
+use crate::kernels::conv::{BorderedImage, Filter, ImageAndGradient, Pixels};
+use crate::kernels::{AlignedVec, Isa, images_per_group};
 use rayon::prelude::*;
 
 /// How a batch is split into groups of images.
@@ -67,24 +67,23 @@ pub fn add_weight_gradient(
     dz: &BorderedImage,
     sum: &mut [f32],
 ) {
-    let convolution = &unit.convolution;
-    isa.run(WeightGradient {
+    let image = ImageAndGradient {
         input: &input.values,
-        input_pixels: input.with_border(convolution.padding),
-        inputs: convolution.inputs,
-        output_gradient: &dz.values,
-        output_pixels: dz.inner(),
-        outputs: unit.channels(),
-        size: unit.output,
-        stride: convolution.stride,
-        taps: [convolution.kernel; 2],
-        gradient: sum,
-    });
+        input_pixels: input.with_border(unit.convolution.padding),
+        gradient: &dz.values,
+        gradient_pixels: dz.inner(),
+    };
+    unit.convolution.add_weight_gradient(isa, image, unit.output, sum);
+}
+
+/// Zeros for the sum of a group's gradients by the unit's weight.
+pub fn weight_sum(unit: &Unit) -> AlignedVec {
+    AlignedVec::zeros(unit.convolution.weight_sum_size(unit.output))
 }
 
 /// Adds the sum of the groups' weight gradients, in the groups' order, to the packed parameters' gradient.
-pub fn finish_weight_gradient(unit: &Unit, partial_sums: &[Vec<f32>], gradient: &mut [f32]) {
-    let mut total = vec![0.0; unit.convolution.weight_gradient_size()];
+pub fn finish_weight_gradient(unit: &Unit, partial_sums: &[AlignedVec], gradient: &mut [f32]) {
+    let mut total = weight_sum(unit);
     total.par_chunks_mut(1024).enumerate().for_each(|(at, total)| {
         for partial in partial_sums {
             for (total, partial) in total.iter_mut().zip(&partial[at * 1024..]) {
@@ -92,7 +91,7 @@ pub fn finish_weight_gradient(unit: &Unit, partial_sums: &[Vec<f32>], gradient: 
             }
         }
     });
-    unit.convolution.unpack_weight_gradient(&total, &mut gradient[unit.weight.clone()]);
+    unit.convolution.finish_weight_sum(&total, unit.output, &mut gradient[unit.weight.clone()]);
 }
 
 /// The weights of all units, prepared.

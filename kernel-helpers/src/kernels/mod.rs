@@ -14,9 +14,11 @@ pub(crate) mod channels;
 pub(crate) mod conv;
 pub(crate) mod layout;
 mod memory;
+mod peak;
 mod simd;
 
 pub(crate) use aligned::AlignedVec;
+pub(crate) use peak::Peak;
 pub use simd::Isa;
 
 /// The lanes of the widest instruction set; channel counts are padded to a multiple of it.
@@ -26,3 +28,6 @@ pub(crate) const LANES_MAX: usize = 16;
 pub(crate) fn images_per_group(batch: usize) -> usize {
     batch.div_ceil(32).max(1)
 }
+
+#[cfg(test)]
+mod tests;

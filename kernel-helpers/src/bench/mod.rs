@@ -1,4 +1,9 @@
-//! How many images a second a network trains and evaluates, on synthetic input.
+//! How many images a second a network trains and evaluates, on synthetic input, and how close each kernel comes to
+//! what a core can do.
+
+mod operators;
+
+pub use operators::{OperatorReport, operators, peak_gflop_per_s};
 
 use crate::kernels::Isa;
 use crate::train_util::{Sgd, SgdConfig};

@@ -39,8 +39,9 @@ pub fn build(project: &Project) -> Result<bool> {
         fs::remove_dir_all(folder.path())
             .with_context(|| format!("could not remove {}", folder.path().display()))?;
     }
-    let _ = fs::remove_file(Stamp::file(&folder));
     folder.write(project)?;
+    // Until all is compiled no sources match, but what an interrupted build has compiled is used by the next.
+    Stamp { toolchain: new.toolchain.clone(), sources: "unfinished".to_owned() }.write(&folder)?;
     compile(&folder)?;
     new.write(&folder)?;
     Ok(true)

@@ -36,7 +36,7 @@ pub fn data(project: &Project, options: &Options) -> Result<()> {
         return generate(&folder, &shown, state);
     }
     if state == State::Official {
-        println!("CIFAR-10 is in {shown}/, and its checksums are right.");
+        eprintln!("CIFAR-10 is in {shown}/, and its checksums are right.");
         return Ok(());
     }
     match &options.from {
@@ -44,7 +44,7 @@ pub fn data(project: &Project, options: &Options) -> Result<()> {
         Some(source) => archive::unpack(source, &folder, &checksums)?,
         None => fetch(&folder, options, &checksums)?,
     }
-    println!("CIFAR-10 is in {shown}/ now, and its checksums are right.");
+    eprintln!("CIFAR-10 is in {shown}/ now, and its checksums are right.");
     Ok(())
 }
 
@@ -73,10 +73,10 @@ pub fn ensure(project: &Project) -> Result<()> {
 fn generate(folder: &Path, shown: &str, state: State) -> Result<()> {
     match state {
         State::Official => bail!("{shown}/ holds CIFAR-10 itself; there is no need for generated pictures"),
-        State::Generated => println!("Generated pictures are in {shown}/ already."),
+        State::Generated => eprintln!("Generated pictures are in {shown}/ already."),
         State::Incomplete(_) => {
             generated::generate(folder)?;
-            println!(
+            eprintln!(
                 "Generated pictures are in {shown}/ now. They are not CIFAR-10, and all results will say so."
             );
         }

@@ -26,6 +26,20 @@ local function read_markdown(block)
   end
 end
 
+-- A table stays on one page with its caption, unless it is longer than a page.
+local function rich_output(content)
+  local blocks = content:walk({ RawBlock = read_markdown })
+  local rows = 0
+  blocks:walk({
+    Table = function(block)
+      for _, body in ipairs(block.bodies) do
+        rows = rows + #body.body
+      end
+    end,
+  })
+  return wrapped(0 < rows and rows <= 40 and "table-output" or "rich-output", blocks)
+end
+
 local function code_cell(cell)
   local result = pandoc.Blocks({})
   for _, block in ipairs(cell.content) do
@@ -41,7 +55,7 @@ local function code_cell(cell)
       elseif text then
         result:extend(wrapped("text-output", block.content))
       else
-        result:extend(wrapped("rich-output", block.content:walk({ RawBlock = read_markdown })))
+        result:extend(rich_output(block.content))
       end
     end
   end

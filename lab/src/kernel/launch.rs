@@ -3,19 +3,20 @@
 use super::copy::Copy;
 use crate::project::Project;
 use anyhow::{Context, Result};
-use rustix::process::{Pid, Signal, getpgrp, getpid, kill_process_group};
+use rustix::process::{Pid, Signal, getpgrp, getpid, getppid, kill_process_group};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 use std::io::Read;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{ExitCode, Stdio};
+use std::time::Duration;
 
 /// Runs the kernel that Jupyter's `connection_file` asks for, until it ends.
 ///
 /// The kernel is this executable again, in a process group of its own and with its environment set before it starts.
 /// When this launcher is told to end, it ends the whole group; when it is killed outright, the kernel's standard input
-/// closes and the kernel ends its group itself.
+/// closes and the kernel ends its group itself. It also ends with the Jupyter that asked for it.
 pub fn launch(project: &Project, connection_file: &Path) -> Result<ExitCode> {
     let mut signals = Signals::new([SIGINT, SIGTERM, SIGHUP]).context("could not handle signals")?;
     let copy = Copy::of_warm(project)?;
@@ -29,6 +30,7 @@ pub fn launch(project: &Project, connection_file: &Path) -> Result<ExitCode> {
         .spawn()
         .context("could not start the kernel")?;
     let group = Pid::from_child(&kernel);
+    end_with_jupyter(group);
     let handle = signals.handle();
     let forwarding = std::thread::spawn(move || {
         for signal in signals.forever() {
@@ -46,6 +48,21 @@ pub fn launch(project: &Project, connection_file: &Path) -> Result<ExitCode> {
     let _ = kill_process_group(group, Signal::KILL);
     drop(copy);
     Ok(if status.success() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Ends the kernel when the Jupyter server that started it is gone, as Jupyter expects of a kernel.
+fn end_with_jupyter(group: Pid) {
+    let Some(jupyter) =
+        std::env::var("JPY_PARENT_PID").ok().and_then(|pid| pid.parse().ok()).and_then(Pid::from_raw)
+    else {
+        return;
+    };
+    std::thread::spawn(move || {
+        while getppid() == Some(jupyter) {
+            std::thread::sleep(Duration::from_secs(1));
+        }
+        let _ = kill_process_group(group, Signal::KILL);
+    });
 }
 
 /// The kernel itself, in the process that [`launch`] started with `--control_file`.

@@ -18,11 +18,15 @@ use std::process::Command;
 /// A kernel's build folder: a cargo workspace of evcxr's crate, `ctx`, and of one that only depends on the helper crate.
 ///
 /// The second is there for the lock file: evcxr starts with an empty `ctx`, so cargo would drop all versions from a lock
-/// file of `ctx` alone, and look for newer ones at every start.
+/// file of `ctx` alone, and look for newer ones at every start. Its dependency is for a platform that does not exist,
+/// which cargo locks and nobody compiles or analyzes.
 #[derive(Clone, Debug)]
 pub struct BuildFolder {
     path: PathBuf,
 }
+
+/// What every notebook starts with.
+const PRELUDE: &str = "use kernel_helpers::prelude::*;";
 
 /// The profile of cells and of what they link. evcxr writes one into `ctx`, which the workspace overrules: optimized
 /// kernels, arithmetic as in the tests, and cells that compile fast, since their time goes into the helper crate.
@@ -61,23 +65,7 @@ impl BuildFolder {
 
     /// Writes the workspace around evcxr's crate, with the versions of the project's lock file.
     fn write(&self, project: &Project) -> Result<()> {
-        let dependency = self.dependency(project);
-        let locked = format!(
-            "[package]\nname = \"locked\"\nversion = \"1.0.0\"\nedition = \"2024\"\n\n[dependencies]\nkernel-helpers = {dependency}\n"
-        );
-        let evcxr = format!(
-            "[evcxr]\nprelude = \"use kernel_helpers::prelude::*;\"\n\n[dependencies]\nkernel-helpers = {dependency}\n"
-        );
-        let ctx = "[package]\nname = \"ctx\"\nversion = \"1.0.0\"\nedition = \"2024\"\n";
-        let files = [
-            ("Cargo.toml", WORKSPACE_MANIFEST),
-            ("locked/Cargo.toml", &locked),
-            ("locked/src/lib.rs", ""),
-            ("ctx/Cargo.toml", ctx),
-            ("ctx/src/lib.rs", ""),
-            ("config/evcxr.toml", &evcxr),
-        ];
-        for (name, content) in files {
+        for (name, content) in files(project) {
             let file = self.path.join(name);
             fs::create_dir_all(file.parent().expect("a file in the folder"))
                 .and_then(|()| fs::write(&file, content))
@@ -87,13 +75,6 @@ impl BuildFolder {
         fs::copy(&lock, self.path.join("Cargo.lock"))
             .with_context(|| format!("could not copy {}", lock.display()))?;
         Ok(())
-    }
-
-    /// The helper crate as a dependency, in TOML.
-    fn dependency(&self, project: &Project) -> String {
-        let path = project.root().join("kernel-helpers").display().to_string();
-        let features = if cfg!(feature = "cuda") { ", features = [\"cuda\"]" } else { "" };
-        format!("{{ path = {path:?}{features} }}")
     }
 
     /// `executable`, which calls evcxr, with the environment in which evcxr works in this folder.
@@ -111,6 +92,23 @@ impl BuildFolder {
         }
         command
     }
+}
+
+/// The files of a build folder, by name.
+fn files(project: &Project) -> [(&'static str, String); 6] {
+    let path = project.root().join("kernel-helpers").display().to_string();
+    let features = if cfg!(feature = "cuda") { ", features = [\"cuda\"]" } else { "" };
+    let dependency = format!("kernel-helpers = {{ path = {path:?}{features} }}\n");
+    let package =
+        |name: &str| format!("[package]\nname = \"{name}\"\nversion = \"1.0.0\"\nedition = \"2024\"\n\n");
+    [
+        ("Cargo.toml", WORKSPACE_MANIFEST.to_owned()),
+        ("ctx/Cargo.toml", package("ctx")),
+        ("ctx/src/lib.rs", String::new()),
+        ("locked/Cargo.toml", package("locked") + "[target.'cfg(any())'.dependencies]\n" + &dependency),
+        ("locked/src/lib.rs", String::new()),
+        ("config/evcxr.toml", format!("[evcxr]\nprelude = \"{PRELUDE}\"\n\n[dependencies]\n{dependency}")),
+    ]
 }
 
 /// Where the loader looks for libraries first. `cargo run` puts its own build folder there, with a build of the helper

@@ -1,7 +1,7 @@
 //! The warm build folder: compiled once, by evcxr itself, so that its outputs are exactly those that a kernel looks for.
 
 use super::copy::folders_lock;
-use super::{BuildFolder, WORKSPACE_MANIFEST};
+use super::{BuildFolder, WORKSPACE_MANIFEST, files};
 use crate::project::Project;
 use anyhow::{Context, Result, bail};
 use indicatif::{ProgressBar, ProgressStyle};
@@ -102,14 +102,15 @@ impl Stamp {
         toolchain.update(&rustc.stdout);
         toolchain.update(WORKSPACE_MANIFEST);
         let mut sources = Sha256::new();
-        sources.update(project.root().as_os_str().as_encoded_bytes());
-        let helpers = project.root().join("kernel-helpers");
-        let mut files = ["Cargo.toml", "Cargo.lock", "kernel-helpers/Cargo.toml"]
-            .map(|name| project.root().join(name))
-            .to_vec();
-        collect_files(&helpers.join("src"), &mut files)?;
-        files.sort();
-        for file in files {
+        for (name, content) in files(project) {
+            sources.update(name);
+            sources.update(content);
+        }
+        let manifests = ["Cargo.toml", "Cargo.lock", "kernel-helpers/Cargo.toml"];
+        let mut inputs = manifests.map(|name| project.root().join(name)).to_vec();
+        collect_files(&project.root().join("kernel-helpers/src"), &mut inputs)?;
+        inputs.sort();
+        for file in inputs {
             sources.update(file.as_os_str().as_encoded_bytes());
             sources.update(read(&file)?);
         }

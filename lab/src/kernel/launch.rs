@@ -1,6 +1,7 @@
 //! Starts one kernel and leaves nothing behind when it ends.
 
 use super::copy::Copy;
+use super::warm;
 use crate::project::Project;
 use anyhow::{Context, Result};
 use rustix::process::{Pid, Signal, getpgrp, getpid, getppid, kill_process_group};
@@ -19,6 +20,8 @@ use std::time::Duration;
 /// closes and the kernel ends its group itself. It also ends with the Jupyter that asked for it.
 pub fn launch(project: &Project, connection_file: &Path) -> Result<ExitCode> {
     let mut signals = Signals::new([SIGINT, SIGTERM, SIGHUP]).context("could not handle signals")?;
+    // The helper crate may have been edited since the last command.
+    warm::build(project)?;
     let copy = Copy::of_warm(project)?;
     let mut kernel = copy
         .folder()

@@ -14,6 +14,14 @@ from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError, DeadKernelError
 
 
+# The kernel adds an output of this type to a cell that ended by `?` or by a panic (lab/src/kernel/relay.rs).
+FAILURE = "application/x-lab-failure"
+
+
+class CellFailed(Exception):
+    """A cell ended by `?` or by a panic, which evcxr itself reports as success."""
+
+
 def say(**message):
     print(json.dumps(message), flush=True)
 
@@ -54,6 +62,16 @@ def main(path, metadata):
         if cell_index in number:
             say(event="cell", number=number[cell_index], heading=heading[cell_index])
 
+    def on_executed(cell, cell_index, execute_reply):
+        failed = False
+        for output in list(cell.get("outputs", [])):
+            if output.get("data", {}).pop(FAILURE, None) is not None:
+                failed = True
+                if not output.data:
+                    cell.outputs.remove(output)
+        if failed and "raises-exception" not in cell.metadata.get("tags", []):
+            raise CellFailed
+
     client = NotebookClient(
         notebook,
         timeout=None,
@@ -62,6 +80,7 @@ def main(path, metadata):
         record_timing=False,
         coalesce_streams=True,
         on_cell_start=on_start,
+        on_cell_executed=on_executed,
         resources={"metadata": {"path": os.path.dirname(path)}},
     )
     failure = None
@@ -69,6 +88,8 @@ def main(path, metadata):
         client.execute()
     except CellExecutionError as error:
         failure = f"{error.evalue}" if error.evalue else str(error)
+    except CellFailed:
+        failure = "the cell ended by an error or a panic"
     except DeadKernelError:
         failure = "the kernel died"
     if failure is None:
@@ -82,6 +103,7 @@ def main(path, metadata):
     save(notebook, path)
     outputs = notebook.cells[index].outputs
     traceback = ["\n".join(output.traceback) for output in outputs if output.output_type == "error"]
+    traceback += [output.text for output in outputs if output.get("name") == "stderr"]
     say(
         event="failed",
         number=number[index],

@@ -12,9 +12,15 @@ use clap::Parser;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    // Does not return in the processes that evcxr starts from this executable.
-    evcxr::runtime_hook();
-    let result = if std::env::args().nth(1).as_deref() == Some("--control_file") {
+    let relay = kernel::relay::is_needed();
+    if !relay {
+        kernel::relay::end_with_relay();
+        // Does not return in the processes that evcxr starts from this executable.
+        evcxr::runtime_hook();
+    }
+    let result = if relay {
+        kernel::relay::relay()
+    } else if std::env::args().nth(1).as_deref() == Some("--control_file") {
         kernel::launch::serve().map(|()| ExitCode::SUCCESS)
     } else {
         commands::run(commands::Cli::parse())

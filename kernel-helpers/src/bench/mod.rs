@@ -2,17 +2,19 @@
 //! what a core can do.
 
 mod operators;
+mod report;
 
 pub use operators::{OperatorReport, operators, peak_gflop_per_s};
+pub use report::{BenchReport, measure};
 
-use crate::kernels::Isa;
-use crate::train_util::{Sgd, SgdConfig};
+use crate::cifar10::Cifar10;
+use crate::train_util::{Sgd, SgdConfig, TrainConfig, Trainer};
 use crate::{Network, Result, ops};
 use candle_core::{DType, Device, Tensor};
 use candle_nn::Optimizer;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use std::time::Instant;
 
 /// Steps before the clock counts.
@@ -34,23 +36,13 @@ impl Default for BenchConfig {
     }
 }
 
-/// Images a second: medians over the steps after the warm-up, and the fastest step.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+/// Images a second on synthetic input: medians over the steps after the warm-up.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ThroughputReport {
     /// Forward, backward and the optimizer's step.
     pub train_img_per_s: f64,
-    /// The fastest training step.
-    pub train_best_img_per_s: f64,
     /// Forward with running statistics.
     pub eval_img_per_s: f64,
-    /// The fastest evaluation.
-    pub eval_best_img_per_s: f64,
-    /// Threads of the pool.
-    pub threads: usize,
-    /// The instruction set of the kernels.
-    pub isa: &'static str,
-    /// The most memory that this process has held, in MB; 0 where the system does not tell.
-    pub peak_rss_mb: f64,
 }
 
 /// Trains and evaluates `net` on random 32 x 32 images with random labels. Its weights and statistics change.
@@ -61,21 +53,28 @@ pub fn throughput<N: Network>(net: &N, config: BenchConfig) -> Result<Throughput
     let BenchConfig { batch_size, steps } = config;
     let (images, labels) = synthetic_batch(batch_size, net.device())?;
     let mut optimizer = Sgd::of(net, SgdConfig::default());
-    let train = seconds(steps, || {
+    let train = median_seconds(steps, || {
         let loss = ops::cross_entropy(&net.forward_t(&images, true)?, &labels)?;
         Ok(optimizer.backward_step(&loss)?)
     })?;
-    let eval = seconds(steps, || Ok(net.forward_t(&images, false).map(drop)?))?;
+    let eval = median_seconds(steps, || Ok(net.forward_t(&images, false).map(drop)?))?;
     let rate = |seconds: f64| batch_size as f64 / seconds;
-    Ok(ThroughputReport {
-        train_img_per_s: rate(train[train.len() / 2]),
-        train_best_img_per_s: rate(train[0]),
-        eval_img_per_s: rate(eval[eval.len() / 2]),
-        eval_best_img_per_s: rate(eval[0]),
-        threads: rayon::current_num_threads(),
-        isa: Isa::current()?.name(),
-        peak_rss_mb: peak_rss_mb(),
-    })
+    Ok(ThroughputReport { train_img_per_s: rate(train), eval_img_per_s: rate(eval) })
+}
+
+/// Images a second of one training epoch on all of `data.train`, shuffling and augmentation included; the test after
+/// it is not. The network's weights and statistics change.
+///
+/// # Errors
+/// If a tensor operation fails.
+pub fn epoch_throughput<N: Network>(net: &N, data: &Cifar10, batch_size: usize) -> Result<f64> {
+    let config =
+        TrainConfig { epochs: 1, batch_size, log_every_n: 0, log_every_epochs: 0, ..Default::default() };
+    let mut trainer = Trainer::new(net, data, &config)?;
+    trainer.next_epoch();
+    let start = Instant::now();
+    trainer.run_epoch(net, false)?;
+    Ok(data.train.len() as f64 / start.elapsed().as_secs_f64())
 }
 
 fn synthetic_batch(batch_size: usize, device: &Device) -> Result<(Tensor, Tensor)> {
@@ -86,21 +85,22 @@ fn synthetic_batch(batch_size: usize, device: &Device) -> Result<(Tensor, Tensor
     Ok((images, Tensor::from_vec(labels, batch_size, device)?))
 }
 
-/// The duration of each of `steps` calls after the warm-up, shortest first.
-fn seconds(steps: usize, mut work: impl FnMut() -> Result<()>) -> Result<Vec<f64>> {
+/// The median duration of `steps` calls after the warm-up.
+fn median_seconds(steps: usize, mut work: impl FnMut() -> Result<()>) -> Result<f64> {
+    for _ in 0..WARM_UP {
+        work()?;
+    }
     let mut durations = Vec::with_capacity(steps.max(1));
-    for step in 0..WARM_UP + steps.max(1) {
+    for _ in 0..steps.max(1) {
         let start = Instant::now();
         work()?;
-        if step >= WARM_UP {
-            durations.push(start.elapsed().as_secs_f64());
-        }
+        durations.push(start.elapsed().as_secs_f64());
     }
     durations.sort_by(f64::total_cmp);
-    Ok(durations)
+    Ok(durations[durations.len() / 2])
 }
 
-/// The kernel's high-water mark of this process's resident memory.
+/// The most memory that this process has held so far, in MB; 0 where the system does not tell.
 fn peak_rss_mb() -> f64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let kilobytes = status.lines().find_map(|line| line.strip_prefix("VmHWM:")?.trim().strip_suffix(" kB"));

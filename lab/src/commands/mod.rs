@@ -1,5 +1,6 @@
 //! One file and one function per subcommand.
 
+mod bench;
 mod data;
 mod doctor;
 mod jupyter;
@@ -48,6 +49,8 @@ enum Command {
     Scan(scan::Options),
     /// Train a checkpoint from scratch.
     Train(train::Options),
+    /// Measure how many images a second this machine trains and evaluates.
+    Bench(bench::Options),
     /// Show what is there, what is missing, and what to do.
     Doctor,
     /// The notebook kernel; Jupyter calls it.
@@ -100,6 +103,7 @@ pub fn run(cli: Cli) -> Result<ExitCode> {
         Command::Report(notebooks) => report::report(&Project::find()?, &notebooks.names, notebooks.scale())?,
         Command::Scan(options) => scan::scan(&Project::find()?, &options)?,
         Command::Train(options) => train::train(&Project::find()?, &options)?,
+        Command::Bench(options) => bench::bench(&Project::find()?, &options)?,
         Command::Doctor => return doctor::doctor(&Project::find()?),
         Command::Kernel { root, connection_file: Some(connection_file), .. } => {
             let project = root.map_or_else(Project::find, Project::at)?;

@@ -1,0 +1,98 @@
+//! `cargo lab bench`: how many images a second this machine trains and evaluates.
+
+mod cell;
+mod torch;
+
+use super::data;
+use crate::project::Project;
+use anyhow::{Context, Result};
+use clap::Args;
+use kernel_helpers::bench::{BenchConfig, operators, peak_gflop_per_s};
+use kernel_helpers::cifar10::Cifar10;
+use kernel_helpers::kernels::Isa;
+use kernel_helpers::{Scale, bench};
+use std::path::PathBuf;
+
+#[derive(Args)]
+/// What `cargo lab bench` can be asked for.
+pub struct Options {
+    /// Print JSON, one object a line.
+    #[arg(long)]
+    json: bool,
+    /// How many threads compute; as many as there are processors if not given.
+    #[arg(long)]
+    threads: Option<usize>,
+    /// Images a step.
+    #[arg(long, default_value_t = BenchConfig::default().batch_size)]
+    batch_size: usize,
+    /// Steps whose median counts.
+    #[arg(long, default_value_t = BenchConfig::default().steps)]
+    steps: usize,
+    /// Leave out the epoch on CIFAR-10.
+    #[arg(long)]
+    no_epoch: bool,
+    /// Measure in a notebook's cell.
+    #[arg(long, conflicts_with_all = ["operators", "torch"])]
+    cell: bool,
+    /// Measure each kernel on each convolution of ResNet-20 in place of the network.
+    #[arg(long, conflicts_with = "torch")]
+    operators: bool,
+    /// Measure in turns with PyTorch, installed in the environment of this Python.
+    #[arg(long, value_name = "PYTHON")]
+    torch: Option<PathBuf>,
+    /// How many turns with PyTorch.
+    #[arg(long, default_value_t = 5)]
+    rounds: usize,
+}
+
+/// Measures and prints what the options ask for.
+pub fn bench(project: &Project, options: &Options) -> Result<()> {
+    if let Some(threads) = options.threads {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads);
+        pool.build_global().context("could not set the number of threads")?;
+    }
+    if options.operators {
+        return print_operators(options.json);
+    }
+    if let Some(python) = &options.torch {
+        return torch::compare(project, python, options);
+    }
+    if !options.no_epoch {
+        data::ensure(project)?;
+    }
+    let report = match options.cell {
+        true => cell::measure(project, options)?,
+        false => {
+            let data = if options.no_epoch { None } else { Some(Cifar10::load(Scale::Full)?) };
+            bench::measure(options.config(), data.as_ref())?
+        }
+    };
+    match options.json {
+        true => println!("{}", report.to_json()),
+        false => println!("{report}"),
+    }
+    Ok(())
+}
+
+impl Options {
+    fn config(&self) -> BenchConfig {
+        BenchConfig { batch_size: self.batch_size, steps: self.steps }
+    }
+}
+
+fn print_operators(json: bool) -> Result<()> {
+    if !json {
+        let (isa, peak) = (Isa::current()?.name(), peak_gflop_per_s()?);
+        println!("one core's peak, {isa}: {peak:.0} GFLOP/s");
+    }
+    for report in operators()? {
+        if json {
+            println!("{}", serde_json::to_string(&report)?);
+        } else {
+            let share = 100.0 * report.share_of_peak;
+            let rate = report.gflop_per_s;
+            println!("{:32}{:18}{rate:6.0} GFLOP/s{share:6.0} %", report.shape, report.operator);
+        }
+    }
+    Ok(())
+}

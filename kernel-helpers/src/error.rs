@@ -42,6 +42,9 @@ pub enum Error {
     /// A tensor operation failed.
     #[error("{0}")]
     Tensor(candle_core::Error),
+    /// The notebook's stop button was pressed; holds what it ended.
+    #[error("stopped: {0}")]
+    Stopped(String),
     /// A figure could not be drawn.
     #[error("the figure could not be drawn: {0}")]
     Plot(String),

@@ -26,6 +26,7 @@ pub mod resnet20;
 pub mod results;
 mod scale;
 pub mod source;
+pub mod stop;
 pub mod table;
 pub mod train_util;
 

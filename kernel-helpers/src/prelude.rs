@@ -12,6 +12,7 @@ pub use crate::prune::*;
 pub use crate::resnet20::{ResNetCifar, ResNetConfig};
 pub use crate::results::Results;
 pub use crate::source::show_source;
+pub use crate::stop::stop_requested;
 pub use crate::table::{Table, percent, points};
 pub use crate::train_util::*;
 pub use crate::{Error, Network, Result, Scale, markdown};

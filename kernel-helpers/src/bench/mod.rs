@@ -9,7 +9,7 @@ pub use report::{BenchReport, measure};
 
 use crate::cifar10::Cifar10;
 use crate::train_util::{Sgd, SgdConfig, TrainConfig, Trainer};
-use crate::{Network, Result, ops};
+use crate::{Network, Result, ops, stop};
 use candle_core::{DType, Device, Tensor};
 use candle_nn::Optimizer;
 use rand::{Rng, SeedableRng};
@@ -48,7 +48,7 @@ pub struct ThroughputReport {
 /// Trains and evaluates `net` on random 32 x 32 images with random labels. Its weights and statistics change.
 ///
 /// # Errors
-/// If a tensor operation fails.
+/// If a tensor operation fails, or the notebook's stop button is pressed.
 pub fn throughput<N: Network>(net: &N, config: BenchConfig) -> Result<ThroughputReport> {
     let BenchConfig { batch_size, steps } = config;
     let (images, labels) = synthetic_batch(batch_size, net.device())?;
@@ -92,6 +92,7 @@ fn median_seconds(steps: usize, mut work: impl FnMut() -> Result<()>) -> Result<
     }
     let mut durations = Vec::with_capacity(steps.max(1));
     for _ in 0..steps.max(1) {
+        stop::check(|| format!("{} steps were measured", durations.len()))?;
         let start = Instant::now();
         work()?;
         durations.push(start.elapsed().as_secs_f64());

@@ -1,8 +1,8 @@
 //! How close each kernel comes to what one core can do.
 
-use crate::Result;
 use crate::kernels::conv::{Convolution, ImageAndGradient, InputGradient, Pixels};
 use crate::kernels::{AlignedVec, Isa, LANES_MAX, Peak};
+use crate::{Result, stop};
 use serde::Serialize;
 use std::time::Instant;
 
@@ -35,12 +35,13 @@ const CONVOLUTIONS: [[usize; 5]; 8] = [
 /// Each kernel on each convolution of ResNet-20, one image in the cache, on the calling thread: the best of many runs.
 ///
 /// # Errors
-/// If the environment names an instruction set that this processor lacks.
+/// If the environment names an instruction set that this processor lacks, or the notebook's stop button is pressed.
 pub fn operators() -> Result<Vec<OperatorReport>> {
     let isa = Isa::current()?;
     let peak = peak_gflop_per_s()?;
     let mut reports = Vec::new();
     for [inputs, outputs, kernel, stride, extent] in CONVOLUTIONS {
+        stop::check(|| format!("{} kernels were measured", reports.len()))?;
         let convolution = Convolution { inputs, outputs, kernel, stride, padding: kernel / 2 };
         let shape = format!("{inputs} -> {outputs}, {kernel} x {kernel} / {stride}, {extent} x {extent}");
         let gflop = 2e-9 * (extent * extent * inputs * outputs * kernel * kernel) as f64;

@@ -10,7 +10,7 @@ pub use sgd::{Sgd, SgdConfig};
 pub use trainer::{EpochStatistics, TrainConfig, Trainer};
 
 use crate::cifar10::{Cifar10, DataLoader};
-use crate::{Network, Result, ops};
+use crate::{Network, Result, ops, stop};
 use candle_core::D;
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -86,11 +86,13 @@ pub struct TestResult {
 /// Tests the network in evaluation mode on the test images, in batches of 100; the course's `test`.
 ///
 /// # Errors
-/// If a tensor operation fails.
+/// If a tensor operation fails, or the notebook's stop button is pressed: an accuracy on a part of the images would be
+/// another number.
 pub fn test<N: Network>(net: &N, data: &Cifar10) -> Result<TestResult> {
     let loader = DataLoader::new(&data.test, TEST_BATCH)?.on(net.device());
     let (mut loss, mut correct) = (0.0, 0);
-    for batch in loader.epoch(0) {
+    for (index, batch) in loader.epoch(0).enumerate() {
+        stop::check(|| format!("{} of {} images were tested", index * TEST_BATCH, data.test.len()))?;
         let batch = batch?;
         let logits = net.forward_t(&batch.images, false)?.detach();
         loss += f64::from(ops::cross_entropy(&logits, &batch.labels)?.to_scalar::<f32>()?);

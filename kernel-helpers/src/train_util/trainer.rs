@@ -4,7 +4,7 @@ use super::progress::Progress;
 use super::{EpochRecord, History, Sgd, SgdConfig, TestResult, correct_predictions, test};
 use crate::cifar10::{Cifar10, DataLoader};
 use crate::prune::{Masks, sparsity};
-use crate::{Error, Network, Result, ops};
+use crate::{Error, Network, Result, ops, paths, stop};
 use candle_nn::Optimizer;
 use std::path::PathBuf;
 
@@ -72,13 +72,16 @@ pub struct Trainer {
     step: usize,
     statistics: EpochStatistics,
     history: History,
+    /// Whether the notebook's stop button has ended the run.
+    stopped: bool,
 }
 
 impl Trainer {
     /// Prepares a run of a network.
     ///
     /// # Errors
-    /// If the configuration has no epochs or no batch size, or there are no training images.
+    /// If the configuration has no epochs or no batch size, there are no training images, or the notebook's stop button
+    /// was pressed in this cell.
     pub fn new<N: Network>(net: &N, data: &Cifar10, config: &TrainConfig) -> Result<Self> {
         if config.epochs == 0 {
             return Err(Error::argument("epochs", "at least 1", 0));
@@ -86,6 +89,7 @@ impl Trainer {
         if data.train.is_empty() {
             return Err(Error::argument("training images", "at least 1", 0));
         }
+        stop::may_start_training()?;
         let loader = DataLoader::new(&data.train, config.batch_size)?.augmented(config.seed).on(net.device());
         let sgd = SgdConfig {
             learning_rate: config.learning_rate,
@@ -102,12 +106,13 @@ impl Trainer {
             step: 0,
             statistics: EpochStatistics { loss: 0.0, accuracy: 0.0 },
             history: History { epochs: Vec::new(), note: data.note().map(str::to_owned) },
+            stopped: false,
         })
     }
 
-    /// Goes to the next epoch and returns its number, counted from 1; `None` after the last.
+    /// Goes to the next epoch and returns its number, counted from 1; `None` after the last and after a stop.
     pub fn next_epoch(&mut self) -> Option<usize> {
-        if self.epoch == self.config.epochs {
+        if self.stopped || self.epoch == self.config.epochs {
             return None;
         }
         self.epoch += 1;
@@ -122,12 +127,18 @@ impl Trainer {
     /// Trains on every training image once. With `keep_zeros`, the weights that are zero now are set to zero again
     /// after every step.
     ///
+    /// The notebook's stop button ends the epoch, and with it the run, before the next batch.
+    ///
     /// # Errors
     /// If a tensor operation fails, or the loss is no longer a number.
     pub fn run_epoch<N: Network>(&mut self, net: &N, keep_zeros: bool) -> Result<EpochStatistics> {
         let masks = if keep_zeros { Some(Masks::of(net)?) } else { None };
         let (mut losses, mut correct, mut batches) = (0.0, 0, 0);
         for batch in self.loader.epoch(self.epoch) {
+            if stop::stop_requested() {
+                self.stop(&format!("step {batches} of epoch {}", self.epoch));
+                return Ok(self.statistics);
+            }
             let batch = batch?;
             let logits = net.forward_t(&batch.images, true)?;
             let loss = ops::cross_entropy(&logits, &batch.labels)?;
@@ -146,12 +157,20 @@ impl Trainer {
     }
 
     /// Tests the network after an epoch, adds the epoch to the history and, if it is a candidate and the best so far,
-    /// saves the weights.
+    /// saves the weights. After a stop there is nothing to test: the numbers are NaN, and the history stays as it is.
     ///
     /// # Errors
     /// If a tensor operation fails or the weights cannot be saved.
     pub fn test<N: Network>(&mut self, net: &N, candidate: bool) -> Result<TestResult> {
-        let result = test(net, &self.data)?;
+        let tested = if self.stopped { Err(Error::Stopped(String::new())) } else { test(net, &self.data) };
+        let result = match tested {
+            Err(Error::Stopped(_)) => {
+                self.stop(&format!("the test of epoch {}", self.epoch));
+                let note = Some("stopped".to_owned());
+                return Ok(TestResult { loss: f64::NAN, accuracy: f64::NAN, images: 0, note });
+            }
+            result => result?,
+        };
         let best_so_far = self.history.best().map(|best| best.test_accuracy);
         self.history.epochs.push(EpochRecord {
             epoch: self.epoch,
@@ -179,6 +198,24 @@ impl Trainer {
     /// Ends the run.
     pub fn finish(self) -> History {
         self.history
+    }
+
+    /// Ends the run because of the notebook's stop button, and says where it was and what is left of it.
+    fn stop(&mut self, during: &str) {
+        if std::mem::replace(&mut self.stopped, true) {
+            return;
+        }
+        stop::obeyed();
+        let after = format!("stopped after epoch {} of {}", self.history.epochs.len(), self.config.epochs);
+        let best = self.history.best().zip(self.config.save_to.as_ref());
+        let left = best.map_or("no weights were saved".to_owned(), |(best, path)| {
+            let path =
+                paths::project_root().ok().and_then(|root| path.strip_prefix(root).ok()).unwrap_or(path);
+            format!("the best weights so far (epoch {}) are in {}", best.epoch, path.display())
+        });
+        println!("{after}, in {during}; {left}");
+        let notes = self.history.note.take().into_iter().chain([after]);
+        self.history.note = Some(notes.collect::<Vec<_>>().join("; "));
     }
 
     /// Counts a step and prints a line now and then.

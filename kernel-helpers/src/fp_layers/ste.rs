@@ -1,5 +1,6 @@
 //! The straight-through fixed-point quantizer.
 
+use crate::kernels::{Isa, Map, NonzeroRange};
 use crate::{Error, Result};
 use candle_core::backend::{BackendDevice, BackendStorage};
 use candle_core::{CpuStorage, CudaStorage, CustomOp1, Layout, Shape, Tensor};
@@ -36,35 +37,38 @@ impl Ste {
         }
     }
 
-    fn quantize(self, weight: &[f32]) -> Vec<f32> {
+    fn quantize(self, weight: &[f32]) -> Result<Vec<f32>> {
         match self.n_bits {
-            None => weight.to_vec(),
-            Some(0) => vec![0.0; weight.len()],
+            None => Ok(weight.to_vec()),
+            Some(0) => Ok(vec![0.0; weight.len()]),
             Some(n_bits) if self.symmetric => quantize_symmetric(weight, n_bits),
             Some(n_bits) => quantize_asymmetric(weight, n_bits),
         }
     }
 }
 
-fn quantize_asymmetric(weight: &[f32], n_bits: u32) -> Vec<f32> {
-    let kept = || weight.iter().copied().filter(|&w| w != 0.0);
-    let alpha = kept().fold(f32::INFINITY, f32::min);
-    let beta = kept().fold(f32::NEG_INFINITY, f32::max) - alpha;
+fn quantize_asymmetric(weight: &[f32], n_bits: u32) -> Result<Vec<f32>> {
+    let isa = Isa::current()?;
+    let (alpha, maximum) = isa.run(NonzeroRange(weight));
+    let beta = maximum - alpha;
     if beta <= 0.0 || !beta.is_finite() {
-        return weight.to_vec(); // no weight is left, or all have one value, which is its own only level
+        return Ok(weight.to_vec()); // no weight is left, or all have one value, which is its own only level
     }
     let levels = ((1u32 << n_bits) - 1) as f32;
     let quantize = |w: f32| ((w - alpha) / beta * levels).round_ties_even() / levels * beta + alpha;
-    weight.iter().map(|&w| if w == 0.0 { 0.0 } else { quantize(w) }).collect()
+    Ok(isa.run(Map { values: weight, function: |w| if w == 0.0 { 0.0 } else { quantize(w) } }))
 }
 
-fn quantize_symmetric(weight: &[f32], n_bits: u32) -> Vec<f32> {
-    let scale = weight.iter().fold(0f32, |scale, w| scale.max(w.abs()));
-    if scale == 0.0 {
-        return weight.to_vec();
+fn quantize_symmetric(weight: &[f32], n_bits: u32) -> Result<Vec<f32>> {
+    let isa = Isa::current()?;
+    let (minimum, maximum) = isa.run(NonzeroRange(weight));
+    let scale = f32::max(-minimum, maximum);
+    if scale <= 0.0 {
+        return Ok(weight.to_vec()); // no weight is left
     }
     let levels = ((1u32 << (n_bits - 1)) - 1) as f32;
-    weight.iter().map(|&w| (w / scale * levels).round_ties_even() / levels * scale).collect()
+    let quantize = |w: f32| (w / scale * levels).round_ties_even() / levels * scale;
+    Ok(isa.run(Map { values: weight, function: quantize }))
 }
 
 impl CustomOp1 for Ste {
@@ -77,7 +81,7 @@ impl CustomOp1 for Ste {
             candle_core::bail!("the quantizer expects a contiguous weight, found {layout:?}");
         };
         let weight = &storage.as_slice::<f32>()?[start..end];
-        Ok((CpuStorage::F32(self.quantize(weight)), layout.shape().clone()))
+        Ok((CpuStorage::F32(self.quantize(weight)?), layout.shape().clone()))
     }
 
     /// Weights are small and the copies few, so the GPU's weights are quantized on the CPU.

@@ -13,11 +13,13 @@ mod aligned;
 pub(crate) mod channels;
 pub(crate) mod conv;
 pub(crate) mod layout;
+mod map;
 mod memory;
 mod peak;
 mod simd;
 
 pub(crate) use aligned::AlignedVec;
+pub(crate) use map::{Map, NonzeroRange};
 pub(crate) use peak::Peak;
 pub use simd::Isa;
 

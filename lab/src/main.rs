@@ -14,7 +14,7 @@ use std::process::ExitCode;
 fn main() -> ExitCode {
     let relay = kernel::relay::is_needed();
     if !relay {
-        kernel::relay::end_with_relay();
+        kernel::relay::serve_relay();
         // Does not return in the processes that evcxr starts from this executable.
         evcxr::runtime_hook();
     }

@@ -73,7 +73,7 @@ pub fn register_kernel(project: &Project) -> Result<()> {
         "argv": [std::env::current_exe()?, "kernel", "--root", project.root(), "--connection-file", "{connection_file}"],
         "display_name": "Rust",
         "language": "rust",
-        "interrupt_mode": "message",
+        "interrupt_mode": "signal",
     });
     let folder = project.venv().join("share/jupyter/kernels/rust");
     let file = folder.join("kernel.json");

@@ -1,7 +1,7 @@
 //! Starts one kernel and leaves nothing behind when it ends.
 
 use super::copy::Copy;
-use super::warm;
+use super::{relay, warm};
 use crate::project::Project;
 use anyhow::{Context, Result};
 use rustix::process::{Pid, Signal, getpgrp, getpid, getppid, kill_process_group};
@@ -70,6 +70,7 @@ fn end_with_jupyter(group: Pid) {
 
 /// The kernel itself, in the process that [`launch`] started with `--control_file`.
 pub fn serve() -> Result<()> {
+    relay::ignore_stop_button();
     if getpgrp() == getpid() {
         std::thread::spawn(|| {
             // Returns when the launcher is dead: it writes nothing.

@@ -3,7 +3,7 @@
 //! evcxr compiles a notebook's dependencies in the folder that `EVCXR_TMPDIR` names, and every kernel needs one of its
 //! own. So one folder is kept [warm] — built once — and each kernel gets a [copy] that shares the compiled files through
 //! hard links. [launch] starts a kernel in such a copy and cleans up behind it;
-//! a [relay] marks cells that failed.
+//! a [relay] marks cells that failed and carries out the stop button.
 
 pub mod copy;
 pub mod launch;

@@ -2,7 +2,7 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
-use std::fmt::Display;
+use std::fmt::{Debug, Display};
 
 const BEGIN: &str = "EVCXR_BEGIN_CONTENT";
 const END: &str = "EVCXR_END_CONTENT";
@@ -35,6 +35,21 @@ impl Content<'_> {
 pub(crate) fn show(contents: &[Content]) {
     let blocks: String = contents.iter().map(Content::block).collect();
     print!("{blocks}");
+}
+
+/// Shows a value that stands at the end of a cell and has no method of this name itself, as evcxr would: but evcxr tries
+/// the method first and compiles a second time where there is none. Shows nothing of `()`.
+pub trait DisplayPlain {
+    /// Shows the value's `Debug` form as the cell's output.
+    fn evcxr_display(&self);
+}
+
+impl<T: Debug + ?Sized> DisplayPlain for T {
+    fn evcxr_display(&self) {
+        if std::any::type_name::<T>() != "()" {
+            show(&[Content::Plain(&format!("{self:?}"))]);
+        }
+    }
 }
 
 /// Text that a cell renders as Markdown, such as a sentence with computed numbers.

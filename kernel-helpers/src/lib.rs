@@ -30,7 +30,7 @@ pub mod stop;
 pub mod table;
 pub mod train_util;
 
-pub use display::{Markdown, markdown};
+pub use display::{DisplayPlain, Markdown, markdown};
 pub use error::{Error, Result};
 pub use network::{Network, state_dict};
 pub use scale::Scale;

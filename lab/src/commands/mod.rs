@@ -15,6 +15,7 @@ use crate::project::Project;
 use anyhow::Result;
 use clap::{Args, Parser, Subcommand};
 use kernel_helpers::Scale;
+use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -60,11 +61,16 @@ enum Command {
         #[arg(long)]
         root: Option<PathBuf>,
         /// Jupyter's connection file.
-        #[arg(long, required_unless_present = "warm_up")]
+        #[arg(long, required_unless_present_any = ["warm_up", "metadata_by"])]
         connection_file: Option<PathBuf>,
         /// Only compile what a notebook's start compiles.
         #[arg(long)]
         warm_up: bool,
+        /// Only run this cargo for rust-analyzer, with these arguments.
+        #[arg(long)]
+        metadata_by: Option<PathBuf>,
+        #[arg(last = true, requires = "metadata_by")]
+        arguments: Vec<OsString>,
     },
 }
 
@@ -108,6 +114,9 @@ pub fn run(cli: Cli) -> Result<ExitCode> {
         Command::Kernel { root, connection_file: Some(connection_file), .. } => {
             let project = root.map_or_else(Project::find, Project::at)?;
             return kernel::launch::launch(&project, &connection_file);
+        }
+        Command::Kernel { metadata_by: Some(cargo), arguments, .. } => {
+            kernel::analysis::print_metadata(&cargo, &arguments)?;
         }
         Command::Kernel { .. } => kernel::warm::warm_up()?,
     }

@@ -25,7 +25,7 @@ pub fn launch(project: &Project, connection_file: &Path) -> Result<ExitCode> {
     let copy = Copy::of_warm(project)?;
     let mut kernel = copy
         .folder()
-        .command(copy.executable())
+        .command(project, copy.executable())?
         .arg("--control_file")
         .arg(connection_file)
         .stdin(Stdio::piped())

@@ -3,8 +3,10 @@
 //! evcxr compiles a notebook's dependencies in the folder that `EVCXR_TMPDIR` names, and every kernel needs one of its
 //! own. So one folder is kept [warm] — built once — and each kernel gets a [copy] that shares the compiled files through
 //! hard links. [launch] starts a kernel in such a copy and cleans up behind it;
+//! [analysis] makes the start shorter;
 //! a [relay] marks cells that failed and carries out the stop button.
 
+pub mod analysis;
 pub mod copy;
 pub mod launch;
 pub mod relay;
@@ -84,8 +86,9 @@ impl BuildFolder {
     }
 
     /// `executable`, which calls evcxr, with the environment in which evcxr works in this folder.
-    fn command(&self, executable: &Path) -> Command {
+    fn command(&self, project: &Project, executable: &Path) -> Result<Command> {
         let mut command = Command::new(executable);
+        command.envs(analysis::prepare(project, self, executable)?);
         command.env("EVCXR_TMPDIR", self.path.join("ctx")).env("EVCXR_CONFIG_DIR", self.path.join("config"));
         // A profile in the environment would overrule the folder's own.
         for (name, _) in std::env::vars_os() {
@@ -96,7 +99,7 @@ impl BuildFolder {
         if let (Some(libraries), Ok(cargo)) = (std::env::var_os(LIBRARY_PATH), std::env::current_exe()) {
             command.env(LIBRARY_PATH, without_folders_in(&libraries, cargo.parent()));
         }
-        command
+        Ok(command)
     }
 }
 

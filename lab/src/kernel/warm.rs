@@ -1,7 +1,7 @@
 //! The warm build folder: compiled once, by evcxr itself, so that its outputs are exactly those that a kernel looks for.
 
 use super::copy::folders_lock;
-use super::{BuildFolder, WORKSPACE_MANIFEST, files};
+use super::{BuildFolder, WORKSPACE_MANIFEST, analysis, files};
 use crate::project::Project;
 use anyhow::{Context, Result, bail};
 use indicatif::{ProgressBar, ProgressStyle};
@@ -31,7 +31,7 @@ pub fn build(project: &Project) -> Result<bool> {
     let _guard = folders_lock(project)?;
     let folder = BuildFolder::warm(project);
     let (old, new) = (Stamp::read(&folder), Stamp::of(project)?);
-    if old.as_ref() == Some(&new) {
+    if old.as_ref() == Some(&new) && analysis::has_library(project) {
         return Ok(false);
     }
     let reusable = old.is_some_and(|old| old.toolchain == new.toolchain);
@@ -40,9 +40,12 @@ pub fn build(project: &Project) -> Result<bool> {
             .with_context(|| format!("could not remove {}", folder.path().display()))?;
     }
     folder.write(project)?;
+    if !reusable || !analysis::has_library(project) {
+        analysis::copy_library(project)?;
+    }
     // Until all is compiled no sources match, but what an interrupted build has compiled is used by the next.
     Stamp { toolchain: new.toolchain.clone(), sources: "unfinished".to_owned() }.write(&folder)?;
-    compile(&folder)?;
+    compile(project, &folder)?;
     new.write(&folder)?;
     Ok(true)
 }
@@ -54,9 +57,9 @@ pub fn warm_up() -> Result<()> {
     Ok(())
 }
 
-fn compile(folder: &BuildFolder) -> Result<()> {
+fn compile(project: &Project, folder: &BuildFolder) -> Result<()> {
     let mut child = folder
-        .command(&std::env::current_exe()?)
+        .command(project, &std::env::current_exe()?)?
         .args(["kernel", "--warm-up"])
         .stdin(Stdio::null())
         .stdout(Stdio::null())

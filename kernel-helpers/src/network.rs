@@ -18,6 +18,13 @@ pub trait Network: ModuleT {
     /// Where the tensors live.
     fn device(&self) -> &Device;
 
+    /// All that decides what the model computes besides its parameters and buffers, such as its depth and bit widths, in
+    /// words. It is a part of a run's identity: a model that does not describe itself is trained like any other, but its
+    /// runs are neither recorded nor resumed, since they cannot be told apart.
+    fn description(&self) -> Option<String> {
+        None
+    }
+
     /// The layers that pruning reaches: every convolution and linear weight (rank 2 or more), without the `id_mapping`
     /// convolutions of the skip connections, which the course leaves alone. A layer is called by its weight's name
     /// without `.conv.weight`, `.linear.weight` or `.weight`.
@@ -36,18 +43,7 @@ pub trait Network: ModuleT {
         Self: Sized,
     {
         let path = path.as_ref();
-        let state = checkpoint::load_state_dict(path)?;
-        let tensors = named_tensors(self);
-        let expected: Vec<_> =
-            tensors.iter().map(|(name, var)| (name.clone(), var.dims().to_vec())).collect();
-        checkpoint::check_fits(path, &state, &expected)?;
-        for (name, var) in tensors {
-            // The counter of training steps is absent from some checkpoints and changes nothing here.
-            if let Some(tensor) = state.get(&name) {
-                var.set(&tensor.to_device(self.device())?.to_dtype(var.dtype())?)?;
-            }
-        }
-        Ok(())
+        set_state(self, &checkpoint::load_state_dict(path)?, path)
     }
 
     /// Saves all parameters and buffers as safetensors, under the names of the checkpoint. The file appears whole or
@@ -88,6 +84,23 @@ pub trait Network: ModuleT {
 pub fn state_dict<N: Network>(net: &N) -> Result<StateDict> {
     let copy = |(name, var): (String, Var)| Ok((name, var.to_device(&Device::Cpu)?.copy()?));
     named_tensors(net).into_iter().map(copy).collect()
+}
+
+/// Sets all parameters and buffers to those of a state dict that was read from `path`.
+///
+/// # Errors
+/// If names and shapes are not this model's. The model is then unchanged.
+pub(crate) fn set_state<N: Network>(net: &N, state: &StateDict, path: &Path) -> Result<()> {
+    let tensors = named_tensors(net);
+    let expected: Vec<_> = tensors.iter().map(|(name, var)| (name.clone(), var.dims().to_vec())).collect();
+    checkpoint::check_fits(path, state, &expected)?;
+    for (name, var) in tensors {
+        // The counter of training steps is absent from some checkpoints and changes nothing here.
+        if let Some(tensor) = state.get(&name) {
+            var.set(&tensor.to_device(net.device())?.to_dtype(var.dtype())?)?;
+        }
+    }
+    Ok(())
 }
 
 fn named_tensors<N: Network>(net: &N) -> Vec<(String, Var)> {

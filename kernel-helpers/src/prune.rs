@@ -68,6 +68,41 @@ pub fn linear_schedule(epoch: usize, ramp_epochs: usize, target: f64) -> f64 {
     target * epoch.min(ramp_epochs) as f64 / ramp_epochs.max(1) as f64
 }
 
+/// Which weights are ranked together when some have to go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum PruneScope {
+    /// Those of each layer, as [`prune_layers`] does.
+    Layer,
+    /// Those of all layers, as [`global_prune_by_percentage`] does.
+    Global,
+}
+
+/// How iterative pruning goes on.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct PruneSchedule {
+    /// Which weights are ranked together.
+    pub scope: PruneScope,
+    /// The share of zeros in the end, from 0 to 1.
+    pub sparsity: f64,
+    /// The epochs in which the sparsity grows; at least one more has to follow.
+    pub ramp: usize,
+}
+
+impl PruneSchedule {
+    /// Prunes to the sparsity of [`linear_schedule`] before an epoch, counted from 1.
+    ///
+    /// # Errors
+    /// If the sparsity is not from 0 to 1.
+    pub fn prune<N: Network>(&self, net: &N, epoch: usize) -> Result<Sparsity> {
+        let q = linear_schedule(epoch, self.ramp, self.sparsity);
+        match self.scope {
+            PruneScope::Layer => prune_layers(net, q),
+            PruneScope::Global => global_prune_by_percentage(net, q),
+        }
+    }
+}
+
 /// Which weights are kept: 1 where a weight is not zero, 0 where it has been pruned.
 #[derive(Clone, Debug)]
 pub struct Masks(Vec<(Var, Tensor)>);

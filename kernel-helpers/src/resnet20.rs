@@ -235,6 +235,15 @@ impl ResNetCifar {
         }
         convolutions
     }
+
+    /// Every layer's quantizer, under the name of the layer's weight.
+    fn quantizers(&self) -> Vec<(String, Ste)> {
+        let convolutions = self.convolutions();
+        let convolutions = convolutions.iter().map(|(prefix, conv)| (conv.parameters(prefix), conv.conv.ste));
+        let mut quantizers: Vec<_> = convolutions.map(|([(name, _), ..], ste)| (name, ste)).collect();
+        quantizers.push(("final_fc.linear.weight".to_owned(), self.final_fc.ste));
+        quantizers
+    }
 }
 
 impl Network for ResNetCifar {
@@ -252,6 +261,21 @@ impl Network for ResNetCifar {
 
     fn device(&self) -> &Device {
         &self.device
+    }
+
+    /// `ResNet-20`, and the layers that are quantized: `ResNet-20, blocks of 4 bits`.
+    fn description(&self) -> Option<String> {
+        let in_block = |name: &str| name.starts_with("body_op");
+        let layers = self.quantizers();
+        let blocks = layers.iter().find(|(name, _)| in_block(name)).map(|(_, ste)| *ste).unwrap_or_default();
+        let float = Ste::default();
+        let regular = |(name, ste): &(String, Ste)| *ste == if in_block(name) { blocks } else { float };
+        let quantized = match layers.iter().all(regular) {
+            true if blocks == float => String::new(),
+            true => format!(", blocks of {blocks}"),
+            false => layers.iter().map(|(name, ste)| format!(", {name} of {ste}")).collect(),
+        };
+        Some(format!("ResNet-{}{quantized}", 2 * self.body_op.len() + 2))
     }
 }
 
@@ -272,6 +296,19 @@ mod tests {
         }
         assert_eq!(net.prunable_layers().len(), 20);
         assert_eq!(net.prunable_layers()[1].0, "body_op.0.conv1.0");
+    }
+
+    #[test]
+    fn the_description_tells_what_is_quantized() {
+        let net = |n_bits, symmetric| {
+            ResNetCifar::new(ResNetConfig { n_bits, symmetric, ..Default::default() }, &Device::Cpu).unwrap()
+        };
+        let description = |net: ResNetCifar| net.description().unwrap();
+        assert_eq!(description(net(None, false)), "ResNet-20");
+        assert_eq!(description(net(Some(4), true)), "ResNet-20, blocks of 4 bits, symmetric");
+        let mut mixed = net(None, false);
+        mixed.final_fc.ste.n_bits = Some(8);
+        assert!(description(mixed).ends_with(", final_fc.linear.weight of 8 bits"));
     }
 
     #[test]

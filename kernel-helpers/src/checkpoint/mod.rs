@@ -26,7 +26,7 @@ use crate::{Error, Result};
 use candle_core::{Device, Tensor};
 use detect::Form;
 use malformed::Malformed;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::io::ErrorKind;
 use std::path::Path;
 
@@ -54,8 +54,24 @@ pub fn load_state_dict(path: impl AsRef<Path>) -> Result<StateDict> {
 /// # Errors
 /// [`Error::Io`] if the file cannot be written; [`Error::Tensor`] if a tensor cannot be brought to the CPU.
 pub fn save_state_dict(state_dict: &StateDict, path: impl AsRef<Path>) -> Result<()> {
+    save(state_dict, None, path.as_ref())
+}
+
+/// [`save_state_dict`] with a text in the file's header, under a key of its own.
+pub(crate) fn save_with_text(state_dict: &StateDict, key: &str, text: String, path: &Path) -> Result<()> {
+    save(state_dict, Some(HashMap::from([(key.to_owned(), text)])), path)
+}
+
+/// Reads what [`save_with_text`] wrote.
+pub(crate) fn load_with_text(path: &Path, key: &str) -> Result<(StateDict, String)> {
+    let file = read_file(path)?;
+    let text = safetensors::text(&file, key).map_err(|malformed| malformed.at(path))?;
+    Ok((safetensors::read(&file).map_err(|malformed| malformed.at(path))?, text))
+}
+
+fn save(state_dict: &StateDict, texts: Option<HashMap<String, String>>, path: &Path) -> Result<()> {
     let on_cpu = state_dict.iter().map(|(name, tensor)| Ok((name, tensor.to_device(&Device::Cpu)?)));
-    let bytes = ::safetensors::serialize(on_cpu.collect::<Result<Vec<_>>>()?, None)
+    let bytes = ::safetensors::serialize(on_cpu.collect::<Result<Vec<_>>>()?, texts)
         .map_err(|error| Error::from(candle_core::Error::from(error)))?;
     write_whole(path, &bytes)
 }

@@ -39,6 +39,13 @@ pub(super) fn read(file: &[u8]) -> Result<StateDict> {
     Ok(state_dict)
 }
 
+/// The text that the header holds under a key.
+pub(super) fn text(file: &[u8], key: &str) -> Result<String> {
+    let (_, header) = SafeTensors::read_metadata(file).map_err(unreadable)?;
+    let text = header.metadata().as_ref().and_then(|texts| texts.get(key)).cloned();
+    text.ok_or_else(|| Malformed::new(format!("a header with `{key}`"), "one without", DAMAGED))
+}
+
 fn element(dtype: Dtype) -> Option<Element> {
     Some(match dtype {
         Dtype::F64 => Element::Same(DType::F64),

@@ -8,10 +8,10 @@ mod batches;
 
 pub use batches::{Batch, Batches, DataLoader};
 
-use crate::{Error, Result, Scale, paths};
+use crate::{Error, Result, Scale, digest, paths};
 use std::io::Read;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 /// Height and width of an image, in pixels.
 pub const SIDE: usize = 32;
@@ -47,6 +47,7 @@ pub struct Cifar10 {
 pub struct Split {
     pixels: Arc<[u8]>,
     labels: Arc<[u8]>,
+    sha256: Arc<OnceLock<String>>,
 }
 
 impl Cifar10 {
@@ -112,6 +113,13 @@ impl Split {
         &self.pixels[index * IMAGE_BYTES..(index + 1) * IMAGE_BYTES]
     }
 
+    /// The SHA-256 sum of the pixels' and the labels' sums, which tells these images from all others; computed when it is
+    /// first asked for.
+    pub fn sha256(&self) -> &str {
+        let sums = || digest::sha256(&self.pixels) + &digest::sha256(&self.labels);
+        self.sha256.get_or_init(|| digest::sha256(sums().as_bytes()))
+    }
+
     fn read(folder: &Path, files: &[&str], wanted: usize) -> Result<Self> {
         let mut pixels = Vec::with_capacity(wanted * IMAGE_BYTES);
         let mut labels = Vec::with_capacity(wanted);
@@ -121,7 +129,7 @@ impl Split {
                 read_records(&folder.join(name), missing, &mut pixels, &mut labels)?;
             }
         }
-        Ok(Self { pixels: pixels.into(), labels: labels.into() })
+        Ok(Self { pixels: pixels.into(), labels: labels.into(), sha256: Arc::default() })
     }
 }
 
@@ -145,6 +153,22 @@ fn read_records(path: &Path, wanted: usize, pixels: &mut Vec<u8>, labels: &mut V
         pixels.extend_from_slice(&record[1..]);
     }
     Ok(())
+}
+
+#[cfg(test)]
+impl Cifar10 {
+    /// Images of which each class has its own stripes, for tests that need no files.
+    pub(crate) fn striped(train: usize, test: usize) -> Self {
+        let split = |offset: usize, count: usize| {
+            let label = |index: usize| (index + offset) % CLASSES.len();
+            let pixel =
+                |index: usize, at: usize| (at % (label(index) + 2) * 40 + (index * 31 + at) % 37) as u8;
+            let pixels = (0..count).flat_map(|index| (0..IMAGE_BYTES).map(move |at| pixel(index, at)));
+            let labels = (0..count).map(|index| label(index) as u8);
+            Split { pixels: pixels.collect(), labels: labels.collect(), sha256: Arc::default() }
+        };
+        Self { train: split(0, train), test: split(3, test), note: None }
+    }
 }
 
 #[cfg(test)]

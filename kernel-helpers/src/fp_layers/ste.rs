@@ -4,6 +4,7 @@ use crate::kernels::{Isa, Map, NonzeroRange};
 use crate::{Error, Result};
 use candle_core::backend::{BackendDevice, BackendStorage};
 use candle_core::{CpuStorage, CudaStorage, CustomOp1, Layout, Shape, Tensor};
+use std::fmt;
 
 /// A linear quantizer with dynamic scaling and a straight-through gradient (Bengio et al., 2013).
 ///
@@ -69,6 +70,16 @@ fn quantize_symmetric(weight: &[f32], n_bits: u32) -> Result<Vec<f32>> {
     let levels = ((1u32 << (n_bits - 1)) - 1) as f32;
     let quantize = |w: f32| (w / scale * levels).round_ties_even() / levels * scale;
     Ok(isa.run(Map { values: weight, function: quantize }))
+}
+
+impl fmt::Display for Ste {
+    /// `4 bits`, `4 bits, symmetric` or `floating point`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.n_bits {
+            None => f.write_str("floating point"),
+            Some(n_bits) => write!(f, "{n_bits} bits{}", if self.symmetric { ", symmetric" } else { "" }),
+        }
+    }
 }
 
 impl CustomOp1 for Ste {

@@ -5,7 +5,7 @@ use super::grid::Grid;
 use super::lines::LinePlot;
 use crate::lab1::Trajectory;
 use crate::prune::{LayerSparsity, Sparsity};
-use crate::train_util::{EpochRecord, History};
+use crate::train_util::{EpochRecord, History, recorded_note};
 use std::borrow::Borrow;
 use std::fmt::Display;
 
@@ -140,7 +140,7 @@ pub fn plot_history(history: &History) -> Grid {
         .points("test", &line(|epoch| 100.0 * epoch.test_accuracy))
         .x_label("epoch")
         .y_label("accuracy (%)");
-    Grid::new(2).panel(loss).panel(accuracy).notes(&history.note)
+    Grid::new(2).panel(loss).panel(accuracy).notes(history.remarks())
 }
 
 /// Test accuracy against epochs for several runs: names and histories. `float` is the accuracy of the float model, drawn
@@ -151,7 +151,8 @@ pub fn plot_test_accuracy<N: Display, H: Borrow<History>>(runs: &[(N, H)], float
     };
     let series: Vec<_> = runs.iter().map(|(name, history)| (name, points(history.borrow()))).collect();
     let note = runs.first().and_then(|(_, history)| history.borrow().note.as_ref());
-    plot_accuracy("epoch", &series, float).notes(note)
+    let recorded = recorded_note(runs.iter().map(|(_, history)| history.borrow()));
+    plot_accuracy("epoch", &series, float).notes(note).notes(recorded)
 }
 
 /// ₁₂.

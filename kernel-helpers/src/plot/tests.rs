@@ -26,7 +26,11 @@ fn history(epochs: usize) -> History {
         sparsity: 0.8,
         candidate: true,
     };
-    History { epochs: (1..=epochs).map(record).collect(), note: Some("quick scale".into()) }
+    History {
+        epochs: (1..=epochs).map(record).collect(),
+        note: Some("quick scale".into()),
+        recorded_on: None,
+    }
 }
 
 /// Draws the figure and checks what holds for all: a PNG of the full width, small enough for a notebook.

@@ -3,6 +3,7 @@
 use crate::files::write_whole;
 use crate::{Error, Result};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
 use std::fmt;
 use std::path::Path;
 
@@ -34,6 +35,9 @@ pub struct History {
     pub epochs: Vec<EpochRecord>,
     /// What has to be said of these numbers, such as that they come from a subset.
     pub note: Option<String>,
+    /// The day on which a recorded run was made (UTC); `None` for one that was trained just now.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub recorded_on: Option<String>,
 }
 
 impl History {
@@ -62,6 +66,11 @@ impl History {
     /// The last epoch's test accuracy, 0 before the first epoch.
     pub fn last_accuracy(&self) -> f64 {
         self.last().map_or(0.0, |epoch| epoch.test_accuracy)
+    }
+
+    /// What has to be said of these numbers: the note, and that they are recorded.
+    pub fn remarks(&self) -> Vec<String> {
+        self.note.iter().cloned().chain(recorded_note([self])).collect()
     }
 
     /// Writes the history as JSON.
@@ -108,7 +117,24 @@ impl fmt::Display for History {
             }
             _ => write!(f, "no epoch yet")?,
         }
-        self.note.iter().try_for_each(|note| write!(f, " ({note})"))
+        match self.remarks() {
+            remarks if remarks.is_empty() => Ok(()),
+            remarks => write!(f, " ({})", remarks.join("; ")),
+        }
+    }
+}
+
+/// What a table or figure has to say of the runs behind it: which of them are recorded, and on which days they were made.
+/// `None` if all of them were trained just now.
+pub fn recorded_note<'a>(runs: impl IntoIterator<Item = &'a History>) -> Option<String> {
+    let runs: Vec<_> = runs.into_iter().map(|run| run.recorded_on.as_deref()).collect();
+    let recorded = runs.iter().flatten().count();
+    let days: Vec<&str> = BTreeSet::from_iter(runs.iter().flatten().copied()).into_iter().collect();
+    let days = days.join(" and ");
+    match recorded {
+        0 => None,
+        _ if recorded == runs.len() => Some(format!("recorded on {days}")),
+        _ => Some(format!("{recorded} of {} runs recorded on {days}", runs.len())),
     }
 }
 
@@ -133,7 +159,7 @@ mod tests {
     fn only_candidates_can_be_the_best_and_the_earliest_wins() {
         let epochs =
             vec![record(1, 0.9, false), record(2, 0.7, true), record(3, 0.8, true), record(4, 0.8, true)];
-        let history = History { epochs, note: None };
+        let history = History { epochs, ..Default::default() };
         assert_eq!(history.best().unwrap().epoch, 3);
         assert_eq!(history.last_accuracy(), 0.8);
         assert_eq!(history.to_string(), "best test accuracy 0.8000 (epoch 3 of 4), last 0.8000");
@@ -143,10 +169,21 @@ mod tests {
     fn a_history_survives_the_disk_and_a_broken_file_is_named() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("run/history.json");
-        let history = History { epochs: vec![record(1, 0.25, true)], note: Some("quick scale".into()) };
+        let note = Some("quick scale".to_owned());
+        let history = History { epochs: vec![record(1, 0.1 + 0.2, true)], note, recorded_on: None };
         history.save(&path).unwrap();
         assert_eq!(History::load(&path).unwrap(), history);
         std::fs::write(&path, "{").unwrap();
         assert!(History::load(&path).unwrap_err().to_string().contains("history.json"));
+    }
+
+    #[test]
+    fn recorded_runs_say_so() {
+        let run = |day: Option<&str>| History { recorded_on: day.map(str::to_owned), ..Default::default() };
+        let (fresh, old, older) = (run(None), run(Some("2026-11-23")), run(Some("2026-11-20")));
+        assert_eq!(old.to_string(), "no epoch yet (recorded on 2026-11-23)");
+        assert_eq!(recorded_note([&fresh]), None);
+        assert_eq!(recorded_note([&old, &older]).unwrap(), "recorded on 2026-11-20 and 2026-11-23");
+        assert_eq!(recorded_note([&fresh, &old]).unwrap(), "1 of 2 runs recorded on 2026-11-23");
     }
 }

@@ -1,16 +1,31 @@
 //! Training, fine-tuning and testing; the course's `train_util.py`.
+//!
+//! [`train`], [`finetune`] and [`iterative_prune`] can be trusted with long runs. With [`TrainConfig::save_to`] they save
+//! their state after every epoch, so that the same call continues where it was interrupted, with the same bits in the
+//! end; and they record a finished run beside its best weights, so that the same call finds it in place of training
+//! again. A run is told by its whole configuration, [`RunIdentity`]. A loop of one's own around a [`Trainer`] always runs.
 
 mod history;
+mod identity;
 mod progress;
+mod record;
+mod recording;
 mod sgd;
+mod state;
 mod trainer;
 
-pub use history::{EpochRecord, History};
+#[cfg(test)]
+mod tests;
+
+pub use history::{EpochRecord, History, recorded_note};
+pub use identity::{Images, Procedure, RunIdentity};
+pub use record::{RunFiles, RunRecord, Weights};
 pub use sgd::{Sgd, SgdConfig};
 pub use trainer::{EpochStatistics, TrainConfig, Trainer};
 
 use crate::cifar10::{Cifar10, DataLoader};
-use crate::{Network, Result, ops, stop};
+use crate::prune::PruneSchedule;
+use crate::{Error, Network, Result, ops, stop};
 use candle_core::D;
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -19,32 +34,56 @@ use std::fmt;
 const TEST_BATCH: usize = 100;
 
 /// Trains for `config.epochs` epochs with the learning rate cut to a tenth after half and again after three quarters of
-/// them; the course's `train`. The best weights are saved to `config.save_to`.
+/// them; the course's `train`. With `config.save_to` the run is recorded, and the network has its best weights in the
+/// end.
 ///
 /// # Errors
-/// If the configuration is not usable, a tensor operation fails or the weights cannot be saved.
+/// If the configuration is not usable, a tensor operation fails or a file cannot be written.
 pub fn train<N: Network>(net: &N, data: &Cifar10, config: &TrainConfig) -> Result<History> {
-    let mut trainer = Trainer::new(net, data, config)?;
-    while let Some(epoch) = trainer.next_epoch() {
+    recording::run(Procedure::Train, net, data, config, |trainer, epoch| {
         trainer.set_learning_rate(config.learning_rate * step_decay(epoch - 1, config.epochs));
         trainer.run_epoch(net, false)?;
-        trainer.test(net, true)?;
-    }
-    Ok(trainer.finish())
+        trainer.test(net, true)
+    })
 }
 
-/// Trains for `config.epochs` epochs with a constant learning rate; the course's `finetune`. The best weights are saved
-/// to `config.save_to`. With `config.keep_zeros` the weights that are zero at the start stay zero.
+/// Trains for `config.epochs` epochs with a constant learning rate; the course's `finetune`. With `config.keep_zeros` the
+/// weights that are zero at the start stay zero. With `config.save_to` the run is recorded, and the network has its best
+/// weights in the end.
 ///
 /// # Errors
-/// If the configuration is not usable, a tensor operation fails or the weights cannot be saved.
+/// If the configuration is not usable, a tensor operation fails or a file cannot be written.
 pub fn finetune<N: Network>(net: &N, data: &Cifar10, config: &TrainConfig) -> Result<History> {
-    let mut trainer = Trainer::new(net, data, config)?;
-    while trainer.next_epoch().is_some() {
+    let procedure = Procedure::Finetune { keep_zeros: config.keep_zeros };
+    recording::run(procedure, net, data, config, |trainer, _| {
         trainer.run_epoch(net, config.keep_zeros)?;
-        trainer.test(net, true)?;
+        trainer.test(net, true)
+    })
+}
+
+/// Prunes a little before each epoch of the ramp, and trains on after it. From the last pruning step on the zeros stay,
+/// and only the epochs after the ramp may count as the best. With `config.save_to` the run is recorded, and the network
+/// has its best weights in the end.
+///
+/// # Errors
+/// If the configuration is not usable, the ramp leaves no epoch, a tensor operation fails or a file cannot be written.
+pub fn iterative_prune<N: Network>(
+    net: &N,
+    data: &Cifar10,
+    config: &TrainConfig,
+    schedule: &PruneSchedule,
+) -> Result<History> {
+    let ramp = schedule.ramp;
+    if ramp == 0 || ramp >= config.epochs {
+        return Err(Error::argument("ramp", format!("1 to {}", config.epochs.saturating_sub(1)), ramp));
     }
-    Ok(trainer.finish())
+    recording::run(Procedure::IterativePrune(*schedule), net, data, config, |trainer, epoch| {
+        if epoch <= ramp {
+            schedule.prune(net, epoch)?;
+        }
+        trainer.run_epoch(net, epoch >= ramp)?;
+        trainer.test(net, epoch > ramp)
+    })
 }
 
 /// One epoch of fine-tuning a pruned network; the course's `finetune_after_prune`. With `prune`, the weights that are
@@ -124,16 +163,5 @@ impl TestResult {
     /// Prints the line that the course's `test` prints, when the value stands at the end of a cell.
     pub fn evcxr_display(&self) {
         println!("{self}");
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_rate_falls_at_half_and_at_three_quarters() {
-        let factors: Vec<f64> = (0..8).map(|epoch| step_decay(epoch, 8)).collect();
-        assert_eq!(factors, [1.0, 1.0, 1.0, 1.0, 0.1, 0.1, 0.01, 0.01]);
     }
 }

@@ -43,6 +43,18 @@ impl Sgd {
         let vars = net.named_parameters().into_iter().map(|(_, var)| var);
         Self { config, parameters: vars.map(|var| Parameter { var, velocity: None }).collect() }
     }
+
+    /// The velocity `v` of each parameter, in their order; `None` before the first step.
+    pub fn velocities(&self) -> Vec<Option<Tensor>> {
+        self.parameters.iter().map(|parameter| parameter.velocity.clone()).collect()
+    }
+
+    /// Continues with these velocities, which [`Self::velocities`] gave.
+    pub fn set_velocities(&mut self, velocities: Vec<Option<Tensor>>) {
+        for (parameter, velocity) in self.parameters.iter_mut().zip(velocities) {
+            parameter.velocity = velocity;
+        }
+    }
 }
 
 impl Optimizer for Sgd {

@@ -5,6 +5,7 @@ use super::{EpochRecord, History, Sgd, SgdConfig, TestResult, correct_prediction
 use crate::cifar10::{Cifar10, DataLoader};
 use crate::prune::{Masks, sparsity};
 use crate::{Error, Network, Result, ops, paths, stop};
+use candle_core::Tensor;
 use candle_nn::Optimizer;
 use std::path::PathBuf;
 
@@ -31,6 +32,9 @@ pub struct TrainConfig {
     pub keep_zeros: bool,
     /// Where the best weights are saved; `None` keeps nothing.
     pub save_to: Option<PathBuf>,
+    /// Whether to train even if `save_to` holds a finished run of this configuration, or a part of one. The environment
+    /// variable `LAB_RETRAIN=1` asks for the same.
+    pub retrain: bool,
 }
 
 impl Default for TrainConfig {
@@ -47,6 +51,7 @@ impl Default for TrainConfig {
             seed: 0,
             keep_zeros: false,
             save_to: None,
+            retrain: false,
         }
     }
 }
@@ -105,7 +110,7 @@ impl Trainer {
             epoch: 0,
             step: 0,
             statistics: EpochStatistics { loss: 0.0, accuracy: 0.0 },
-            history: History { epochs: Vec::new(), note: data.note().map(str::to_owned) },
+            history: History { note: data.note().map(str::to_owned), ..Default::default() },
             stopped: false,
         })
     }
@@ -188,6 +193,26 @@ impl Trainer {
         }
         self.report_epoch(&result);
         Ok(result)
+    }
+
+    /// Continues after the epochs of `history`, with the optimizer's velocities at their end.
+    pub(super) fn resume(&mut self, history: History, velocities: Vec<Option<Tensor>>) {
+        self.epoch = history.epochs.len();
+        self.step = self.epoch * self.loader.batches_per_epoch();
+        let left = self.config.epochs.saturating_sub(self.epoch);
+        self.progress = Progress::new(left * self.loader.batches_per_epoch());
+        self.optimizer.set_velocities(velocities);
+        self.history = history;
+    }
+
+    /// Saves the best weights of the following epochs to another file.
+    pub(super) fn save_best_to(&mut self, path: PathBuf) {
+        self.config.save_to = Some(path);
+    }
+
+    /// The optimizer's velocities, in the order of the network's parameters.
+    pub(super) fn velocities(&self) -> Vec<Option<Tensor>> {
+        self.optimizer.velocities()
     }
 
     /// The epochs so far.

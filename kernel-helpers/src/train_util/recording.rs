@@ -1,0 +1,183 @@
+//! Runs that are saved as they go, continued where they were, and recorded when they are done.
+
+use super::identity::{Procedure, RunIdentity};
+use super::record::{RunFiles, RunRecord, Weights, file_name};
+use super::state::RunState;
+use super::{History, TestResult, TrainConfig, Trainer};
+use crate::checkpoint::StateDict;
+use crate::cifar10::Cifar10;
+use crate::digest::{sha256_of_file, sha256_of_state};
+use crate::files::write_whole;
+use crate::machine::Machine;
+use crate::{Error, Network, Result, state_dict};
+use std::path::Path;
+use std::time::Instant;
+
+/// The environment variable that asks to train even what is recorded.
+const RETRAIN: &str = "LAB_RETRAIN";
+
+/// All epochs of a run. What `epoch` does with the trainer has to be determined by `procedure`, the network, the data and
+/// the configuration alone, for these are the identity under which the run is found again.
+///
+/// With `config.save_to`, the network has the best weights in the end, as that file holds them: it makes no difference
+/// whether the run was trained, resumed or found recorded.
+pub(super) fn run<N: Network>(
+    procedure: Procedure,
+    net: &N,
+    data: &Cifar10,
+    config: &TrainConfig,
+    mut epoch: impl FnMut(&mut Trainer, usize) -> Result<TestResult>,
+) -> Result<History> {
+    let mut trainer = Trainer::new(net, data, config)?;
+    let mut recording = Recording::of(procedure, net, data, config)?;
+    if let Some(recording) = &mut recording {
+        if let Some(history) = recording.finished(net)? {
+            return Ok(history);
+        }
+        recording.resume(net, &mut trainer)?;
+    }
+    while let Some(number) = trainer.next_epoch() {
+        epoch(&mut trainer, number)?;
+        if let Some(recording) = &recording {
+            recording.save(net, &trainer)?;
+        }
+    }
+    if let Some(recording) = &recording {
+        recording.finish(net, &trainer)?;
+    }
+    if let (Some(weights), Some(_)) = (&config.save_to, trainer.history().best()) {
+        net.load_weights(weights)?;
+    }
+    Ok(trainer.finish())
+}
+
+/// Where a run of known identity is kept.
+struct Recording {
+    run: RunIdentity,
+    files: RunFiles,
+    retrain: bool,
+    started: Instant,
+    /// What the run had taken before it was resumed.
+    minutes_before: f64,
+}
+
+impl Recording {
+    /// None where nothing is to be saved, or the network does not describe itself.
+    fn of<N: Network>(
+        procedure: Procedure,
+        net: &N,
+        data: &Cifar10,
+        config: &TrainConfig,
+    ) -> Result<Option<Self>> {
+        let Some(weights) = &config.save_to else { return Ok(None) };
+        let Some(run) = RunIdentity::of(procedure, net, data, config)? else { return Ok(None) };
+        let retrain = config.retrain || std::env::var(RETRAIN).is_ok_and(|value| value == "1");
+        let files = RunFiles::of(weights);
+        Ok(Some(Self { run, files, retrain, started: Instant::now(), minutes_before: 0.0 }))
+    }
+
+    /// The history of this run if it is recorded; the network then has its best weights.
+    fn finished<N: Network>(&self, net: &N) -> Result<Option<History>> {
+        let path = self.files.record();
+        if self.retrain || !path.exists() {
+            return Ok(None);
+        }
+        let (name, record) = (file_name(&path), RunRecord::load(&path)?);
+        if record.run != self.run {
+            let differences = self.run.differences(&record.run).join("; ");
+            println!("{name} records another run ({differences}): training anew");
+            return Ok(None);
+        }
+        let weights = self.files.weights();
+        let found = if weights.exists() { Some(sha256_of_file(weights)?) } else { None };
+        if found.as_deref() != Some(&record.weights.sha256) {
+            let what = if found.is_some() { "are not those" } else { "are missing" };
+            println!("The weights of the recorded run {name} {what}: training anew");
+            return Ok(None);
+        }
+        net.load_weights(weights)?;
+        println!(
+            "Recorded on {} in {:.1} minutes on {} ({name}); {RETRAIN}=1 trains anew",
+            record.made_on, record.minutes, record.machine
+        );
+        Ok(Some(History { recorded_on: Some(record.made_on), ..record.history }))
+    }
+
+    /// Brings network and trainer to where this run was interrupted, if there is such a state.
+    fn resume<N: Network>(&mut self, net: &N, trainer: &mut Trainer) -> Result<()> {
+        trainer.save_best_to(self.files.best_so_far());
+        let path = self.files.state();
+        if self.retrain || !path.exists() {
+            return Ok(());
+        }
+        let name = file_name(&path);
+        let (state, tensors) = match self.usable_state(&path) {
+            Ok(state) => state,
+            Err(reason) => {
+                println!("{name} is of no use ({reason}): starting with epoch 1");
+                return Ok(());
+            }
+        };
+        self.minutes_before = state.minutes;
+        println!("Continuing after epoch {} of {} ({name})", state.history.epochs.len(), self.run.epochs);
+        state.restore(&tensors, net, trainer, &path)
+    }
+
+    /// The state in a file, or why it is not this run's.
+    fn usable_state(&self, path: &Path) -> Result<(RunState, StateDict), String> {
+        let (state, tensors) = RunState::load(path).map_err(|error| error.to_string())?;
+        if state.run != self.run {
+            return Err(format!("another run: {}", self.run.differences(&state.run).join("; ")));
+        }
+        let best = self.files.best_so_far();
+        if state.best_sha256.is_some() && state.best_sha256 != sha256_of_file(&best).ok() {
+            return Err(format!("{} is missing or altered", file_name(&best)));
+        }
+        Ok((state, tensors))
+    }
+
+    /// Saves the state after an epoch.
+    fn save<N: Network>(&self, net: &N, trainer: &Trainer) -> Result<()> {
+        let history = trainer.history().clone();
+        let best_sha256 = match history.best() {
+            Some(_) => Some(sha256_of_file(self.files.best_so_far())?),
+            None => None,
+        };
+        let state = RunState { run: self.run.clone(), minutes: self.minutes(), best_sha256, history };
+        state.save(net, trainer, &self.files.state())
+    }
+
+    /// Puts the best weights into their place, writes the record and removes the state.
+    fn finish<N: Network>(&self, net: &N, trainer: &Trainer) -> Result<()> {
+        let refused = |path: &Path, e| Error::io(path, e, "Check the folder's permissions.");
+        let (history, weights) = (trainer.history().clone(), self.files.weights());
+        let (state, best) = (self.files.state(), self.files.best_so_far());
+        if history.best().is_some() {
+            // Copied, not moved: whoever is interrupted before the state is gone can still resume.
+            write_whole(weights, &std::fs::read(&best).map_err(|e| refused(&best, e))?)?;
+            let record = RunRecord {
+                made_on: chrono::Utc::now().date_naive().to_string(),
+                command: None,
+                minutes: (self.minutes() * 100.0).round() / 100.0,
+                machine: Machine::here(net.device())?,
+                version: env!("CARGO_PKG_VERSION").to_owned(),
+                run: self.run.clone(),
+                weights: Weights::of(weights)?,
+                last_state_sha256: Some(sha256_of_state(&state_dict(net)?)),
+                best: history.best().cloned(),
+                last: history.last().cloned(),
+                history,
+            };
+            record.save(self.files.record())?;
+        }
+        std::fs::remove_file(&state).map_err(|e| refused(&state, e))?;
+        match std::fs::remove_file(&best) {
+            Err(e) if e.kind() != std::io::ErrorKind::NotFound => Err(refused(&best, e)),
+            _ => Ok(()),
+        }
+    }
+
+    fn minutes(&self) -> f64 {
+        self.minutes_before + self.started.elapsed().as_secs_f64() / 60.0
+    }
+}

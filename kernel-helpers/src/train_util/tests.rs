@@ -1,0 +1,278 @@
+//! Runs that are interrupted, resumed, recorded and confused on purpose.
+
+use super::*;
+use crate::digest::sha256_of_state;
+use crate::fp_layers::{BatchNorm, FpConv, FpLinear, Ste};
+use crate::prune::PruneScope;
+use crate::state_dict;
+use candle_core::{Device, Module, Tensor, Var};
+use candle_nn::ModuleT;
+use rand::SeedableRng;
+use rand_chacha::ChaCha8Rng;
+use std::cell::Cell;
+use std::path::Path;
+
+#[test]
+fn the_rate_falls_at_half_and_at_three_quarters() {
+    let factors: Vec<f64> = (0..8).map(|epoch| step_decay(epoch, 8)).collect();
+    assert_eq!(factors, [1.0, 1.0, 1.0, 1.0, 0.1, 0.1, 0.01, 0.01]);
+}
+
+/// A small network that counts its training steps and fails in the one after the last that it is allowed.
+struct TestNet {
+    conv: FpConv,
+    norm: BatchNorm,
+    fc: FpLinear,
+    description: Option<String>,
+    steps: Cell<usize>,
+    steps_allowed: usize,
+}
+
+impl TestNet {
+    fn new(n_bits: Option<u32>) -> Self {
+        let (mut rng, device) = (ChaCha8Rng::seed_from_u64(7), Device::Cpu);
+        let ste = Ste { n_bits, symmetric: false };
+        Self {
+            conv: FpConv::new((3, 8), 3, 2, ste, &mut rng, &device).unwrap(),
+            norm: BatchNorm::new(8, &device).unwrap(),
+            fc: FpLinear::new(8, 10, Ste::default(), &mut rng, &device).unwrap(),
+            description: Some(format!("test network of {ste}")),
+            steps: Cell::new(0),
+            steps_allowed: usize::MAX,
+        }
+    }
+
+    fn failing_after(steps_allowed: usize) -> Self {
+        Self { steps_allowed, ..Self::new(None) }
+    }
+}
+
+impl ModuleT for TestNet {
+    fn forward_t(&self, x: &Tensor, train: bool) -> candle_core::Result<Tensor> {
+        if train {
+            if self.steps.get() == self.steps_allowed {
+                candle_core::bail!("interrupted");
+            }
+            self.steps.set(self.steps.get() + 1);
+        }
+        let x = self.norm.forward_t(&self.conv.forward(x)?, train)?.relu()?;
+        self.fc.forward(&x.mean((2, 3))?)
+    }
+}
+
+impl Network for TestNet {
+    fn named_parameters(&self) -> Vec<(String, Var)> {
+        let parameters = [
+            ("conv.weight", &self.conv.weight),
+            ("norm.weight", &self.norm.weight),
+            ("norm.bias", &self.norm.bias),
+            ("fc.weight", &self.fc.weight),
+            ("fc.bias", &self.fc.bias),
+        ];
+        parameters.map(|(name, var)| (name.to_owned(), var.clone())).into()
+    }
+
+    fn named_buffers(&self) -> Vec<(String, Var)> {
+        let buffers = [
+            ("norm.running_mean", &self.norm.running_mean),
+            ("norm.running_var", &self.norm.running_var),
+            ("norm.num_batches_tracked", &self.norm.num_batches_tracked),
+        ];
+        buffers.map(|(name, var)| (name.to_owned(), var.clone())).into()
+    }
+
+    fn device(&self) -> &Device {
+        &Device::Cpu
+    }
+
+    fn description(&self) -> Option<String> {
+        self.description.clone()
+    }
+}
+
+const EPOCHS: usize = 4;
+const STEPS_PER_EPOCH: usize = 3;
+
+fn data() -> Cifar10 {
+    Cifar10::striped(80, 50)
+}
+
+fn config(save_to: &Path) -> TrainConfig {
+    TrainConfig {
+        epochs: EPOCHS,
+        batch_size: 32,
+        learning_rate: 0.05,
+        log_every_epochs: 0,
+        save_to: Some(save_to.to_owned()),
+        ..Default::default()
+    }
+}
+
+type Run = fn(&TestNet, &TrainConfig) -> Result<History>;
+
+/// The three procedures that record.
+const RUNS: [Run; 3] = [
+    |net, config| train(net, &data(), config),
+    |net, config| {
+        crate::prune::prune_layers(net, 0.5)?;
+        finetune(net, &data(), &TrainConfig { keep_zeros: true, ..config.clone() })
+    },
+    |net, config| {
+        let schedule = PruneSchedule { scope: PruneScope::Global, sparsity: 0.5, ramp: 2 };
+        iterative_prune(net, &data(), config, &schedule)
+    },
+];
+
+fn read(path: &Path) -> Vec<u8> {
+    std::fs::read(path).unwrap()
+}
+
+#[test]
+fn an_interrupted_run_ends_with_the_bits_of_an_undisturbed_one() {
+    for run in RUNS {
+        let folder = tempfile::tempdir().unwrap();
+        let undisturbed = RunFiles::of(folder.path().join("undisturbed.safetensors"));
+        let expected = run(&TestNet::new(None), &config(undisturbed.weights())).unwrap();
+        let expected_record = RunRecord::load(undisturbed.record()).unwrap();
+        assert_eq!(expected.epochs.len(), EPOCHS);
+        // In the first epoch, at the start of the second, in the third, and there again, and in the last.
+        let files = RunFiles::of(folder.path().join("interrupted.safetensors"));
+        for (steps, epochs_kept) in [(1, 0), (STEPS_PER_EPOCH, 1), (STEPS_PER_EPOCH + 1, 2), (2, 2), (4, 3)] {
+            let net = TestNet::failing_after(steps);
+            let error = run(&net, &config(files.weights())).unwrap_err().to_string();
+            assert!(error.contains("interrupted"), "{error}");
+            assert_eq!(files.state().exists(), epochs_kept > 0);
+            assert!(!files.weights().exists() && !files.record().exists());
+        }
+        let net = TestNet::new(None);
+        let history = run(&net, &config(files.weights())).unwrap();
+        assert_eq!(net.steps.get(), STEPS_PER_EPOCH, "only the last epoch was left");
+        assert_eq!(history, expected);
+        assert_eq!(read(files.weights()), read(undisturbed.weights()));
+        let record = RunRecord::load(files.record()).unwrap();
+        assert_eq!(record.last_state_sha256, expected_record.last_state_sha256);
+        assert_eq!(record.run, expected_record.run);
+        let names = std::fs::read_dir(folder.path()).unwrap();
+        assert_eq!(names.count(), 4, "two files of each run, and nothing else");
+    }
+}
+
+#[test]
+fn a_recorded_run_is_found_in_place_of_training() {
+    for run in RUNS {
+        let folder = tempfile::tempdir().unwrap();
+        let config = config(&folder.path().join("net.safetensors"));
+        let live = TestNet::new(None);
+        let history = run(&live, &config).unwrap();
+        assert_eq!(history.recorded_on, None);
+        let again = TestNet::new(None);
+        let recorded = run(&again, &config).unwrap();
+        assert_eq!(again.steps.get(), 0);
+        assert_eq!(recorded.epochs, history.epochs);
+        let record = RunRecord::load(folder.path().join("net.json")).unwrap();
+        assert_eq!(recorded.recorded_on, Some(record.made_on));
+        assert!(recorded.to_string().contains("recorded on 2"), "{recorded}");
+        let states = [&live, &again].map(|net| sha256_of_state(&state_dict(net).unwrap()));
+        assert_eq!(states[0], states[1], "the network has the same weights after both");
+        assert_eq!(test(&again, &data()).unwrap().accuracy, history.best_accuracy());
+    }
+}
+
+#[test]
+fn another_configuration_is_another_run() {
+    let folder = tempfile::tempdir().unwrap();
+    let files = RunFiles::of(folder.path().join("net.safetensors"));
+    let first = config(files.weights());
+    train(&TestNet::new(None), &data(), &first).unwrap();
+    let run = |change: fn(&mut TrainConfig), net: TestNet, data: Cifar10| {
+        let mut config = first.clone();
+        change(&mut config);
+        let identity = RunIdentity::of(Procedure::Train, &net, &data, &config).unwrap().unwrap();
+        let differences = identity.differences(&RunRecord::load(files.record()).unwrap().run);
+        assert_eq!(differences.is_empty(), files.check_no_other_run(&identity).is_ok());
+        differences.join("; ")
+    };
+    let net = || TestNet::new(None);
+    assert_eq!(run(|config| config.log_every_n = 7, net(), data()), "");
+    assert_eq!(run(|config| config.seed = 1, net(), data()), "seed: 0 there, 1 here");
+    let rate = run(|config| config.learning_rate = 0.1, net(), data());
+    assert_eq!(rate, "learning_rate: 0.05 there, 0.1 here");
+    let bits = run(|_| (), TestNet::new(Some(4)), data());
+    assert_eq!(bits, "network: test network of floating point there, test network of 4 bits here");
+    assert!(
+        run(|_| (), net(), Cifar10::striped(81, 50)).contains("training_images.count: 80 there, 81 here")
+    );
+    let other_start = net();
+    other_start.fc.bias.set(&Tensor::zeros(10, candle_core::DType::F32, &Device::Cpu).unwrap()).unwrap();
+    assert!(run(|_| (), other_start, data()).starts_with("start_sha256: "));
+
+    let (tuned, config) = (net(), TrainConfig { epochs: 1, ..first.clone() });
+    assert_eq!(finetune(&tuned, &data(), &config).unwrap().recorded_on, None);
+    assert_eq!(tuned.steps.get(), STEPS_PER_EPOCH, "trained anew");
+    let finetune = Procedure::Finetune { keep_zeros: false };
+    assert_eq!(RunRecord::load(files.record()).unwrap().run.procedure, finetune);
+}
+
+#[test]
+fn altered_weights_and_states_are_noticed() {
+    let folder = tempfile::tempdir().unwrap();
+    let files = RunFiles::of(folder.path().join("net.safetensors"));
+    let config = config(files.weights());
+    let steps = |config: &TrainConfig| {
+        let net = TestNet::new(None);
+        train(&net, &data(), config).unwrap();
+        net.steps.get()
+    };
+    assert_eq!(steps(&config), EPOCHS * STEPS_PER_EPOCH);
+    assert_eq!(steps(&config), 0);
+    let mut bytes = read(files.weights());
+    *bytes.last_mut().unwrap() ^= 1;
+    std::fs::write(files.weights(), bytes).unwrap();
+    assert_eq!(steps(&config), EPOCHS * STEPS_PER_EPOCH, "altered");
+    std::fs::remove_file(files.weights()).unwrap();
+    assert_eq!(steps(&config), EPOCHS * STEPS_PER_EPOCH, "missing");
+    assert_eq!(
+        steps(&TrainConfig { retrain: true, ..config.clone() }),
+        EPOCHS * STEPS_PER_EPOCH,
+        "asked for"
+    );
+    assert_eq!(steps(&config), 0);
+
+    let interrupted = TrainConfig { seed: 1, ..config.clone() };
+    let interrupt = || train(&TestNet::failing_after(STEPS_PER_EPOCH), &data(), &interrupted).unwrap_err();
+    interrupt();
+    assert_eq!(steps(&config), 0, "the recorded run is kept until the other one is finished");
+    std::fs::write(files.best_so_far(), "altered").unwrap();
+    assert_eq!(steps(&interrupted), EPOCHS * STEPS_PER_EPOCH);
+    std::fs::remove_file(files.record()).unwrap();
+    interrupt();
+    let state = read(&files.state());
+    std::fs::write(files.state(), &state[..state.len() / 2]).unwrap();
+    assert_eq!(steps(&interrupted), EPOCHS * STEPS_PER_EPOCH);
+    std::fs::write(files.record(), "{}").unwrap();
+    let error = train(&TestNet::new(None), &data(), &interrupted).unwrap_err().to_string();
+    assert!(error.contains("net.json: expected the record of a run"), "{error}");
+}
+
+#[test]
+fn a_network_without_a_description_is_trained_but_not_recorded() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = config(&folder.path().join("net.safetensors"));
+    for _ in 0..2 {
+        let net = TestNet { description: None, ..TestNet::new(None) };
+        let history = finetune(&net, &data(), &config).unwrap();
+        assert_eq!((history.recorded_on.clone(), net.steps.get()), (None, EPOCHS * STEPS_PER_EPOCH));
+        assert_eq!(test(&net, &data()).unwrap().accuracy, history.best_accuracy());
+    }
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
+}
+
+#[test]
+fn a_ramp_needs_an_epoch_after_it() {
+    for ramp in [0, EPOCHS] {
+        let schedule = PruneSchedule { scope: PruneScope::Layer, sparsity: 0.5, ramp };
+        let config = TrainConfig { epochs: EPOCHS, ..Default::default() };
+        let error = iterative_prune(&TestNet::new(None), &data(), &config, &schedule).unwrap_err();
+        assert_eq!(error.to_string(), format!("ramp: expected 1 to 3, found {ramp}"));
+    }
+}

@@ -121,7 +121,15 @@ impl RunFiles {
     /// If there are weights, a record or a state of another run.
     pub fn check_no_other_run(&self, run: &RunIdentity) -> Result<()> {
         const HELP: &str = "Move it away, or save under another name.";
-        if self.weights.exists() || self.record().exists() {
+        if self.weights.exists() && !self.record().exists() {
+            return Err(Error::file(
+                &self.weights,
+                "no run or the same one",
+                "weights without a record",
+                HELP,
+            ));
+        }
+        if self.record().exists() {
             let record = RunRecord::load(self.record())?;
             if record.run != *run {
                 let found = format!("another ({})", run.differences(&record.run).join("; "));

@@ -2,14 +2,12 @@
 
 use super::data;
 use crate::project::Project;
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result};
 use clap::Args;
-use kernel_helpers::files::write_whole;
 use kernel_helpers::paths::checkpoints_dir;
 use kernel_helpers::prelude::*;
-use serde_json::json;
+use std::fmt;
 use std::path::PathBuf;
-use std::time::Instant;
 
 #[derive(Args)]
 /// What `cargo lab train` can be asked for.
@@ -33,16 +31,18 @@ pub struct Options {
     /// beside it, with the extension `json`.
     #[arg(long)]
     out: Option<PathBuf>,
+    /// Train anew, even what is finished or in part done.
+    #[arg(long)]
+    retrain: bool,
 }
 
-/// Trains ResNet-20, keeps the weights of the best epoch, and writes the record when all epochs are done.
+/// Trains ResNet-20 and keeps the weights of the best epoch with the record of the run. Continues a run that was
+/// interrupted, and shows the record of one that is finished.
 pub fn train(project: &Project, options: &Options) -> Result<()> {
     let out = match &options.out {
         Some(out) => out.clone(),
         None => checkpoints_dir()?.join("resnet20.safetensors"),
     };
-    let shown = out.display();
-    ensure!(!out.exists(), "{shown} is there already: move it away, or give another file with --out");
     data::ensure(project)?;
     let data = Cifar10::load(Scale::from_env()?)?;
     let config = TrainConfig {
@@ -52,26 +52,31 @@ pub fn train(project: &Project, options: &Options) -> Result<()> {
         weight_decay: options.weight_decay,
         seed: options.seed,
         save_to: Some(out.clone()),
+        retrain: options.retrain,
         ..Default::default()
     };
     let net = ResNetCifar::new(ResNetConfig { seed: options.seed, ..Default::default() }, &best_device()?)?;
-    let start = Instant::now();
+    let files = RunFiles::of(&out);
+    let run =
+        RunIdentity::of(Procedure::Train, &net, &data, &config)?.context("a ResNet describes itself")?;
+    files.check_no_other_run(&run)?;
     let history = kernel_helpers::train_util::train(&net, &data, &config)?;
-    let record = json!({
-        "command": format!(
-            "cargo lab train --epochs {} --batch-size {} --learning-rate {} --weight-decay {} --seed {}",
-            options.epochs, options.batch_size, options.learning_rate, options.weight_decay, options.seed
-        ),
-        "momentum": config.momentum,
-        "minutes": (start.elapsed().as_secs_f64() / 6.0).round() / 10.0,
-        "threads": std::thread::available_parallelism()?.get(),
-        "best": history.best(),
-        "last": history.last(),
-        "note": history.note,
-        "epochs": history.epochs,
-    });
-    let record = serde_json::to_string_pretty(&record)? + "\n";
-    write_whole(out.with_extension("json"), record.as_bytes())?;
-    println!("{history}\n{shown}");
+    if history.recorded_on.is_none() {
+        let record = RunRecord { command: Some(options.to_string()), ..RunRecord::load(files.record())? };
+        record.save(files.record())?;
+    }
+    println!("{history}\n{}", out.display());
     Ok(())
+}
+
+impl fmt::Display for Options {
+    /// The command that trains the same checkpoint.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Options { epochs, batch_size, learning_rate, weight_decay, seed, .. } = self;
+        write!(
+            f,
+            "cargo lab train --epochs {epochs} --batch-size {batch_size} --learning-rate {learning_rate} \
+             --weight-decay {weight_decay} --seed {seed}"
+        )
+    }
 }

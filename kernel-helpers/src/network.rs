@@ -1,6 +1,7 @@
 //! What training, pruning and checkpoints need to know of a model.
 
 use crate::checkpoint::{self, StateDict};
+use crate::fp_layers::Ste;
 use crate::{Error, Result};
 use candle_core::{Device, Var};
 use candle_nn::ModuleT;
@@ -23,6 +24,11 @@ pub trait Network: ModuleT {
     /// runs are neither recorded nor resumed, since they cannot be told apart.
     fn description(&self) -> Option<String> {
         None
+    }
+
+    /// How the model quantizes the parameter of this name before it uses it; floating point if it does not.
+    fn quantizer(&self, _parameter: &str) -> Ste {
+        Ste::default()
     }
 
     /// The layers that pruning reaches: every convolution and linear weight (rank 2 or more), without the `id_mapping`
@@ -56,6 +62,18 @@ pub trait Network: ModuleT {
         Self: Sized,
     {
         checkpoint::save_state_dict(&state_dict(self)?, path)
+    }
+
+    /// Saves all parameters and buffers in less space, where there are zeros or few bits, see
+    /// [`checkpoint::save_packed`]; of a parameter with a [`Self::quantizer`], the quantized values are saved.
+    ///
+    /// # Errors
+    /// If the file cannot be written.
+    fn save_packed(&self, path: impl AsRef<Path>) -> Result<()>
+    where
+        Self: Sized,
+    {
+        checkpoint::save_packed(&state_dict(self)?, |name| self.quantizer(name), path)
     }
 
     /// The values of one layer's weight, by the layer's name in [`Self::prunable_layers`], for a histogram say.

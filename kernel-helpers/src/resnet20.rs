@@ -263,6 +263,11 @@ impl Network for ResNetCifar {
         &self.device
     }
 
+    fn quantizer(&self, parameter: &str) -> Ste {
+        let mut quantizers = self.quantizers().into_iter();
+        quantizers.find(|(name, _)| name == parameter).map_or(Ste::default(), |(_, ste)| ste)
+    }
+
     /// `ResNet-20`, and the layers that are quantized: `ResNet-20, blocks of 4 bits`.
     fn description(&self) -> Option<String> {
         let in_block = |name: &str| name.starts_with("body_op");

@@ -8,6 +8,7 @@ mod detect;
 mod element;
 mod fit;
 mod malformed;
+mod packed;
 mod pickle;
 mod safetensors;
 mod torch_legacy;
@@ -17,11 +18,14 @@ mod torch_zip;
 #[cfg(test)]
 mod file_writer;
 #[cfg(test)]
+mod packed_tests;
+#[cfg(test)]
 mod tests;
 
 pub use fit::check_fits;
 
 use crate::files::write_whole;
+use crate::fp_layers::Ste;
 use crate::{Error, Result};
 use candle_core::{Device, Tensor};
 use detect::Form;
@@ -36,7 +40,7 @@ pub type StateDict = BTreeMap<String, Tensor>;
 /// Reads a state dict from a safetensors file, a PyTorch file or the legacy form of one, like PyTorch's
 /// `torch.load(path, map_location="cpu")`.
 ///
-/// Element types stay as they are in the file, except that `bool` becomes `U8` and `int8` becomes `I16`, which candle
+/// What [`save_packed`] packed is unpacked. Element types stay as they are in the file, except that `bool` becomes `U8` and `int8` becomes `I16`, which candle
 /// has instead. Views and tensors with shared storage become tensors of their own. A state dict may also lie inside a
 /// dictionary, as in `{"state_dict": …, "epoch": …}`, if it is the only one there.
 ///
@@ -57,6 +61,24 @@ pub fn save_state_dict(state_dict: &StateDict, path: impl AsRef<Path>) -> Result
     save(state_dict, None, path.as_ref())
 }
 
+/// [`save_state_dict`] in less space, where there are zeros or few bits: zeros are left out, and a tensor to which
+/// `quantizer` gives a bit width is stored as the quantized values. [`load_state_dict`] reads it like any other file.
+///
+/// What is loaded gives the same network. A float tensor has the same values again (a negative zero becomes zero). A tensor
+/// of few bits has the values of its levels, and only if quantizing these gives exactly what quantizing the saved tensor
+/// gives; else it is stored as floats.
+///
+/// # Errors
+/// As [`save_state_dict`].
+pub fn save_packed(
+    state_dict: &StateDict,
+    quantizer: impl Fn(&str) -> Ste,
+    path: impl AsRef<Path>,
+) -> Result<()> {
+    let (file, text) = packed::pack(state_dict, quantizer)?;
+    save(&file, text.map(|text| HashMap::from([(packed::KEY.to_owned(), text)])), path.as_ref())
+}
+
 /// [`save_state_dict`] with a text in the file's header, under a key of its own.
 pub(crate) fn save_with_text(state_dict: &StateDict, key: &str, text: String, path: &Path) -> Result<()> {
     save(state_dict, Some(HashMap::from([(key.to_owned(), text)])), path)
@@ -65,7 +87,9 @@ pub(crate) fn save_with_text(state_dict: &StateDict, key: &str, text: String, pa
 /// Reads what [`save_with_text`] wrote.
 pub(crate) fn load_with_text(path: &Path, key: &str) -> Result<(StateDict, String)> {
     let file = read_file(path)?;
-    let text = safetensors::text(&file, key).map_err(|malformed| malformed.at(path))?;
+    let text = safetensors::text(&file, key).map_err(|malformed| malformed.at(path))?.ok_or_else(|| {
+        Malformed::new(format!("a header with `{key}`"), "one without", malformed::DAMAGED).at(path)
+    })?;
     Ok((safetensors::read(&file).map_err(|malformed| malformed.at(path))?, text))
 }
 

@@ -2,7 +2,7 @@
 
 use super::element::Element;
 use super::malformed::{DAMAGED, Malformed, Result, SAVE_STATE_DICT};
-use super::{StateDict, malformed};
+use super::{StateDict, malformed, packed};
 use candle_core::DType;
 use safetensors::{Dtype, SafeTensorError, SafeTensors};
 
@@ -36,14 +36,16 @@ pub(super) fn read(file: &[u8]) -> Result<StateDict> {
         })?;
         state_dict.insert(name.to_owned(), element.tensor(view.data(), view.shape())?);
     }
-    Ok(state_dict)
+    match text(file, packed::KEY)? {
+        Some(text) => packed::unpack(state_dict, &text),
+        None => Ok(state_dict),
+    }
 }
 
 /// The text that the header holds under a key.
-pub(super) fn text(file: &[u8], key: &str) -> Result<String> {
+pub(super) fn text(file: &[u8], key: &str) -> Result<Option<String>> {
     let (_, header) = SafeTensors::read_metadata(file).map_err(unreadable)?;
-    let text = header.metadata().as_ref().and_then(|texts| texts.get(key)).cloned();
-    text.ok_or_else(|| Malformed::new(format!("a header with `{key}`"), "one without", DAMAGED))
+    Ok(header.metadata().as_ref().and_then(|texts| texts.get(key)).cloned())
 }
 
 fn element(dtype: Dtype) -> Option<Element> {

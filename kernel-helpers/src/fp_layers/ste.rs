@@ -38,7 +38,8 @@ impl Ste {
         }
     }
 
-    fn quantize(self, weight: &[f32]) -> Result<Vec<f32>> {
+    /// [`Self::apply`] on values.
+    pub(crate) fn quantize(self, weight: &[f32]) -> Result<Vec<f32>> {
         match self.n_bits {
             None => Ok(weight.to_vec()),
             Some(0) => Ok(vec![0.0; weight.len()]),

@@ -20,7 +20,8 @@ const RETRAIN: &str = "LAB_RETRAIN";
 /// the configuration alone, for these are the identity under which the run is found again.
 ///
 /// With `config.save_to`, the network has the best weights in the end, as that file holds them: it makes no difference
-/// whether the run was trained, resumed or found recorded.
+/// whether the run was trained, resumed or found recorded. A run that the notebook's stop button ends is an interrupted
+/// one.
 pub(super) fn run<N: Network>(
     procedure: Procedure,
     net: &N,
@@ -38,15 +39,19 @@ pub(super) fn run<N: Network>(
     }
     while let Some(number) = trainer.next_epoch() {
         epoch(&mut trainer, number)?;
-        if let Some(recording) = &recording {
-            recording.save(net, &trainer)?;
+        match &recording {
+            Some(recording) if !trainer.is_stopped() => recording.save(net, &trainer)?,
+            _ => {}
         }
     }
-    if let Some(recording) = &recording {
-        recording.finish(net, &trainer)?;
+    let mut best = config.save_to.clone();
+    match &recording {
+        Some(recording) if trainer.is_stopped() => best = Some(recording.files.best_so_far()),
+        Some(recording) => recording.finish(net, &trainer)?,
+        None => {}
     }
-    if let (Some(weights), Some(_)) = (&config.save_to, trainer.history().best()) {
-        net.load_weights(weights)?;
+    if let (Some(best), Some(_)) = (&best, trainer.history().best()) {
+        net.load_weights(best)?;
     }
     Ok(trainer.finish())
 }

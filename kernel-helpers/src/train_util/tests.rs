@@ -85,6 +85,10 @@ impl Network for TestNet {
         &Device::Cpu
     }
 
+    fn quantizer(&self, parameter: &str) -> Ste {
+        if parameter == "conv.weight" { self.conv.ste } else { Ste::default() }
+    }
+
     fn description(&self) -> Option<String> {
         self.description.clone()
     }

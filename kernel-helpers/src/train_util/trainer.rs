@@ -162,7 +162,8 @@ impl Trainer {
     }
 
     /// Tests the network after an epoch, adds the epoch to the history and, if it is a candidate and the best so far,
-    /// saves the weights. After a stop there is nothing to test: the numbers are NaN, and the history stays as it is.
+    /// saves the weights, packed. After a stop there is nothing to test: the numbers are NaN, and the history stays as it
+    /// is.
     ///
     /// # Errors
     /// If a tensor operation fails or the weights cannot be saved.
@@ -189,7 +190,7 @@ impl Trainer {
         });
         let improved = candidate && best_so_far.is_none_or(|best| result.accuracy > best);
         if let (true, Some(path)) = (improved, &self.config.save_to) {
-            net.save_weights(path)?;
+            net.save_packed(path)?;
         }
         self.report_epoch(&result);
         Ok(result)
@@ -208,6 +209,11 @@ impl Trainer {
     /// Saves the best weights of the following epochs to another file.
     pub(super) fn save_best_to(&mut self, path: PathBuf) {
         self.config.save_to = Some(path);
+    }
+
+    /// Whether the notebook's stop button has ended the run.
+    pub(super) fn is_stopped(&self) -> bool {
+        self.stopped
     }
 
     /// The optimizer's velocities, in the order of the network's parameters.

@@ -67,16 +67,22 @@ impl Levels {
         if self.symmetric { [-largest, largest] } else { [low, high] }
     }
 
+    /// The number of a value's level, from 0; the quantizer's own arithmetic.
     fn code(self, value: f32, [low, high]: [f32; 2]) -> u16 {
-        let code = (value - low) / (high - low) * self.steps() as f32;
-        code.round_ties_even().clamp(0.0, self.steps() as f32) as u16 // 0 where all values are the same
+        let steps = self.steps() as f32;
+        let code = match self.symmetric {
+            true => (value / high * (steps / 2.0)).round_ties_even() + steps / 2.0,
+            false => ((value - low) / (high - low) * steps).round_ties_even(),
+        };
+        code.clamp(0.0, steps) as u16 // 0 where all values are the same
     }
 
     fn value(self, code: u16, [low, high]: [f32; 2]) -> f32 {
-        match u32::from(code) {
-            0 => low,
-            code if code == self.steps() => high,
-            code => code as f32 / self.steps() as f32 * (high - low) + low,
+        let (code, steps) = (f32::from(code), self.steps() as f32);
+        match self.symmetric {
+            true => (code - steps / 2.0) / (steps / 2.0) * high,
+            false if code == steps => high,
+            false => code / steps * (high - low) + low,
         }
     }
 }

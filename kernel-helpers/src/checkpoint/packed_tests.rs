@@ -57,7 +57,11 @@ fn quantizing_the_loaded_weights_gives_the_same_bits() {
                     let weight = random(3000, zeros, &mut rng).iter().map(|v| v * scale).collect::<Vec<_>>();
                     let (loaded, length) = through_the_disk(&one(&weight), ste);
                     let loaded = values(&loaded["weight"]);
-                    assert_eq!(ste.quantize(&loaded).unwrap(), ste.quantize(&weight).unwrap(), "{ste}, {zeros} zeros");
+                    assert_eq!(
+                        ste.quantize(&loaded).unwrap(),
+                        ste.quantize(&weight).unwrap(),
+                        "{ste}, {zeros} zeros"
+                    );
                     let kept = weight.iter().filter(|v| **v != 0.0).count();
                     let mask = if kept < 3000 { 375 } else { 0 };
                     assert!(length <= kept * n_bits as usize / 8 + mask + 700, "{ste}, {zeros}: {length}");

@@ -35,4 +35,4 @@ pub mod train_util;
 pub use display::{DisplayPlain, Markdown, markdown};
 pub use error::{Error, Result};
 pub use network::{Network, state_dict};
-pub use scale::Scale;
+pub use scale::{Scale, seed_from_env};

@@ -37,15 +37,18 @@ pub fn checkpoints_dir() -> Result<PathBuf> {
     folder("LAB_CHECKPOINTS", "checkpoints")
 }
 
-/// Where runs of this scale save: the checkpoints folder itself at full scale, a subfolder named after any other scale,
-/// so that a quick run never replaces a full one.
+/// Where runs of this scale and seed save: the checkpoints folder itself at full scale and with seed 0, and otherwise
+/// `quick`, `seed-1` or `quick/seed-1` in it, so that no run replaces another.
 ///
 /// # Errors
 /// If the folder is not there and cannot be made.
-pub fn output_dir(scale: Scale) -> Result<PathBuf> {
+pub fn output_dir(scale: Scale, seed: u64) -> Result<PathBuf> {
     let mut folder = checkpoints_dir()?;
     if scale != Scale::Full {
         folder.push(scale.to_string());
+    }
+    if seed != 0 {
+        folder.push(format!("seed-{seed}"));
     }
     std::fs::create_dir_all(&folder).map_err(|e| Error::io(&folder, e, "Check the folder's permissions."))?;
     Ok(folder)

@@ -15,7 +15,7 @@ pub use crate::source::show_source;
 pub use crate::stop::stop_requested;
 pub use crate::table::{Table, percent, points};
 pub use crate::train_util::*;
-pub use crate::{DisplayPlain as _, Error, Network, Result, Scale, markdown};
+pub use crate::{DisplayPlain as _, Error, Network, Result, Scale, markdown, seed_from_env};
 pub use candle_core;
 pub use candle_core::{DType, Device, Module, Tensor, Var};
 pub use candle_nn;

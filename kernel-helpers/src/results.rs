@@ -7,7 +7,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 use std::path::{Path, PathBuf};
 
-/// Named results in a JSON file, `results.json` in the folder of the scale's runs. Every value is written through at
+/// Named results in a JSON file, `results.json` in the [`paths::output_dir`] of the runs. Every value is written through at
 /// once, so that a notebook that stops half way keeps what it has.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Results {
@@ -16,12 +16,12 @@ pub struct Results {
 }
 
 impl Results {
-    /// The results of all runs at this scale.
+    /// The results of all runs at this scale with this seed.
     ///
     /// # Errors
     /// If there is a file that cannot be read or is no JSON object.
-    pub fn open(scale: Scale) -> Result<Self> {
-        Self::open_file(paths::output_dir(scale)?.join("results.json"))
+    pub fn open(scale: Scale, seed: u64) -> Result<Self> {
+        Self::open_file(paths::output_dir(scale, seed)?.join("results.json"))
     }
 
     /// The results in any file, which need not be there yet.

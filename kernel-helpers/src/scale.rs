@@ -1,4 +1,4 @@
-//! How much of the homework to run.
+//! How much of the homework to run, and with which seed.
 
 use crate::{Error, Result};
 use std::fmt;
@@ -53,6 +53,19 @@ impl Scale {
             Scale::Quick => full.div_ceil(5).max(2),
             Scale::Tiny => full.min(2),
         }
+    }
+}
+
+/// The seed of the runs that `LAB_SEED` names; 0 where it is not set. `cargo lab run --seed 1` sets it.
+///
+/// # Errors
+/// If the variable holds anything but a number.
+pub fn seed_from_env() -> Result<u64> {
+    match std::env::var("LAB_SEED") {
+        Ok(word) => word
+            .parse()
+            .map_err(|_| Error::argument("the seed (LAB_SEED)", "a number from 0 on", format!("`{word}`"))),
+        Err(_) => Ok(0),
     }
 }
 

@@ -42,6 +42,11 @@ impl Project {
         self.root.join(".lab")
     }
 
+    /// Notebooks that were executed with another seed than 0.
+    pub fn executed(&self, seed: u64) -> PathBuf {
+        self.installed().join(format!("executed/seed-{seed}"))
+    }
+
     /// The Python environment.
     pub fn venv(&self) -> PathBuf {
         self.installed().join("venv")

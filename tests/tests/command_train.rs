@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 fn train(out: &Path, seed: &str) -> Command {
     let mut command = lab();
-    command.args(["train", "--epochs", "4", "--batch-size", "64", "--seed", seed, "--out"]).arg(out);
+    command.args(["train", "--epochs", "12", "--batch-size", "64", "--seed", seed, "--out"]).arg(out);
     command.env("LAB_DATA", generated_data()).env("LAB_SCALE", "tiny").stdin(Stdio::null());
     command
 }
@@ -25,7 +25,7 @@ fn a_killed_training_is_continued_to_the_same_bits() {
     let [undisturbed, killed] =
         ["undisturbed", "killed"].map(|name| folder.join(name).with_extension("safetensors"));
     let (success, text) = output(train(&undisturbed, "0"));
-    assert!(success && text.contains("Epoch 4/4"), "{text}");
+    assert!(success && text.contains("Epoch 12/12"), "{text}");
 
     let mut child = train(&killed, "0").stdout(Stdio::null()).spawn().unwrap();
     let (state, start) = (killed.with_extension("state.safetensors"), Instant::now());
@@ -49,10 +49,10 @@ fn a_killed_training_is_continued_to_the_same_bits() {
     let records = [&undisturbed, &killed].map(|out| RunRecord::load(out.with_extension("json")).unwrap());
     assert_eq!(records[0].last_state_sha256, records[1].last_state_sha256);
     assert_eq!(records[0].history, records[1].history);
-    assert!(records[1].command.as_ref().unwrap().starts_with("cargo lab train --epochs 4 "));
+    assert!(records[1].command.as_ref().unwrap().starts_with("cargo lab train --epochs 12 "));
 
     let (success, text) = output(train(&killed, "0"));
-    assert!(success && text.contains("Recorded on ") && !text.contains("Epoch 1/4"), "{text}");
+    assert!(success && text.contains("Recorded on ") && !text.contains("Epoch 1/12"), "{text}");
     let (success, text) = output(train(&killed, "1"));
     assert!(!success && text.contains("seed: 0 there, 1 here"), "{text}");
 }

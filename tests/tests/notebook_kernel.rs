@@ -1,6 +1,6 @@
 //! Cells through the real kernel, executed as `cargo lab run` executes a notebook.
 
-use homework_tests::{generated_data, lab, scratch_folder};
+use homework_tests::{generated_data, lab, project_root, scratch_folder};
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 use std::process::Output;
@@ -79,4 +79,20 @@ fn a_failing_cell_ends_the_run_and_is_named() {
         assert!(message.contains(part), "{part} in {message}");
     }
     assert_eq!(outputs(&path)[2].0, "", "cells after the failing one are not run");
+}
+
+#[test]
+fn another_seed_leaves_the_notebook_and_its_results_alone() {
+    let test = "another_seed_leaves_the_notebook_and_its_results_alone";
+    let path =
+        notebook(test, &["println!(\"{}\", output_dir(Scale::from_env()?, seed_from_env()?)?.display());"]);
+    let before = std::fs::read(&path).unwrap();
+    let mut command = lab();
+    command.arg("run").arg(&path).args(["--tiny", "--seed", "3"]).env("LAB_DATA", generated_data());
+    let result = command.env("LAB_CHECKPOINTS", path.parent().unwrap()).output().unwrap();
+    assert!(result.status.success(), "{}", String::from_utf8_lossy(&result.stderr));
+    assert_eq!(std::fs::read(&path).unwrap(), before);
+    let executed = project_root().join(".lab/executed/seed-3/notebook.ipynb");
+    assert!(outputs(&executed)[0].0.trim().ends_with("tiny/seed-3"));
+    std::fs::remove_file(executed).unwrap();
 }

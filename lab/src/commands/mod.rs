@@ -15,6 +15,7 @@ use crate::project::Project;
 use anyhow::Result;
 use clap::{Args, Parser, Subcommand};
 use kernel_helpers::Scale;
+use run::Execution;
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -43,7 +44,14 @@ enum Command {
         arguments: Vec<String>,
     },
     /// Execute notebooks in place.
-    Run(Notebooks),
+    Run {
+        #[command(flatten)]
+        notebooks: Notebooks,
+        /// The seed of shuffling and augmentation. Files and results of a seed other than 0 go to a folder of its own in
+        /// checkpoints/, and the executed notebook to .lab/executed/.
+        #[arg(long, default_value_t = 0)]
+        seed: u64,
+    },
     /// Write PDFs of the notebooks, executing them first where they have not been.
     Report(Notebooks),
     /// Test a checkpoint in every deterministic case of the homework.
@@ -85,15 +93,19 @@ struct Notebooks {
     /// Only see that everything runs.
     #[arg(long, conflicts_with = "quick")]
     tiny: bool,
+    /// Train anew what is recorded in checkpoints/.
+    #[arg(long)]
+    retrain: bool,
 }
 
 impl Notebooks {
-    fn scale(&self) -> Scale {
-        match (self.quick, self.tiny) {
+    fn execution(&self, seed: u64) -> Execution {
+        let scale = match (self.quick, self.tiny) {
             (_, true) => Scale::Tiny,
             (true, _) => Scale::Quick,
             _ => Scale::Full,
-        }
+        };
+        Execution { scale, seed, retrain: self.retrain }
     }
 }
 
@@ -105,8 +117,12 @@ pub fn run(cli: Cli) -> Result<ExitCode> {
         Command::Jupyter { no_browser, arguments } => {
             return jupyter::jupyter(&Project::find()?, no_browser, &arguments);
         }
-        Command::Run(notebooks) => run::run(&Project::find()?, &notebooks.names, notebooks.scale())?,
-        Command::Report(notebooks) => report::report(&Project::find()?, &notebooks.names, notebooks.scale())?,
+        Command::Run { notebooks, seed } => {
+            run::run(&Project::find()?, &notebooks.names, notebooks.execution(seed))?;
+        }
+        Command::Report(notebooks) => {
+            report::report(&Project::find()?, &notebooks.names, notebooks.execution(0))?;
+        }
         Command::Scan(options) => scan::scan(&Project::find()?, &options)?,
         Command::Train(options) => train::train(&Project::find()?, &options)?,
         Command::Bench(options) => bench::bench(&Project::find()?, &options)?,

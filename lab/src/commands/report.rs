@@ -1,22 +1,23 @@
 //! `cargo lab report`: PDFs of the notebooks, executed where they have not been.
 
+use super::run::Execution;
 use super::{data, run, setup};
 use crate::notebook::{self, Notebook};
 use crate::project::Project;
 use crate::python;
 use anyhow::Result;
-use kernel_helpers::Scale;
 use std::path::{Path, PathBuf};
 
-/// Executes the notebooks whose outputs are not those of their present code at `scale`, then writes a PDF of each.
-pub fn report(project: &Project, names: &[PathBuf], scale: Scale) -> Result<()> {
+/// Executes the notebooks whose outputs are not those of their present code at this scale, or all if they are to train
+/// anew; then writes a PDF of each.
+pub fn report(project: &Project, names: &[PathBuf], execution: Execution) -> Result<()> {
     let notebooks = notebook::select(&project.notebooks(), names)?;
     setup::ensure(project)?;
     for path in notebooks {
         let notebook = Notebook::read(&path)?;
-        if !notebook.is_executed(scale) {
+        if execution.retrain || !notebook.is_executed(execution.scale) {
             data::ensure(project)?;
-            run::execute(project, &notebook, scale)?;
+            run::execute(project, &notebook, execution)?;
         }
         let pdf = notebook.path().with_extension("pdf");
         typeset(project, notebook.path(), &pdf)?;

@@ -14,15 +14,44 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-/// Executes the notebooks, all of them whether or not they have outputs.
-pub fn run(project: &Project, names: &[PathBuf], scale: Scale) -> Result<()> {
+/// How to execute notebooks.
+#[derive(Clone, Copy)]
+pub struct Execution {
+    /// How much of the data and how many epochs.
+    pub scale: Scale,
+    /// The seed of shuffling and augmentation.
+    pub seed: u64,
+    /// Whether to train what is recorded.
+    pub retrain: bool,
+}
+
+impl Execution {
+    /// Of a notebook as it is, with recorded runs where there are some.
+    pub fn at(scale: Scale) -> Self {
+        Execution { scale, seed: 0, retrain: false }
+    }
+}
+
+/// Executes the notebooks, all of them whether or not they have outputs: in place with seed 0, and otherwise copies.
+pub fn run(project: &Project, names: &[PathBuf], execution: Execution) -> Result<()> {
     let notebooks = notebook::select(&project.notebooks(), names)?;
     setup::ensure(project)?;
     data::ensure(project)?;
     for path in notebooks {
-        execute(project, &Notebook::read(&path)?, scale)?;
+        let path = if execution.seed == 0 { path } else { copy(project, &path, execution.seed)? };
+        execute(project, &Notebook::read(&path)?, execution)?;
     }
     Ok(())
+}
+
+/// A copy of the notebook for the outputs of another seed.
+fn copy(project: &Project, notebook: &Path, seed: u64) -> Result<PathBuf> {
+    let folder = project.executed(seed);
+    let copy = folder.join(notebook.file_name().context("a notebook has a name")?);
+    fs::create_dir_all(&folder)
+        .and_then(|()| fs::copy(notebook, &copy))
+        .with_context(|| format!("could not copy {} to {}", notebook.display(), folder.display()))?;
+    Ok(copy)
 }
 
 /// What `execute.py` tells, one a line.
@@ -40,14 +69,20 @@ enum Event {
 }
 
 /// Executes one notebook and saves it with its outputs, showing which cell runs.
-pub fn execute(project: &Project, notebook: &Notebook, scale: Scale) -> Result<()> {
+pub fn execute(project: &Project, notebook: &Notebook, execution: Execution) -> Result<()> {
+    let Execution { scale, seed, retrain } = execution;
     let name = project.relative(notebook.path());
     let log = log_file(project, notebook.path())?;
-    let mut child = python::command(project)
+    let mut command = python::command(project);
+    if retrain {
+        command.env("LAB_RETRAIN", "1");
+    }
+    let mut child = command
         .arg(project.python_scripts().join("execute.py"))
         .arg(notebook.path())
         .arg(notebook.execution(scale).to_string())
         .env("LAB_SCALE", scale.to_string())
+        .env("LAB_SEED", seed.to_string())
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(File::create(&log).with_context(|| format!("could not write {}", log.display()))?)

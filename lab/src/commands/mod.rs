@@ -132,7 +132,7 @@ pub fn run(cli: Cli) -> Result<ExitCode> {
             return kernel::launch::launch(&project, &connection_file);
         }
         Command::Kernel { metadata_by: Some(cargo), arguments, .. } => {
-            kernel::analysis::print_metadata(&cargo, &arguments)?;
+            kernel::metadata::print(&cargo, &arguments)?;
         }
         Command::Kernel { .. } => kernel::warm::warm_up()?,
     }

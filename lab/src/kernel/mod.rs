@@ -9,6 +9,7 @@
 pub mod analysis;
 pub mod copy;
 pub mod launch;
+pub mod metadata;
 pub mod relay;
 pub mod warm;
 

@@ -53,6 +53,8 @@ pub fn relay() -> Result<ExitCode> {
         .args(std::env::args_os().skip(1))
         .env(IS_RELAYED, "1")
         .env(STOP_FILE, &lock(&button).file)
+        // evcxr asks for backtraces, candle's errors included: they name no line of a cell, and bury the message.
+        .env("RUST_BACKTRACE", "0")
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .spawn()

@@ -54,6 +54,8 @@ pub fn build(project: &Project) -> Result<bool> {
 pub fn warm_up() -> Result<()> {
     let (mut context, _outputs) = evcxr::CommandContext::new()?;
     context.execute(":load_config --quiet")?;
+    // After some compile errors evcxr asks `cargo check` about the cell, which checks the dependencies first.
+    context.check("()")?;
     Ok(())
 }
 
@@ -76,12 +78,13 @@ fn compile(project: &Project, folder: &BuildFolder) -> Result<()> {
     let mut log = Vec::new();
     for line in BufReader::new(child.stderr.take().expect("a piped stderr")).lines() {
         let line = line.context("could not read the kernel's messages")?;
-        match line.trim_start().strip_prefix("Compiling ") {
+        let line = line.trim_start();
+        match line.strip_prefix("Compiling ").or_else(|| line.strip_prefix("Checking ")) {
             Some(name) => {
                 bar.set_message(name.split(' ').next().unwrap_or_default().to_owned());
                 bar.inc(1);
             }
-            None => log.push(line),
+            None => log.push(line.to_owned()),
         }
     }
     let status = child.wait().context("could not wait for the kernel")?;

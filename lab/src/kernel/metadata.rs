@@ -1,0 +1,191 @@
+//! What evcxr and its rust-analyzer are told about the crates that a cell depends on.
+
+use anyhow::{Context, Result, bail};
+use serde_json::Value;
+use std::collections::{HashMap, HashSet};
+use std::ffi::OsString;
+use std::fs;
+use std::io::Write;
+use std::path::Path;
+use std::process::Command;
+
+/// The helper crate, and the crates whose types it shows.
+const SHOWN: [&str; 7] =
+    ["kernel-helpers", "candle-core", "candle-nn", "half", "rand", "rand_chacha", "rand_core"];
+
+/// Prints what `cargo metadata` with these arguments prints, without the crates whose types no cell meets.
+///
+/// # Errors
+/// If cargo fails, or a cell's `:dep` brings another version of candle.
+pub fn print(cargo: &Path, arguments: &[OsString]) -> Result<()> {
+    // evcxr calls this from within its crate.
+    let lock_file = std::env::current_dir()?.with_file_name("Cargo.lock");
+    let old_lock = fs::read(&lock_file).ok();
+    let output = Command::new(cargo).args(arguments).output()?;
+    if !output.status.success() {
+        std::io::stderr().write_all(&output.stderr)?;
+        std::process::exit(output.status.code().unwrap_or(1));
+    }
+    let mut metadata = serde_json::from_slice(&output.stdout)?;
+    if let Some(message) = other_candle(&metadata) {
+        // The version that is not wanted is locked now, and the next cell might get it.
+        old_lock.map(|lock| fs::write(lock_file, lock)).transpose()?;
+        bail!("{message}");
+    }
+    show_less(&mut metadata).context("`cargo metadata` printed something unexpected")?;
+    println!("{metadata}");
+    Ok(())
+}
+
+/// What to write instead, if the crate that evcxr makes of a `:dep` to try it needs another candle than the helpers: two
+/// candles are two types of the same name.
+fn other_candle(metadata: &Value) -> Option<String> {
+    let graph = Graph::of(metadata)?;
+    let candle = |root: &str| {
+        let reached = graph.reach(graph.ids_named(root), |_, _| true);
+        let mut candles = reached.into_iter().filter_map(|id| graph.packages.get(&id));
+        candles.find(|package| package.name == "candle-core").map(|package| package.version.clone())
+    };
+    let (theirs, ours) = (candle("evcxr_dummy_validate_dep")?, candle("kernel-helpers")?);
+    (theirs != ours).then(|| {
+        format!(
+            "this brings candle-core {theirs}, but the helpers use {ours}, and tensors of one do not fit the other. \
+             The helpers' candle is there without :dep, as `candle_core` and `candle_nn`; for another crate of \
+             candle's, write the version {ours}."
+        )
+    })
+}
+
+/// The packages of `cargo metadata` by id, and what they depend on.
+struct Graph {
+    packages: HashMap<String, Package>,
+    dependencies: HashMap<String, Vec<String>>,
+}
+
+struct Package {
+    name: String,
+    version: String,
+}
+
+impl Graph {
+    fn of(metadata: &Value) -> Option<Self> {
+        let package = |value: &Value| {
+            let package = Package { name: text(value, "name")?, version: text(value, "version")? };
+            Some((text(value, "id")?, package))
+        };
+        let node = |value: &Value| Some((text(value, "id")?, strings(&value["dependencies"])?));
+        Some(Graph {
+            packages: metadata["packages"].as_array()?.iter().map(package).collect::<Option<_>>()?,
+            dependencies: metadata["resolve"]["nodes"].as_array()?.iter().map(node).collect::<Option<_>>()?,
+        })
+    }
+
+    fn ids_named(&self, name: &str) -> Vec<String> {
+        let named = self.packages.iter().filter(|(_, package)| package.name == name);
+        named.map(|(id, _)| id.clone()).collect()
+    }
+
+    /// The packages that are reached from these along the dependencies that `follow` accepts.
+    fn reach(&self, from: Vec<String>, follow: impl Fn(&str, &str) -> bool) -> HashSet<String> {
+        let (mut reached, mut next) = (HashSet::new(), from);
+        while let Some(package) = next.pop() {
+            if !reached.contains(&package) {
+                let dependencies = self.dependencies.get(&package).map_or(&[][..], Vec::as_slice);
+                next.extend(dependencies.iter().filter(|dependency| follow(&package, dependency)).cloned());
+                reached.insert(package);
+            }
+        }
+        reached
+    }
+}
+
+/// Leaves what the workspace's crates depend on, except for what only the [`SHOWN`] crates use inside. What a cell
+/// adds by `:dep` stays as it is.
+fn show_less(metadata: &mut Value) -> Option<()> {
+    let graph = Graph::of(metadata)?;
+    let is_shown = |id: &str| graph.packages.get(id).is_some_and(|package| SHOWN.contains(&&*package.name));
+    let members = strings(&metadata["workspace_members"])?;
+    let reached = graph.reach(members, |package, dependency| !is_shown(package) || is_shown(dependency));
+    let keep = |value: &mut Value, key: &dyn Fn(&Value) -> Option<String>| {
+        value.as_array_mut().map(|all| all.retain(|entry| key(entry).is_some_and(|id| reached.contains(&id))))
+    };
+    keep(&mut metadata["packages"], &|package| text(package, "id"))?;
+    let nodes = &mut metadata["resolve"]["nodes"];
+    keep(nodes, &|node| text(node, "id"))?;
+    for node in nodes.as_array_mut()? {
+        keep(&mut node["dependencies"], &|dependency| dependency.as_str().map(str::to_owned))?;
+        keep(&mut node["deps"], &|dependency| text(dependency, "pkg"))?;
+    }
+    Some(())
+}
+
+fn text(value: &Value, key: &str) -> Option<String> {
+    value[key].as_str().map(str::to_owned)
+}
+
+fn strings(array: &Value) -> Option<Vec<String>> {
+    array.as_array()?.iter().map(|entry| entry.as_str().map(str::to_owned)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    /// What `cargo metadata` prints of packages, each with its version and its dependencies.
+    fn metadata(graph: &[(&str, &str, &[&str])]) -> Value {
+        let package = |(id, version, _): &(&str, &str, &[&str])| json!({ "id": id, "name": id.split('@').next(), "version": version });
+        let node = |(id, _, dependencies): &(&str, &str, &[&str])| {
+            let deps: Vec<_> = dependencies.iter().map(|id| json!({ "pkg": id })).collect();
+            json!({ "id": id, "dependencies": dependencies, "deps": deps })
+        };
+        json!({
+            "packages": graph.iter().map(package).collect::<Vec<_>>(),
+            "workspace_members": [graph[0].0],
+            "resolve": { "nodes": graph.iter().map(node).collect::<Vec<_>>() },
+        })
+    }
+
+    #[test]
+    fn what_the_helpers_use_inside_is_not_shown_and_a_cells_own_dependency_is() {
+        let mut metadata = metadata(&[
+            ("ctx", "1.0.0", &["kernel-helpers", "own"]),
+            ("kernel-helpers", "0.1.0", &["candle-core", "zip"]),
+            ("candle-core", "0.11.1", &["gemm"]),
+            ("own", "1.0.0", &["inside"]),
+            ("inside", "1.0.0", &[]),
+            ("zip", "9.0.0", &[]),
+            ("gemm", "0.1.0", &[]),
+        ]);
+        show_less(&mut metadata).unwrap();
+        let names: Vec<_> = metadata["packages"].as_array().unwrap().iter().map(|p| &p["name"]).collect();
+        assert_eq!(names, ["ctx", "kernel-helpers", "candle-core", "own", "inside"]);
+        assert_eq!(metadata["resolve"]["nodes"][1]["dependencies"], json!(["candle-core"]));
+        assert_eq!(metadata["resolve"]["nodes"][2]["deps"], json!([]));
+    }
+
+    #[test]
+    fn only_another_candle_than_the_helpers_is_refused() {
+        let with = |dependency: &str| {
+            metadata(&[
+                ("evcxr_dummy_validate_dep", "0.0.1", &[dependency]),
+                ("kernel-helpers", "0.1.0", &["candle-core@0.11.1"]),
+                ("candle-core@0.11.1", "0.11.1", &[]),
+                ("candle-core@0.9.0", "0.9.0", &[]),
+                ("candle-transformers", "0.9.0", &["candle-core@0.9.0"]),
+                ("own", "1.0.0", &[]),
+            ])
+        };
+        assert_eq!(other_candle(&with("own")), None);
+        assert_eq!(other_candle(&with("candle-core@0.11.1")), None);
+        for other in ["candle-core@0.9.0", "candle-transformers"] {
+            let message = other_candle(&with(other)).unwrap();
+            assert!(message.contains("0.9.0") && message.contains("0.11.1"), "{message}");
+        }
+    }
+
+    #[test]
+    fn other_json_is_refused() {
+        assert_eq!(show_less(&mut json!({ "packages": {} })), None);
+    }
+}

@@ -1,6 +1,7 @@
 //! One file and one function per subcommand.
 
 mod bench;
+mod bench_kernel;
 mod data;
 mod doctor;
 mod jupyter;
@@ -60,6 +61,8 @@ enum Command {
     Train(train::Options),
     /// Measure how many images a second this machine trains and evaluates.
     Bench(bench::Options),
+    /// Measure how long a notebook's start and its cells take.
+    BenchKernel(bench_kernel::Options),
     /// Show what is there, what is missing, and what to do.
     Doctor,
     /// The notebook kernel; Jupyter calls it.
@@ -126,6 +129,7 @@ pub fn run(cli: Cli) -> Result<ExitCode> {
         Command::Scan(options) => scan::scan(&Project::find()?, &options)?,
         Command::Train(options) => train::train(&Project::find()?, &options)?,
         Command::Bench(options) => bench::bench(&Project::find()?, &options)?,
+        Command::BenchKernel(options) => bench_kernel::bench_kernel(&Project::find()?, &options)?,
         Command::Doctor => return doctor::doctor(&Project::find()?),
         Command::Kernel { root, connection_file: Some(connection_file), .. } => {
             let project = root.map_or_else(Project::find, Project::at)?;

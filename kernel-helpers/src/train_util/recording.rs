@@ -46,7 +46,10 @@ pub(super) fn run<N: Network>(
     }
     let mut best = config.save_to.clone();
     match &recording {
-        Some(recording) if trainer.is_stopped() => best = Some(recording.files.best_so_far()),
+        Some(recording) if trainer.is_stopped() => {
+            best = Some(recording.files.best_so_far());
+            println!("the same call continues after the last epoch that was finished");
+        }
         Some(recording) => recording.finish(net, &trainer)?,
         None => {}
     }

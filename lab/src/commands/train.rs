@@ -61,7 +61,7 @@ pub fn train(project: &Project, options: &Options) -> Result<()> {
         RunIdentity::of(Procedure::Train, &net, &data, &config)?.context("a ResNet describes itself")?;
     files.check_no_other_run(&run)?;
     let history = kernel_helpers::train_util::train(&net, &data, &config)?;
-    if history.recorded_on.is_none() {
+    if history.recorded_on.is_none() && files.record().exists() {
         let record = RunRecord { command: Some(options.to_string()), ..RunRecord::load(files.record())? };
         record.save(files.record())?;
     }

@@ -78,6 +78,19 @@ pub enum PruneScope {
     Global,
 }
 
+impl PruneScope {
+    /// Prunes every prunable layer, so that a share `q` of the weights becomes zero.
+    ///
+    /// # Errors
+    /// If q is not from 0 to 1.
+    pub fn prune<N: Network>(self, net: &N, q: f64) -> Result<Sparsity> {
+        match self {
+            PruneScope::Layer => prune_layers(net, q),
+            PruneScope::Global => global_prune_by_percentage(net, q),
+        }
+    }
+}
+
 /// How iterative pruning goes on.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct PruneSchedule {
@@ -95,11 +108,7 @@ impl PruneSchedule {
     /// # Errors
     /// If the sparsity is not from 0 to 1.
     pub fn prune<N: Network>(&self, net: &N, epoch: usize) -> Result<Sparsity> {
-        let q = linear_schedule(epoch, self.ramp, self.sparsity);
-        match self.scope {
-            PruneScope::Layer => prune_layers(net, q),
-            PruneScope::Global => global_prune_by_percentage(net, q),
-        }
+        self.scope.prune(net, linear_schedule(epoch, self.ramp, self.sparsity))
     }
 }
 

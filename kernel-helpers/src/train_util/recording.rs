@@ -128,7 +128,7 @@ impl Recording {
         };
         self.minutes_before = state.minutes;
         println!("Continuing after epoch {} of {} ({name})", state.history.epochs.len(), self.run.epochs);
-        state.restore(&tensors, net, trainer, &path)
+        state.restore(&tensors, net, trainer, &self.files.best_so_far(), &path)
     }
 
     /// The state in a file, or why it is not this run's.
@@ -137,22 +137,14 @@ impl Recording {
         if state.run != self.run {
             return Err(format!("another run: {}", self.run.differences(&state.run).join("; ")));
         }
-        let best = self.files.best_so_far();
-        if state.best_sha256.is_some() && state.best_sha256 != sha256_of_file(&best).ok() {
-            return Err(format!("{} is missing or altered", file_name(&best)));
-        }
         Ok((state, tensors))
     }
 
     /// Saves the state after an epoch.
     fn save<N: Network>(&self, net: &N, trainer: &Trainer) -> Result<()> {
         let history = trainer.history().clone();
-        let best_sha256 = match history.best() {
-            Some(_) => Some(sha256_of_file(self.files.best_so_far())?),
-            None => None,
-        };
-        let state = RunState { run: self.run.clone(), minutes: self.minutes(), best_sha256, history };
-        state.save(net, trainer, &self.files.state())
+        let state = RunState { run: self.run.clone(), minutes: self.minutes(), history };
+        state.save(net, trainer, &self.files.best_so_far(), &self.files.state())
     }
 
     /// Puts the best weights into their place, writes the record and removes the state.
@@ -161,7 +153,6 @@ impl Recording {
         let (history, weights) = (trainer.history().clone(), self.files.weights());
         let (state, best) = (self.files.state(), self.files.best_so_far());
         if history.best().is_some() {
-            // Copied, not moved: whoever is interrupted before the state is gone can still resume.
             write_whole(weights, &std::fs::read(&best).map_err(|e| refused(&best, e))?)?;
             let record = RunRecord {
                 made_on: chrono::Utc::now().date_naive().to_string(),

@@ -3,9 +3,10 @@
 use super::identity::RunIdentity;
 use super::{History, Trainer};
 use crate::checkpoint::{StateDict, load_with_text, save_with_text};
+use crate::files::write_whole;
 use crate::network::set_state;
 use crate::{Error, Network, Result, state_dict};
-use candle_core::Device;
+use candle_core::{Device, Tensor};
 use serde::{Deserialize, Serialize};
 use std::path::Path;
 
@@ -14,6 +15,8 @@ const KEY: &str = "run_state";
 /// What the names of the network's tensors and of the velocities begin with.
 const NETWORK: &str = "network/";
 const VELOCITY: &str = "velocity/";
+/// The file of the best weights so far, as bytes: in here, it can be neither older nor newer than the rest.
+const BEST: &str = "best";
 
 /// What the state file says besides its tensors.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -22,21 +25,24 @@ pub(super) struct RunState {
     pub run: RunIdentity,
     /// How long it has taken so far.
     pub minutes: f64,
-    /// The SHA-256 sum of the best weights' file so far.
-    pub best_sha256: Option<String>,
     /// The finished epochs.
     pub history: History,
 }
 
 impl RunState {
-    /// Writes the state with the network's tensors and the optimizer's velocities.
-    pub fn save<N: Network>(&self, net: &N, trainer: &Trainer, path: &Path) -> Result<()> {
+    /// Writes the state with the network's tensors, the optimizer's velocities, and the best weights so far, which lie in
+    /// the file `best` if there are any.
+    pub fn save<N: Network>(&self, net: &N, trainer: &Trainer, best: &Path, path: &Path) -> Result<()> {
         let tensors = state_dict(net)?.into_iter().map(|(name, tensor)| (format!("{NETWORK}{name}"), tensor));
         let mut tensors: StateDict = tensors.collect();
         for ((name, _), velocity) in net.named_parameters().iter().zip(trainer.velocities()) {
             if let Some(velocity) = velocity {
                 tensors.insert(format!("{VELOCITY}{name}"), velocity.to_device(&Device::Cpu)?);
             }
+        }
+        if self.history.best().is_some() {
+            let bytes = std::fs::read(best).map_err(|e| Error::io(best, e, "Start the run again."))?;
+            tensors.insert(BEST.to_owned(), Tensor::new(bytes, &Device::Cpu)?);
         }
         save_with_text(&tensors, KEY, serde_json::to_string(self).expect("a state is plain data"), path)
     }
@@ -49,12 +55,13 @@ impl RunState {
         Ok((state, tensors))
     }
 
-    /// Brings the network and the trainer to this state.
+    /// Brings the network, the trainer and the file of the best weights to this state.
     pub fn restore<N: Network>(
         self,
         tensors: &StateDict,
         net: &N,
         trainer: &mut Trainer,
+        best: &Path,
         path: &Path,
     ) -> Result<()> {
         let of_network = tensors
@@ -66,6 +73,9 @@ impl RunState {
             Ok(velocity.map(|velocity| velocity.to_device(net.device())).transpose()?)
         };
         let velocities = net.named_parameters().into_iter().map(velocity).collect::<Result<_>>()?;
+        if let Some(bytes) = tensors.get(BEST) {
+            write_whole(best, &bytes.to_vec1::<u8>()?)?;
+        }
         trainer.resume(self.history, velocities);
         Ok(())
     }

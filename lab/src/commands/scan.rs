@@ -38,15 +38,8 @@ struct Row {
 #[serde(tag = "case", rename_all = "lowercase")]
 enum Case {
     Float,
-    Prune { scope: Scope, q: f64 },
+    Prune { scope: PruneScope, q: f64 },
     Quantize { mode: Mode, bits: u32 },
-}
-
-#[derive(Clone, Copy, Serialize)]
-#[serde(rename_all = "lowercase")]
-enum Scope {
-    Layer,
-    Global,
 }
 
 #[derive(Clone, Copy, Serialize)]
@@ -84,7 +77,7 @@ pub fn scan(project: &Project, options: &Options) -> Result<()> {
 fn cases() -> Vec<Case> {
     let prune = |scope| SPARSITIES.map(|q| Case::Prune { scope, q });
     let quantize = |mode| BIT_WIDTHS.map(|bits| Case::Quantize { mode, bits });
-    let pruned = [Scope::Layer, Scope::Global].into_iter().flat_map(prune);
+    let pruned = [PruneScope::Layer, PruneScope::Global].into_iter().flat_map(prune);
     let quantized = [Mode::Asymmetric, Mode::Symmetric].into_iter().flat_map(quantize);
     [Case::Float].into_iter().chain(pruned).chain(quantized).collect()
 }
@@ -99,8 +92,7 @@ impl Case {
         let net = ResNetCifar::new(ResNetConfig { n_bits, symmetric, ..Default::default() }, device)?;
         net.load_weights(weights)?;
         match self {
-            Case::Prune { scope: Scope::Layer, q } => prune_layers(&net, q)?,
-            Case::Prune { scope: Scope::Global, q } => global_prune_by_percentage(&net, q)?,
+            Case::Prune { scope, q } => scope.prune(&net, q)?,
             Case::Float | Case::Quantize { .. } => sparsity(&net)?,
         };
         Ok((test(&net, data)?, sparsity(&net)?.total()))
@@ -111,8 +103,8 @@ impl std::fmt::Display for Case {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Case::Float => write!(f, "float"),
-            Case::Prune { scope: Scope::Layer, q } => write!(f, "pruned per layer, q = {q}"),
-            Case::Prune { scope: Scope::Global, q } => write!(f, "pruned globally, q = {q}"),
+            Case::Prune { scope: PruneScope::Layer, q } => write!(f, "pruned per layer, q = {q}"),
+            Case::Prune { scope: PruneScope::Global, q } => write!(f, "pruned globally, q = {q}"),
             Case::Quantize { mode: Mode::Asymmetric, bits } => write!(f, "asymmetric, {bits} bits"),
             Case::Quantize { mode: Mode::Symmetric, bits } => write!(f, "symmetric, {bits} bits"),
         }

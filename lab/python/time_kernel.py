@@ -50,7 +50,7 @@ def main(request):
         print(json.dumps({"start": durations[0], "cells": durations[1:]}))
     finally:
         client.stop_channels()
-        manager.shutdown_kernel(now=True)
+        manager.shutdown_kernel()
 
 
 if __name__ == "__main__":

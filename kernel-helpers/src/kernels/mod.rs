@@ -2,10 +2,10 @@
 //!
 //! Images are *channels last* here: pixel after pixel, all channels of a pixel together. A vector holds neighboring
 //! channels, so nothing depends on the width of the image, and a convolution's broadcast operand is one channel of one
-//! pixel. Channels that a kernel writes are padded to a multiple of [`LANES_MAX`].
+//! pixel. Channels that a kernel writes are padded to a multiple of `LANES_MAX`.
 //!
 //! Every function here works on one image or one slice, on the calling thread. Callers split the batch into groups that
-//! depend on its size alone ([`images_per_group`]) and add partial sums in the order of the groups, so results do not depend
+//! depend on its size alone (`images_per_group`) and add partial sums in the order of the groups, so results do not depend
 //! on the number of threads.
 #![allow(unsafe_code)]
 

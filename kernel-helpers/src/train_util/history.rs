@@ -2,7 +2,7 @@
 
 use crate::files::write_whole;
 use crate::{Error, Result};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use std::collections::BTreeSet;
 use std::fmt;
 use std::path::Path;
@@ -19,6 +19,7 @@ pub struct EpochRecord {
     /// The share of (augmented) training images classified correctly, from 0 to 1.
     pub train_accuracy: f64,
     /// Mean cross-entropy on the test images after the epoch.
+    #[serde(deserialize_with = "number")]
     pub test_loss: f64,
     /// The share of test images classified correctly after the epoch, from 0 to 1.
     pub test_accuracy: f64,
@@ -26,6 +27,11 @@ pub struct EpochRecord {
     pub sparsity: f64,
     /// Whether the epoch may count as the best: iterative pruning excludes those before the final sparsity.
     pub candidate: bool,
+}
+
+/// A number, which JSON gives as null where it was infinite or none.
+fn number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {
+    Ok(Option::deserialize(deserializer)?.unwrap_or(f64::NAN))
 }
 
 /// The epochs of a run; a value to print, plot and save.
@@ -173,6 +179,9 @@ mod tests {
         let history = History { epochs: vec![record(1, 0.1 + 0.2, true)], note, recorded_on: None };
         history.save(&path).unwrap();
         assert_eq!(History::load(&path).unwrap(), history);
+        let diverged = EpochRecord { test_loss: f64::INFINITY, ..record(1, 0.1, true) };
+        History { epochs: vec![diverged], ..Default::default() }.save(&path).unwrap();
+        assert!(History::load(&path).unwrap().epochs[0].test_loss.is_nan());
         std::fs::write(&path, "{").unwrap();
         assert!(History::load(&path).unwrap_err().to_string().contains("history.json"));
     }

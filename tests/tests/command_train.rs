@@ -71,6 +71,10 @@ fn a_training_is_continued_to_the_same_bits() {
 
     let (success, text) = output(train(&killed, "0"));
     assert!(success && text.contains("Recorded on ") && !text.contains("Epoch 1/12"), "{text}");
+    let mut command = train(&killed, "0");
+    command.env("LAB_RETRAIN", "1");
+    let (success, text) = output(command);
+    assert!(success && text.contains("Epoch 1/12") && !text.contains("recorded"), "{text}");
     let (success, text) = output(train(&killed, "1"));
     assert!(!success && text.contains("seed: 0 there, 1 here"), "{text}");
 }

@@ -37,6 +37,11 @@ impl Project {
         self.root.join("lab/python")
     }
 
+    /// JupyterLab's settings, where they differ from its defaults.
+    pub fn jupyter_settings(&self) -> PathBuf {
+        self.root.join("lab/jupyter")
+    }
+
     /// All that the command installs or builds.
     pub fn installed(&self) -> PathBuf {
         self.root.join(".lab")

@@ -2,6 +2,7 @@
 
 use homework_tests::{generated_data, lab, project_root, scratch_folder};
 use serde_json::Value;
+use std::path::{Path, PathBuf};
 
 #[test]
 fn every_notebook_runs_without_an_error() {
@@ -14,19 +15,30 @@ fn every_notebook_runs_without_an_error() {
     for notebook in &notebooks {
         std::fs::copy(root.join("notebooks").join(notebook.file_name().unwrap()), notebook).unwrap();
     }
-    let mut command = lab();
-    command.arg("report").args(&notebooks).arg("--tiny");
-    let result = command.env("LAB_DATA", generated_data()).env("LAB_CHECKPOINTS", &folder).output().unwrap();
-    assert!(result.status.success(), "{}", String::from_utf8_lossy(&result.stderr));
+    execute("report", &notebooks, &folder);
     for notebook in &notebooks {
         check_outputs(notebook);
         let pdf = std::fs::read(notebook.with_extension("pdf")).unwrap();
         assert!(pdf.starts_with(b"%PDF") && pdf.len() > 20_000, "{} bytes of PDF", pdf.len());
     }
+    let lab1 = &notebooks[0];
+    let first = std::fs::read_to_string(lab1).unwrap();
+    execute("run", std::slice::from_ref(lab1), &folder);
+    let second = std::fs::read_to_string(lab1).unwrap();
+    assert!(first == second, "executed twice, {} differs from itself", lab1.display());
+}
+
+/// Runs `cargo lab report` or `cargo lab run` on these notebooks.
+fn execute(subcommand: &str, notebooks: &[PathBuf], checkpoints: &Path) {
+    let mut command = lab();
+    command.arg(subcommand).args(notebooks).arg("--tiny");
+    command.env("LAB_DATA", generated_data()).env("LAB_CHECKPOINTS", checkpoints);
+    let result = command.output().unwrap();
+    assert!(result.status.success(), "{}", String::from_utf8_lossy(&result.stderr));
 }
 
 /// Every cell has run, none with an error, and there are figures.
-fn check_outputs(notebook: &std::path::Path) {
+fn check_outputs(notebook: &Path) {
     let executed: Value = serde_json::from_slice(&std::fs::read(notebook).unwrap()).unwrap();
     let cells = executed["cells"].as_array().unwrap().iter().filter(|cell| cell["cell_type"] == "code");
     let mut figures = 0;

@@ -3,29 +3,51 @@
 use super::setup;
 use crate::project::Project;
 use crate::python;
-use anyhow::{Context, Result};
-use std::process::ExitCode;
+use anyhow::{Context, Result, ensure};
+use clap::Args;
+use std::os::unix::process::CommandExt;
+use std::path::PathBuf;
 
-/// Runs JupyterLab until it is stopped. `arguments` are passed on to it.
-pub fn jupyter(project: &Project, no_browser: bool, arguments: &[String]) -> Result<ExitCode> {
+#[derive(Args)]
+/// What `cargo lab jupyter` can be asked for.
+pub struct Options {
+    /// Only print the address.
+    #[arg(long)]
+    no_browser: bool,
+    /// The folder to open, inside the project; notebooks/ if not given.
+    #[arg(long)]
+    folder: Option<PathBuf>,
+    /// Further arguments for JupyterLab.
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+    arguments: Vec<String>,
+}
+
+/// Becomes JupyterLab.
+pub fn jupyter(project: &Project, options: &Options) -> Result<()> {
+    let Options { no_browser, folder, arguments } = options;
+    let folder = folder.clone().unwrap_or_else(|| project.notebooks());
+    ensure!(folder.is_dir(), "{} is not a folder", folder.display());
     setup::ensure(project)?;
     let mut command = python::command(project);
     command
+        // Where nbconvert finds our PDF exporter, before its own.
+        .env("PYTHONPATH", project.python_scripts())
+        .env("JUPYTER_CONFIG_PATH", project.jupyter_settings())
         .args(["-m", "jupyterlab", "--ServerApp.ip=127.0.0.1"])
-        .arg(format!("--ServerApp.root_dir={}", project.notebooks().display()))
+        .arg(format!("--ServerApp.root_dir={}", folder.canonicalize()?.display()))
         // Only the project's kernel, whatever else is registered on the machine.
         .args([
             "--KernelSpecManager.ensure_native_kernel=False",
             "--KernelSpecManager.allowed_kernelspecs=rust",
         ])
         .args(["--LabApp.news_url=None", "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate"]);
-    if no_browser {
+    if *no_browser {
         command.arg("--no-browser");
     }
     // A server started by root, as in a container, refuses to run without being told.
     if rustix::process::geteuid().is_root() {
         command.arg("--allow-root");
     }
-    let status = command.args(arguments).status().context("could not start JupyterLab")?;
-    Ok(ExitCode::from(u8::try_from(status.code().unwrap_or(1)).unwrap_or(1)))
+    // JupyterLab takes this process's place, so that whatever ends the one ends the other.
+    Err(command.args(arguments).exec()).context("could not start JupyterLab")
 }

@@ -36,14 +36,7 @@ enum Command {
     /// Fetch CIFAR-10 into data/.
     Data(data::Options),
     /// Open the notebooks in JupyterLab.
-    Jupyter {
-        /// Only print the address.
-        #[arg(long)]
-        no_browser: bool,
-        /// Further arguments for JupyterLab.
-        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
-        arguments: Vec<String>,
-    },
+    Jupyter(jupyter::Options),
     /// Execute notebooks in place.
     Run {
         #[command(flatten)]
@@ -117,9 +110,7 @@ pub fn run(cli: Cli) -> Result<ExitCode> {
     match cli.command {
         Command::Setup => setup::setup(&Project::find()?)?,
         Command::Data(options) => data::data(&Project::find()?, &options)?,
-        Command::Jupyter { no_browser, arguments } => {
-            return jupyter::jupyter(&Project::find()?, no_browser, &arguments);
-        }
+        Command::Jupyter(options) => jupyter::jupyter(&Project::find()?, &options)?,
         Command::Run { notebooks, seed } => {
             run::run(&Project::find()?, &notebooks.names, notebooks.execution(seed))?;
         }

@@ -88,14 +88,14 @@ fn remove_dead(running: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Copies a build folder without evcxr's own crate's outputs, which are the other kernel's. Compiled files are shared:
+/// Copies a build folder without what is the other kernel's alone, such as the outputs of evcxr's own crate. Compiled files are shared:
 /// cargo and rustc never write into them, they replace them. Cargo's small files are real copies: it writes into those.
 fn copy_folder(from: &Path, to: &Path) -> io::Result<()> {
     fs::create_dir_all(to)?;
     for entry in fs::read_dir(from)? {
         let entry = entry?;
         let (source, target) = (entry.path(), to.join(entry.file_name()));
-        if is_output_of_ctx(&source) {
+        if is_of_warm_alone(&source) {
             continue;
         }
         let kind = entry.file_type()?;
@@ -110,10 +110,13 @@ fn copy_folder(from: &Path, to: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// Whether this is a file or folder that compiling `ctx` left.
-fn is_output_of_ctx(path: &Path) -> bool {
+/// Whether this is a file or folder that compiling `ctx` left, or by which the helpers are compiled faster the next time.
+fn is_of_warm_alone(path: &Path) -> bool {
     let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-    name.starts_with("ctx-") || name.starts_with("libctx") || name.starts_with("libcode_") || name == "stamp"
+    name.starts_with("ctx-")
+        || name.starts_with("libctx")
+        || name.starts_with("libcode_")
+        || ["stamp", "incremental", "toolchain"].contains(&name)
 }
 
 /// Whether this is a file that a compiler wrote and nobody writes into again.

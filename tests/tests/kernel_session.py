@@ -9,6 +9,7 @@ system would. Prints the kernel's process id and what came of each step as JSON.
 
 import json
 import os
+import queue
 import signal
 import sys
 import threading
@@ -30,8 +31,14 @@ def cell(manager, client, step):
     request = client.execute(step["cell"])
     result = {"stdout": "", "stderr": "", "error": "", "shown": ""}
     stops = step.get("stops", 0)
+    timeout = TIMEOUT
     while True:
-        message = client.get_iopub_msg(timeout=TIMEOUT)
+        try:
+            message = client.get_iopub_msg(timeout=timeout)
+        except queue.Empty:
+            if "seconds" not in result:
+                raise
+            return result
         if message["parent_header"].get("msg_id") != request:
             continue
         kind, content = message["msg_type"], message["content"]
@@ -46,7 +53,8 @@ def cell(manager, client, step):
             result["error"] += content["evalue"] + "\n"
         elif kind == "status" and content["execution_state"] == "idle":
             result["seconds"] = time.monotonic() - started
-            return result
+            # evcxr passes standard error on from a thread of its own, which may be later than the end of the cell.
+            timeout = 0.5
 
 
 def reply(client, request):

@@ -20,12 +20,12 @@ pub enum Error {
         help: String,
     },
     /// The operating system refused to read or write a file.
-    #[error("{}: {source}. {help}", path.display())]
+    #[error("{}: {reason}. {help}", path.display())]
     Io {
         /// The file or folder.
         path: PathBuf,
         /// The operating system's reason.
-        source: std::io::Error,
+        reason: std::io::Error,
         /// What to do about it, as a sentence.
         help: String,
     },
@@ -75,8 +75,8 @@ impl Error {
     }
 
     /// An [`Error::Io`].
-    pub fn io(path: impl AsRef<Path>, source: std::io::Error, help: impl fmt::Display) -> Self {
-        Error::Io { path: path.as_ref().to_owned(), source, help: help.to_string() }
+    pub fn io(path: impl AsRef<Path>, reason: std::io::Error, help: impl fmt::Display) -> Self {
+        Error::Io { path: path.as_ref().to_owned(), reason, help: help.to_string() }
     }
 }
 

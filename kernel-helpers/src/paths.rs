@@ -37,13 +37,14 @@ pub fn checkpoints_dir() -> Result<PathBuf> {
     folder("LAB_CHECKPOINTS", "checkpoints")
 }
 
-/// Where runs of this scale and seed save: the checkpoints folder itself at full scale and with seed 0, and otherwise
-/// `quick`, `seed-1` or `quick/seed-1` in it, so that no run replaces another.
+/// Where the runs that start from the [`pretrained_model`] save: the folder of its name in the checkpoints folder, such as
+/// `checkpoints/resnet20`, at full scale and with seed 0, and otherwise `quick`, `seed-1` or `quick/seed-1` in it, so that
+/// no run replaces another.
 ///
 /// # Errors
-/// If the folder is not there and cannot be made.
+/// If there are no pretrained weights, or the folder is not there and cannot be made.
 pub fn output_dir(scale: Scale, seed: u64) -> Result<PathBuf> {
-    let mut folder = checkpoints_dir()?;
+    let mut folder = pretrained_model()?.with_extension("");
     if scale != Scale::Full {
         folder.push(scale.to_string());
     }

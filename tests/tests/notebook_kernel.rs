@@ -86,13 +86,16 @@ fn another_seed_leaves_the_notebook_and_its_results_alone() {
     let test = "another_seed_leaves_the_notebook_and_its_results_alone";
     let path =
         notebook(test, &["println!(\"{}\", output_dir(Scale::from_env()?, seed_from_env()?)?.display());"]);
+    let checkpoints = path.parent().unwrap();
+    let checkpoint = "resnet20.safetensors";
+    std::fs::copy(project_root().join("checkpoints").join(checkpoint), checkpoints.join(checkpoint)).unwrap();
     let before = std::fs::read(&path).unwrap();
     let mut command = lab();
     command.arg("run").arg(&path).args(["--tiny", "--seed", "3"]).env("LAB_DATA", generated_data());
-    let result = command.env("LAB_CHECKPOINTS", path.parent().unwrap()).output().unwrap();
+    let result = command.env("LAB_CHECKPOINTS", checkpoints).output().unwrap();
     assert!(result.status.success(), "{}", String::from_utf8_lossy(&result.stderr));
     assert_eq!(std::fs::read(&path).unwrap(), before);
     let executed = project_root().join(".lab/executed/seed-3/notebook.ipynb");
-    assert!(outputs(&executed)[0].0.trim().ends_with("tiny/seed-3"));
+    assert!(outputs(&executed)[0].0.trim().ends_with("resnet20/tiny/seed-3"));
     std::fs::remove_file(executed).unwrap();
 }

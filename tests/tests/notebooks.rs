@@ -21,6 +21,7 @@ fn every_notebook_runs_without_an_error() {
         let pdf = std::fs::read(notebook.with_extension("pdf")).unwrap();
         assert!(pdf.starts_with(b"%PDF") && pdf.len() > 20_000, "{} bytes of PDF", pdf.len());
     }
+    the_command_makes_the_same_runs(&folder);
     let lab1 = &notebooks[0];
     let first = std::fs::read_to_string(lab1).unwrap();
     execute("run", std::slice::from_ref(lab1), &folder);
@@ -35,6 +36,15 @@ fn execute(subcommand: &str, notebooks: &[PathBuf], checkpoints: &Path) {
     command.env("LAB_DATA", generated_data()).env("LAB_CHECKPOINTS", checkpoints);
     let result = command.output().unwrap();
     assert!(result.status.success(), "{}", String::from_utf8_lossy(&result.stderr));
+}
+
+/// `cargo lab finetune` finds all of its runs recorded by the notebook.
+fn the_command_makes_the_same_runs(checkpoints: &Path) {
+    let mut command = lab();
+    command.arg("finetune").env("LAB_SCALE", "tiny");
+    command.env("LAB_DATA", generated_data()).env("LAB_CHECKPOINTS", checkpoints);
+    let printed = String::from_utf8(command.output().unwrap().stdout).unwrap();
+    assert_eq!(printed.matches("Recorded on ").count(), 11, "{printed}");
 }
 
 /// Every cell has run, none with an error, and there are figures.

@@ -4,6 +4,7 @@ mod bench;
 mod bench_kernel;
 mod data;
 mod doctor;
+mod finetune;
 mod jupyter;
 mod report;
 mod run;
@@ -52,6 +53,8 @@ enum Command {
     Scan(scan::Options),
     /// Train a checkpoint from scratch.
     Train(train::Options),
+    /// Make the homework's fine-tuning runs without a notebook, which then finds them recorded.
+    Finetune(finetune::Options),
     /// Measure how many images a second this machine trains and evaluates.
     Bench(bench::Options),
     /// Measure how long a notebook's start and its cells take.
@@ -119,6 +122,7 @@ pub fn run(cli: Cli) -> Result<ExitCode> {
         }
         Command::Scan(options) => scan::scan(&Project::find()?, &options)?,
         Command::Train(options) => train::train(&Project::find()?, &options)?,
+        Command::Finetune(options) => finetune::finetune(&Project::find()?, &options)?,
         Command::Bench(options) => bench::bench(&Project::find()?, &options)?,
         Command::BenchKernel(options) => bench_kernel::bench_kernel(&Project::find()?, &options)?,
         Command::Doctor => return doctor::doctor(&Project::find()?),

@@ -61,11 +61,17 @@ pub fn train(project: &Project, options: &Options) -> Result<()> {
         RunIdentity::of(Procedure::Train, &net, &data, &config)?.context("a ResNet describes itself")?;
     files.check_no_other_run(&run)?;
     let history = kernel_helpers::train_util::train(&net, &data, &config)?;
+    record_command(&files, &history, options)?;
+    println!("{history}\n{}", out.display());
+    Ok(())
+}
+
+/// Adds the command to the record of the run that it has just finished.
+pub fn record_command(files: &RunFiles, history: &History, command: impl fmt::Display) -> Result<()> {
     if history.recorded_on.is_none() && files.record().exists() {
-        let record = RunRecord { command: Some(options.to_string()), ..RunRecord::load(files.record())? };
+        let record = RunRecord { command: Some(command.to_string()), ..RunRecord::load(files.record())? };
         record.save(files.record())?;
     }
-    println!("{history}\n{}", out.display());
     Ok(())
 }
 

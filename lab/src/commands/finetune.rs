@@ -1,0 +1,156 @@
+//! `cargo lab finetune`: the runs of `hw4.ipynb`, one by one.
+
+use super::data;
+use super::train::record_command;
+use crate::project::Project;
+use anyhow::{Context, Result, bail};
+use clap::Args;
+use kernel_helpers::prelude::*;
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+
+const SPARSITY: f64 = 0.8;
+
+#[derive(Args)]
+/// What `cargo lab finetune` can be asked for.
+pub struct Options {
+    /// `lab2/c`, `lab2/d`, `lab2/e`, and `lab3/c/bits=4` or `lab3/d/bits=4` with 5, 4, 3 or 2 bits; all of them if not
+    /// given.
+    #[arg(value_name = "RUN")]
+    runs: Vec<Run>,
+    /// The seed of shuffling and augmentation. The runs of a seed other than 0 go to a folder of its own.
+    #[arg(long, default_value_t = 0)]
+    seed: u64,
+    /// Train anew, even what is finished or in part done.
+    #[arg(long)]
+    retrain: bool,
+}
+
+/// A run of the homework, by the name of its result.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Run {
+    /// Lab 2 (c): pruned at once, then fine-tuned.
+    OneShot,
+    /// Lab 2 (d) and (e): pruned a little before each epoch.
+    Iterative(PruneScope),
+    /// Lab 3 (c): quantized and fine-tuned.
+    Quantized { bits: u32 },
+    /// Lab 3 (d): the best of the pruned models, quantized and fine-tuned.
+    PrunedAndQuantized { bits: u32 },
+}
+
+const PRUNED: [Run; 3] =
+    [Run::OneShot, Run::Iterative(PruneScope::Layer), Run::Iterative(PruneScope::Global)];
+const BIT_WIDTHS: [u32; 4] = [5, 4, 3, 2];
+
+/// Makes the runs in their order. Each is recorded, continued if it was interrupted, and shown if it is finished.
+pub fn finetune(project: &Project, options: &Options) -> Result<()> {
+    data::ensure(project)?;
+    let scale = Scale::from_env()?;
+    let folder = output_dir(scale, options.seed)?;
+    let data = Cifar10::load(scale)?;
+    let all = PRUNED.into_iter().chain(BIT_WIDTHS.map(|bits| Run::Quantized { bits }));
+    let all = all.chain(BIT_WIDTHS.map(|bits| Run::PrunedAndQuantized { bits })).collect();
+    for run in if options.runs.is_empty() { &all } else { &options.runs } {
+        println!("{run}");
+        let files = RunFiles::of(run.weights(&folder));
+        let config = TrainConfig {
+            epochs: scale.epochs(20),
+            seed: options.seed,
+            keep_zeros: matches!(run, Run::OneShot | Run::PrunedAndQuantized { .. }),
+            save_to: Some(files.weights().to_owned()),
+            retrain: options.retrain,
+            ..Default::default()
+        };
+        let history = run.run(&folder, &data, &config).with_context(|| run.to_string())?;
+        let seed = if options.seed == 0 { String::new() } else { format!(" --seed {}", options.seed) };
+        record_command(&files, &history, format!("cargo lab finetune {run}{seed}"))?;
+        println!("{history}\n{}", project.relative(files.weights()));
+    }
+    Ok(())
+}
+
+impl Run {
+    /// The file of the run's best weights.
+    fn weights(self, folder: &Path) -> PathBuf {
+        folder.join(match self {
+            Run::OneShot => "net_after_finetune.safetensors".to_owned(),
+            Run::Iterative(PruneScope::Layer) => "net_after_iterative_prune.safetensors".to_owned(),
+            Run::Iterative(PruneScope::Global) => "net_after_global_iterative_prune.safetensors".to_owned(),
+            Run::Quantized { bits } => format!("quantized_net_after_finetune_{bits}bit.safetensors"),
+            Run::PrunedAndQuantized { bits } => {
+                format!("quantized_pruned_net_after_finetune_{bits}bit.safetensors")
+            }
+        })
+    }
+
+    fn run(self, folder: &Path, data: &Cifar10, config: &TrainConfig) -> Result<History> {
+        let n_bits = match self {
+            Run::OneShot | Run::Iterative(_) => None,
+            Run::Quantized { bits } | Run::PrunedAndQuantized { bits } => Some(bits),
+        };
+        let net = ResNetCifar::new(ResNetConfig { n_bits, ..Default::default() }, &best_device()?)?;
+        match self {
+            Run::PrunedAndQuantized { .. } => net.load_weights(best_pruned(folder)?)?,
+            _ => net.load_weights(pretrained_model()?)?,
+        }
+        Ok(match self {
+            Run::OneShot => {
+                prune_layers(&net, SPARSITY)?;
+                kernel_helpers::train_util::finetune(&net, data, config)?
+            }
+            Run::Iterative(scope) => {
+                let schedule = PruneSchedule { scope, sparsity: SPARSITY, ramp: config.epochs / 2 };
+                iterative_prune(&net, data, config, &schedule)?
+            }
+            Run::Quantized { .. } | Run::PrunedAndQuantized { .. } => {
+                kernel_helpers::train_util::finetune(&net, data, config)?
+            }
+        })
+    }
+}
+
+/// The weights of the pruning run with the best accuracy.
+fn best_pruned(folder: &Path) -> Result<PathBuf> {
+    let mut best: Option<(f64, PathBuf)> = None;
+    for run in PRUNED {
+        let files = RunFiles::of(run.weights(folder));
+        if !files.record().exists() {
+            bail!("needs the pruning runs of Lab 2 first: `cargo lab finetune {run}`");
+        }
+        let accuracy = RunRecord::load(files.record())?.history.best_accuracy();
+        if best.as_ref().is_none_or(|(other, _)| accuracy > *other) {
+            best = Some((accuracy, files.weights().to_owned()));
+        }
+    }
+    Ok(best.context("there are pruning runs")?.1)
+}
+
+impl FromStr for Run {
+    type Err = anyhow::Error;
+
+    fn from_str(name: &str) -> Result<Self> {
+        let bits = name.rsplit_once("/bits=").and_then(|(_, bits)| bits.parse().ok());
+        Ok(match (name, bits) {
+            ("lab2/c", _) => Run::OneShot,
+            ("lab2/d", _) => Run::Iterative(PruneScope::Layer),
+            ("lab2/e", _) => Run::Iterative(PruneScope::Global),
+            (_, Some(bits)) if name.starts_with("lab3/c/") => Run::Quantized { bits },
+            (_, Some(bits)) if name.starts_with("lab3/d/") => Run::PrunedAndQuantized { bits },
+            _ => bail!("expected lab2/c, lab2/d, lab2/e, lab3/c/bits=4 or lab3/d/bits=4, found `{name}`"),
+        })
+    }
+}
+
+impl fmt::Display for Run {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Run::OneShot => f.write_str("lab2/c"),
+            Run::Iterative(PruneScope::Layer) => f.write_str("lab2/d"),
+            Run::Iterative(PruneScope::Global) => f.write_str("lab2/e"),
+            Run::Quantized { bits } => write!(f, "lab3/c/bits={bits}"),
+            Run::PrunedAndQuantized { bits } => write!(f, "lab3/d/bits={bits}"),
+        }
+    }
+}

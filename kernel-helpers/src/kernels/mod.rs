@@ -17,11 +17,13 @@ mod map;
 mod memory;
 mod peak;
 mod simd;
+mod sparse;
 
 pub(crate) use aligned::AlignedVec;
 pub(crate) use map::{Map, NonzeroRange};
 pub(crate) use peak::Peak;
 pub use simd::Isa;
+pub(crate) use sparse::SparseProduct;
 
 /// The lanes of the widest instruction set; channel counts are padded to a multiple of it.
 pub(crate) const LANES_MAX: usize = 16;

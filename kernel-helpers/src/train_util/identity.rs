@@ -62,7 +62,8 @@ pub struct Images {
 }
 
 impl Images {
-    fn of(split: &Split) -> Self {
+    /// The images of a split.
+    pub fn of(split: &Split) -> Self {
         Self { count: split.len(), sha256: split.sha256().to_owned() }
     }
 }

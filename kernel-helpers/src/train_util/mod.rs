@@ -10,6 +10,7 @@ mod identity;
 mod progress;
 mod record;
 mod recording;
+mod seeds;
 mod sgd;
 mod state;
 mod trainer;
@@ -20,6 +21,7 @@ mod tests;
 pub use history::{EpochRecord, History, recorded_note};
 pub use identity::{Images, Procedure, RunIdentity};
 pub use record::{RunFiles, RunRecord, Weights};
+pub use seeds::{mean_and_deviation, records_over_seeds};
 pub use sgd::{Sgd, SgdConfig};
 pub use trainer::{EpochStatistics, TrainConfig, Trainer};
 

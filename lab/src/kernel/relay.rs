@@ -74,8 +74,8 @@ pub fn relay() -> Result<ExitCode> {
                 match lock(&button).press(Instant::now()) {
                     Press::Idle => {}
                     Press::First => eprintln!(
-                        "Stopping at the next batch. To end anything else that runs in this cell, press stop again within \
-                         two seconds: that loses all variables."
+                        "Stopping at the next batch.\n\
+                         To end whatever else runs here, press again within two seconds: all variables are lost then."
                     ),
                     // The process may have just ended, which is as good.
                     Press::Second => drop(kill_process(pid, Signal::KILL)),

@@ -71,7 +71,7 @@ class Student:
     """Looks at one page of JupyterLab, one notebook at a time; keeps what the page saves and pictures of it."""
 
     def __init__(self, page, folder):
-        self.page = page
+        self.page, self.folder = page, folder
         self.screenshots = folder / "screenshots"
         self.screenshots.mkdir(exist_ok=True)
         self.downloads = []
@@ -117,8 +117,9 @@ class Student:
         expect(self.notebook()).to_have_count(1)
 
     def wait_for_kernel(self):
-        # JupyterLab forgets a cell that is run before the notebook has a kernel, so the name alone is not enough.
-        expect(self.page.locator("#jp-bottom-panel")).to_contain_text("Rust | Idle", timeout=PATIENCE)
+        # JupyterLab forgets a cell that is run before the notebook has a kernel, and queues it while the kernel starts.
+        has_kernel = re.compile(r"Rust \| (Connecting|Unknown|Idle)")
+        expect(self.page.locator("#jp-bottom-panel")).to_have_text(has_kernel, timeout=PATIENCE)
 
     def write(self, index, source):
         """Puts source into a cell, as pasting does."""

@@ -6,6 +6,7 @@ LAB is the compiled `lab` command, FOLDER a folder inside the project with `note
 Pictures of what the browser shows are left in FOLDER/screenshots.
 """
 
+import difflib
 import pathlib
 import re
 import sys
@@ -21,9 +22,22 @@ let config = TrainConfig { epochs: 100_000, ..Default::default() };
 let history = finetune(&net, &data, &config)?;"""
 
 
+def opens_and_saves_without_a_change(student):
+    file = student.folder / "notebooks/lab1.ipynb"
+    before = file.read_text()
+    student.open("lab1.ipynb")
+    # With the kernel comes what it says about its language, which JupyterLab puts into the notebook.
+    expect(student.page.locator("#jp-bottom-panel")).not_to_contain_text("Connecting", timeout=PATIENCE)
+    student.notebook().locator(".jp-MarkdownCell").first.click()
+    student.page.keyboard.press("Control+s")
+    # JupyterLab does not save what it believes unchanged, so there is nothing to wait for.
+    student.page.wait_for_timeout(2 * SECOND)
+    changes = list(difflib.unified_diff(before.splitlines(), file.read_text().splitlines(), lineterm=""))
+    assert not changes, "what git shows of a notebook that was only opened and saved:\n" + "\n".join(changes)
+
+
 def steps_through_the_first_cells(student):
     """Until a plot and a table can be seen."""
-    student.open("lab1.ipynb")
     plots = student.notebook().locator(".jp-RenderedImage img")
     tables = student.notebook().locator(".jp-RenderedHTMLCommon.jp-OutputArea-output table")
     student.cell(0).locator(".cm-content").click()
@@ -108,6 +122,7 @@ def turns_the_light_off(student):
 
 
 STEPS = (
+    opens_and_saves_without_a_change,
     steps_through_the_first_cells,
     stops_a_training_while_another_notebook_runs,
     looks_things_up,
@@ -146,7 +161,6 @@ def main(chromium, lab, folder):
         assert len(kernels) == 3, f"three notebooks were open, and these kernels ran: {kernels}"
         browser.close()
     for kernel in kernels:
-        until(lambda: not kernel.exists(), f"{kernel} is removed after JupyterLab's end")
         until(lambda: not processes_with(str(kernel)), f"the processes of {kernel} end with JupyterLab")
 
 

@@ -20,6 +20,7 @@ pub mod lab1;
 pub mod machine;
 mod network;
 pub mod ops;
+pub mod panic;
 pub mod paths;
 pub mod plot;
 pub mod prelude;

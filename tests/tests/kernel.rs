@@ -113,7 +113,7 @@ fn a_notebook_is_stopped_looked_up_in_and_extended() {
     let message = results[6]["stderr"].as_str().unwrap().trim();
     assert_eq!(message, "shape mismatch in matmul, lhs: [2, 3], rhs: [2, 3]");
     assert_has(&results[7], "error", "no method named `unknown_method`");
-    assert_has(&results[8], "stderr", "no");
+    assert_eq!(results[8]["stderr"], "panicked: no\n");
     assert_has(&results[9], "stdout", "7");
     assert_has(&results[11], "stdout", "[10.0, 20.0, 30.0]");
     assert_has(&results[12], "stderr", "All variables are lost");

@@ -30,9 +30,10 @@ pub struct BuildFolder {
     path: PathBuf,
 }
 
-/// What every notebook starts with. The statement after the import leaves nothing: it makes evcxr do at the start, and not
-/// in the first cell, what takes it seconds, which is to learn the helpers' types and that cells use `?`.
+/// What every notebook starts with. The last statements leave nothing: they make evcxr do at the start, and not in the
+/// first cell, what takes it seconds, which is to learn the helpers' types and that cells use `?`.
 const PRELUDE: &str = "use kernel_helpers::prelude::*;
+kernel_helpers::panic::shorten_messages();
 let started = Tensor::zeros(1, DType::F32, &Device::Cpu)?; drop(started);";
 
 /// The profile of cells and of what they link. evcxr writes one into `ctx`, which the workspace overrules: optimized

@@ -1,0 +1,52 @@
+//! What a notebook shows of a panic.
+
+use std::env;
+use std::panic::{self, PanicHookInfo};
+use std::path::Path;
+
+/// From now on, a panic in this process prints one line: its message, and the source file if that is not the cell's own
+/// generated code. Rust's own message also names the thread by a number that changes from run to run, and a line of the
+/// generated code, which nobody sees. Where `RUST_BACKTRACE` asks for a backtrace, everything stays as it is.
+pub fn shorten_messages() {
+    if env::var_os("RUST_BACKTRACE").is_none_or(|value| value == "0") {
+        panic::set_hook(Box::new(|panic| eprintln!("{}", message(panic))));
+    }
+}
+
+fn message(panic: &PanicHookInfo<'_>) -> String {
+    let reason = panic.payload_as_str().unwrap_or("a value that is not text");
+    let place = panic.location().and_then(|location| {
+        Some(format!(" ({}, line {})", file_in_package(Path::new(location.file()))?, location.line()))
+    });
+    format!("panicked: {reason}{}", place.unwrap_or_default())
+}
+
+/// The path from the package's folder on, such as `candle-core-0.11.0/src/tensor.rs`; nothing for a cell's code.
+fn file_in_package(file: &Path) -> Option<String> {
+    let package = file.ancestors().find(|folder| folder.ends_with("src"))?.parent()?;
+    if package.ends_with("ctx") {
+        return None;
+    }
+    let shown = file.strip_prefix(package.parent()?).ok()?;
+    Some(shown.display().to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_is_named_from_its_package_on() {
+        let shown = |file: &str| file_in_package(Path::new(file));
+        let registry = "/home/ada/.cargo/registry/src/index.crates.io-1949cf8c6b5b557f/";
+        assert_eq!(
+            shown(&format!("{registry}candle-core-0.11.0/src/tensor.rs")).as_deref(),
+            Some("candle-core-0.11.0/src/tensor.rs")
+        );
+        assert_eq!(
+            shown("kernel-helpers/src/plot/axis.rs").as_deref(),
+            Some("kernel-helpers/src/plot/axis.rs")
+        );
+        assert_eq!(shown("ctx/src/lib.rs"), None);
+    }
+}

@@ -41,7 +41,6 @@ def main(request):
     client = manager.client()
     client.start_channels()
     try:
-        client.wait_for_ready(timeout=1200)
         durations = []
         for source in request["cells"]:
             ended = run(client, source)

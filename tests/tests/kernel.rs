@@ -2,10 +2,11 @@
 
 use homework_tests::{generated_data, lab, project_root, scratch_folder};
 use serde_json::{Value, json};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::sync::Once;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 /// A session with a kernel in `folder`, started; see `kernel_session.py` for the steps.
 fn start(folder: &Path, steps: &Value) -> std::process::Child {
@@ -58,6 +59,24 @@ fn all_ended(pid: u64) -> bool {
         std::thread::sleep(Duration::from_millis(100));
     }
     true
+}
+
+/// What the kernels share: each compiled file and note of cargo's with its content's time and length.
+fn shared_files() -> BTreeMap<PathBuf, (SystemTime, u64)> {
+    let mut files = BTreeMap::new();
+    let mut folders = vec![project_root().join(".lab/kernel/warm/ctx/target")];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            let metadata = path.metadata().unwrap();
+            if metadata.is_dir() {
+                folders.push(path);
+            } else {
+                files.insert(path, (metadata.modified().unwrap(), metadata.len()));
+            }
+        }
+    }
+    files
 }
 
 #[track_caller]
@@ -127,6 +146,7 @@ fn kernels_run_side_by_side_and_clean_up_after_a_killed_one() {
     let folder = scratch_folder("kernels_run_side_by_side");
     let (killed, _) = session(&folder, &json!([{ "cell": "percent(0.5)" }, { "kill": true }]));
     assert!(all_ended(killed), "processes of the killed kernel {killed} are left");
+    let shared = shared_files();
     let steps = |number: u32| json!([{ "cell": format!("let number = {number};") }, { "cell": "println!(\"{number}\");" }]);
     let both = [1, 2].map(|number| start(&folder, &steps(number)));
     for (number, child) in [1, 2].into_iter().zip(both) {
@@ -134,4 +154,7 @@ fn kernels_run_side_by_side_and_clean_up_after_a_killed_one() {
         assert_has(&results[1], "stdout", &number.to_string());
     }
     assert!(!running_folder(killed).exists(), "the folder of the killed kernel {killed} is left");
+    let now = shared_files();
+    let written: Vec<_> = now.iter().filter(|(path, state)| shared.get(*path) != Some(*state)).collect();
+    assert!(written.is_empty(), "a kernel has written into what it shares with others: {written:#?}");
 }

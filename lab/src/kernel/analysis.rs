@@ -5,7 +5,7 @@
 //! a start's time. But a cell meets the types of only a few of these crates. So evcxr and rust-analyzer are led to a
 //! folder that looks like a Rust toolchain: its `cargo` leaves the other crates out of `cargo metadata` (see
 //! [metadata](super::metadata)), and runs the real cargo for all else. The standard library's sources are a copy without
-//! tests and without the processors' intrinsics.
+//! tests and without the processors' intrinsics, and empty the first time, when there are no cells yet.
 
 use super::BuildFolder;
 use crate::project::Project;
@@ -84,6 +84,34 @@ fn copy_sources(from: &Path, to: &Path) -> std::io::Result<()> {
     Ok(())
 }
 
+/// The standard library's sources as a kernel's rust-analyzer sees them, in its build folder: a link to empty ones until
+/// [`show_library`] puts the other link in its place.
+const SEEN_LIBRARY: &str = "library";
+const WHOLE_LIBRARY: &str = "whole-library";
+
+/// Lets rust-analyzer see the whole standard library from its next load on.
+pub fn show_library(folder: &BuildFolder) {
+    // The first time only: afterwards the link has been moved.
+    let _ = fs::rename(folder.path().join(WHOLE_LIBRARY), folder.path().join(SEEN_LIBRARY));
+}
+
+/// Makes the links to the empty and to the whole standard library.
+fn hide_library(project: &Project, folder: &Path) -> std::io::Result<()> {
+    for name in LIBRARY {
+        let source = folder.join("empty-library").join(name).join("src");
+        fs::create_dir_all(&source)?;
+        fs::write(source.join("lib.rs"), "")?;
+    }
+    for (link, target) in [(SEEN_LIBRARY, folder.join("empty-library")), (WHOLE_LIBRARY, library(project))] {
+        let link = folder.join(link);
+        if link.is_symlink() {
+            fs::remove_file(&link)?;
+        }
+        std::os::unix::fs::symlink(target, link)?;
+    }
+    Ok(())
+}
+
 /// Writes the folder that looks like a toolchain into a build folder, and returns the environment variables that lead
 /// evcxr and rust-analyzer there. `lab` is the executable with the command that
 /// [`print`](super::metadata::print) is.
@@ -139,6 +167,7 @@ exec {cargo} "$@"
         .and_then(|()| write_script(&bin.join("rustc"), &rustc))
         .and_then(|()| write_script(&bin.join("cargo"), &cargo))
         .and_then(|()| write_script(&first.join("rustup"), &rustup))
+        .and_then(|()| hide_library(project, folder.path()))
         .with_context(|| format!("could not write {}", toolchain.display()))?;
     let path = std::env::var_os("PATH").unwrap_or_default();
     let path = std::env::join_paths(std::iter::once(first).chain(std::env::split_paths(&path)))?;
@@ -146,7 +175,7 @@ exec {cargo} "$@"
         ("PATH", path),
         ("RUSTC", bin.join("rustc").into()),
         ("CARGO", bin.join("cargo").into()),
-        ("RUST_SRC_PATH", library(project).into()),
+        ("RUST_SRC_PATH", folder.path().join(SEEN_LIBRARY).into()),
     ])
 }
 

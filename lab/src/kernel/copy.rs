@@ -3,6 +3,7 @@
 use super::BuildFolder;
 use crate::project::Project;
 use anyhow::{Context, Result};
+use std::ffi::OsStr;
 use std::fs::{self, File, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -33,7 +34,7 @@ impl Copy {
             File::create(path.join(LOCK)).with_context(|| format!("could not lock {}", path.display()))?;
         lock.lock().with_context(|| format!("could not lock {}", path.display()))?;
         let warm = BuildFolder::warm(project);
-        copy_folder(warm.path(), &path)
+        copy_folder(warm.path(), &path, false)
             .with_context(|| format!("could not copy {} to {}", warm.path().display(), path.display()))?;
         // evcxr starts its executable again after a panic, by which time a build may have replaced the original.
         let executable = path.join("lab");
@@ -88,20 +89,28 @@ fn remove_dead(running: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Copies a build folder without what is the other kernel's alone, such as the outputs of evcxr's own crate. Compiled files are shared:
-/// cargo and rustc never write into them, they replace them. Cargo's small files are real copies: it writes into those.
-fn copy_folder(from: &Path, to: &Path) -> io::Result<()> {
+/// Cargo's folders of what it compiled.
+const COMPILED: [&str; 3] = ["deps", "build", ".fingerprint"];
+
+/// Copies a build folder without what is the other kernel's alone, such as the outputs of evcxr's own crate. What was
+/// compiled is shared: compilers never write into a file, they replace it, and cargo writes only into its notes on a crate
+/// that it compiles anew, which it does to none but the helpers, after an edit.
+///
+/// `compiled` is whether `from` lies in one of cargo's folders of what it compiled.
+fn copy_folder(from: &Path, to: &Path, compiled: bool) -> io::Result<()> {
     fs::create_dir_all(to)?;
     for entry in fs::read_dir(from)? {
         let entry = entry?;
+        let name = entry.file_name().to_string_lossy().into_owned();
         let (source, target) = (entry.path(), to.join(entry.file_name()));
-        if is_of_warm_alone(&source) {
+        if is_of_warm_alone(&name) {
             continue;
         }
         let kind = entry.file_type()?;
+        let compiled = (compiled || COMPILED.contains(&&*name)) && !is_of_helpers(&name);
         if kind.is_dir() {
-            copy_folder(&source, &target)?;
-        } else if kind.is_file() && is_compiled(&source) {
+            copy_folder(&source, &target, compiled)?;
+        } else if kind.is_file() && (compiled || is_binary(&source)) {
             link_or_copy(&source, &target)?;
         } else if kind.is_file() {
             copy_with_time(&source, &target)?;
@@ -111,19 +120,20 @@ fn copy_folder(from: &Path, to: &Path) -> io::Result<()> {
 }
 
 /// Whether this is a file or folder that compiling `ctx` left, or by which the helpers are compiled faster the next time.
-fn is_of_warm_alone(path: &Path) -> bool {
-    let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-    name.starts_with("ctx-")
-        || name.starts_with("libctx")
-        || name.starts_with("libcode_")
+fn is_of_warm_alone(name: &str) -> bool {
+    ["ctx-", "ctx.", "libctx", "libcode_"].iter().any(|start| name.starts_with(start))
         || ["stamp", "incremental", "toolchain"].contains(&name)
 }
 
-/// Whether this is a file that a compiler wrote and nobody writes into again.
-fn is_compiled(path: &Path) -> bool {
-    let extension = path.extension().and_then(|extension| extension.to_str());
-    let compiled = matches!(extension, Some("rlib" | "rmeta" | "so" | "dylib" | "a" | "o" | "bin"));
-    compiled || path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("build-script-build"))
+/// Whether this is a file or folder of cargo's that is named after the helpers.
+fn is_of_helpers(name: &str) -> bool {
+    name.starts_with("kernel-helpers-") || name.contains("kernel_helpers")
+}
+
+/// Whether this is a file that a compiler wrote.
+fn is_binary(path: &Path) -> bool {
+    path.extension()
+        .is_some_and(|extension| ["rlib", "rmeta", "so", "dylib"].map(OsStr::new).contains(&extension))
 }
 
 /// A second name for the same file, or a copy of it on a file system that has no such thing.

@@ -1,5 +1,7 @@
 //! What evcxr and its rust-analyzer are told about the crates that a cell depends on.
 
+use super::BuildFolder;
+use super::analysis::show_library;
 use anyhow::{Context, Result, bail};
 use serde_json::Value;
 use std::collections::{HashMap, HashSet};
@@ -13,40 +15,53 @@ use std::process::Command;
 const SHOWN: [&str; 7] =
     ["kernel-helpers", "candle-core", "candle-nn", "half", "rand", "rand_chacha", "rand_core"];
 
+/// The crate that holds the cells, and the name that it has while evcxr tries a `:dep`.
+const EVCXR_CRATES: [&str; 2] = ["ctx", "evcxr_dummy_validate_dep"];
+
+const UNEXPECTED: &str = "`cargo metadata` printed something unexpected";
+
 /// Prints what `cargo metadata` with these arguments prints, without the crates whose types no cell meets.
 ///
 /// # Errors
 /// If cargo fails, or a cell's `:dep` brings another version of candle.
 pub fn print(cargo: &Path, arguments: &[OsString]) -> Result<()> {
-    // evcxr calls this from within its crate.
-    let lock_file = std::env::current_dir()?.with_file_name("Cargo.lock");
+    let folder = BuildFolder::of_this_kernel()?;
+    let lock_file = folder.path().join("Cargo.lock");
     let old_lock = fs::read(&lock_file).ok();
-    let output = Command::new(cargo).args(arguments).output()?;
+    let output = Command::new(cargo)
+        .args(arguments)
+        // The compiler and the folder of evcxr's builds, in which cargo has noted what it once asked this compiler.
+        .env("RUSTC", cargo.with_file_name("rustc"))
+        .env("CARGO_TARGET_DIR", folder.crate_path().join("target"))
+        .output()?;
     if !output.status.success() {
         std::io::stderr().write_all(&output.stderr)?;
         std::process::exit(output.status.code().unwrap_or(1));
     }
     let mut metadata = serde_json::from_slice(&output.stdout)?;
-    if let Some(message) = other_candle(&metadata) {
+    let graph = Graph::of(&metadata).context(UNEXPECTED)?;
+    if let Some(message) = other_candle(&graph) {
         // The version that is not wanted is locked now, and the next cell might get it.
         old_lock.map(|lock| fs::write(lock_file, lock)).transpose()?;
         bail!("{message}");
     }
-    show_less(&mut metadata).context("`cargo metadata` printed something unexpected")?;
+    show_less(&mut metadata, &graph).context(UNEXPECTED)?;
+    if graph.has_cells() {
+        show_library(&folder);
+    }
     println!("{metadata}");
     Ok(())
 }
 
 /// What to write instead, if the crate that evcxr makes of a `:dep` to try it needs another candle than the helpers: two
 /// candles are two types of the same name.
-fn other_candle(metadata: &Value) -> Option<String> {
-    let graph = Graph::of(metadata)?;
+fn other_candle(graph: &Graph) -> Option<String> {
     let candle = |root: &str| {
         let reached = graph.reach(graph.ids_named(root), |_, _| true);
         let mut candles = reached.into_iter().filter_map(|id| graph.packages.get(&id));
         candles.find(|package| package.name == "candle-core").map(|package| package.version.clone())
     };
-    let (theirs, ours) = (candle("evcxr_dummy_validate_dep")?, candle("kernel-helpers")?);
+    let (theirs, ours) = (candle(EVCXR_CRATES[1])?, candle("kernel-helpers")?);
     (theirs != ours).then(|| {
         format!(
             "this brings candle-core {theirs}, but the helpers use {ours}, and tensors of one do not fit the other. \
@@ -80,6 +95,13 @@ impl Graph {
         })
     }
 
+    /// Whether a crate of evcxr's has the helpers by now, as it has before the first cell.
+    fn has_cells(&self) -> bool {
+        let crates = EVCXR_CRATES.iter().flat_map(|name| self.ids_named(name)).collect();
+        let reached = self.reach(crates, |_, _| true);
+        self.ids_named("kernel-helpers").iter().any(|helpers| reached.contains(helpers))
+    }
+
     fn ids_named(&self, name: &str) -> Vec<String> {
         let named = self.packages.iter().filter(|(_, package)| package.name == name);
         named.map(|(id, _)| id.clone()).collect()
@@ -101,8 +123,7 @@ impl Graph {
 
 /// Leaves what the workspace's crates depend on, except for what only the [`SHOWN`] crates use inside. What a cell
 /// adds by `:dep` stays as it is.
-fn show_less(metadata: &mut Value) -> Option<()> {
-    let graph = Graph::of(metadata)?;
+fn show_less(metadata: &mut Value, graph: &Graph) -> Option<()> {
     let is_shown = |id: &str| graph.packages.get(id).is_some_and(|package| SHOWN.contains(&&*package.name));
     let members = strings(&metadata["workspace_members"])?;
     let reached = graph.reach(members, |package, dependency| !is_shown(package) || is_shown(dependency));
@@ -146,6 +167,10 @@ mod tests {
         })
     }
 
+    fn graph(graph: &[(&str, &str, &[&str])]) -> Graph {
+        Graph::of(&metadata(graph)).unwrap()
+    }
+
     #[test]
     fn what_the_helpers_use_inside_is_not_shown_and_a_cells_own_dependency_is() {
         let mut metadata = metadata(&[
@@ -157,7 +182,8 @@ mod tests {
             ("zip", "9.0.0", &[]),
             ("gemm", "0.1.0", &[]),
         ]);
-        show_less(&mut metadata).unwrap();
+        let graph = Graph::of(&metadata).unwrap();
+        show_less(&mut metadata, &graph).unwrap();
         let names: Vec<_> = metadata["packages"].as_array().unwrap().iter().map(|p| &p["name"]).collect();
         assert_eq!(names, ["ctx", "kernel-helpers", "candle-core", "own", "inside"]);
         assert_eq!(metadata["resolve"]["nodes"][1]["dependencies"], json!(["candle-core"]));
@@ -167,7 +193,7 @@ mod tests {
     #[test]
     fn only_another_candle_than_the_helpers_is_refused() {
         let with = |dependency: &str| {
-            metadata(&[
+            graph(&[
                 ("evcxr_dummy_validate_dep", "0.0.1", &[dependency]),
                 ("kernel-helpers", "0.1.0", &["candle-core@0.11.1"]),
                 ("candle-core@0.11.1", "0.11.1", &[]),
@@ -185,7 +211,20 @@ mod tests {
     }
 
     #[test]
+    fn the_library_is_shown_with_the_helpers() {
+        let with = |dependencies: &[&str]| {
+            graph(&[
+                ("ctx", "1.0.0", dependencies),
+                ("locked", "1.0.0", &["kernel-helpers"]),
+                ("kernel-helpers", "0.1.0", &[]),
+            ])
+        };
+        assert!(!with(&[]).has_cells());
+        assert!(with(&["kernel-helpers"]).has_cells());
+    }
+
+    #[test]
     fn other_json_is_refused() {
-        assert_eq!(show_less(&mut json!({ "packages": {} })), None);
+        assert!(Graph::of(&json!({ "packages": {} })).is_none());
     }
 }

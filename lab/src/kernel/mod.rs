@@ -30,11 +30,15 @@ pub struct BuildFolder {
     path: PathBuf,
 }
 
-/// What every notebook starts with. The last statements leave nothing: they make evcxr do at the start, and not in the
-/// first cell, what takes it seconds, which is to learn the helpers' types and that cells use `?`.
+/// The environment variable in which evcxr finds the folder of its crate.
+const CRATE_PATH: &str = "EVCXR_TMPDIR";
+
+/// What every notebook starts with. The last statements make evcxr do at the start, and not in the first cell, what takes
+/// it seconds, which is to learn the helpers' types and that cells use `?`. They leave a variable with nothing in it, as to
+/// drop the tensor would take evcxr one more attempt at compiling.
 const PRELUDE: &str = "use kernel_helpers::prelude::*;
 kernel_helpers::panic::shorten_messages();
-let started = Tensor::zeros(1, DType::F32, &Device::Cpu)?; drop(started);";
+let _started = Tensor::zeros(1, DType::F32, &Device::Cpu)?; let _started = ();";
 
 /// The profile of cells and of what they link. evcxr writes one into `ctx`, which the workspace overrules: optimized
 /// helpers, arithmetic as in the tests, and cells that compile fast: without optimization and without keeping track for an
@@ -68,9 +72,21 @@ impl BuildFolder {
         BuildFolder { path: project.kernel().join(name) }
     }
 
+    /// The folder of the kernel that started this process.
+    pub fn of_this_kernel() -> Result<Self> {
+        let crate_path = std::env::var_os(CRATE_PATH).context("only a kernel calls this")?;
+        let path = Path::new(&crate_path).parent().context("a kernel's crate lies in a build folder")?;
+        Ok(BuildFolder { path: path.to_owned() })
+    }
+
     /// The folder's path.
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// The path of evcxr's crate in it.
+    pub fn crate_path(&self) -> PathBuf {
+        self.path.join("ctx")
     }
 
     /// Writes the workspace around evcxr's crate, with the versions of the project's lock file.
@@ -91,7 +107,7 @@ impl BuildFolder {
     fn command(&self, project: &Project, executable: &Path) -> Result<Command> {
         let mut command = Command::new(executable);
         command.envs(analysis::prepare(project, self, executable)?);
-        command.env("EVCXR_TMPDIR", self.path.join("ctx")).env("EVCXR_CONFIG_DIR", self.path.join("config"));
+        command.env(CRATE_PATH, self.crate_path()).env("EVCXR_CONFIG_DIR", self.path.join("config"));
         // A profile in the environment would overrule the folder's own.
         for (name, _) in std::env::vars_os() {
             if name.to_str().is_some_and(|name| name.starts_with("CARGO_PROFILE_")) {

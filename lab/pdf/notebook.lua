@@ -26,9 +26,23 @@ local function read_markdown(block)
   end
 end
 
+-- The line above code, such as the file's name, stays with it.
+local function keep_with_code(blocks)
+  local result = pandoc.Blocks({})
+  for index, block in ipairs(blocks) do
+    local next = blocks[index + 1]
+    if block.t == "Para" and next and next.t == "CodeBlock" then
+      result:extend(wrapped("above-code", { block }))
+    else
+      result:insert(block)
+    end
+  end
+  return result
+end
+
 -- A table stays on one page with its caption, unless it is longer than a page.
 local function rich_output(content)
-  local blocks = content:walk({ RawBlock = read_markdown })
+  local blocks = content:walk({ RawBlock = read_markdown, Blocks = keep_with_code })
   local rows = 0
   blocks:walk({
     Table = function(block)

@@ -3,6 +3,7 @@
 
 mod commands;
 mod dataset;
+mod executions;
 mod kernel;
 mod notebook;
 mod project;

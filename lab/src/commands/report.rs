@@ -1,21 +1,22 @@
-//! `cargo lab report`: PDFs of the notebooks, executed where they have not been.
+//! `cargo lab report`: PDFs of the notebooks, executed where they have not been in this clone.
 
 use super::run::Execution;
 use super::{data, run, setup};
+use crate::executions::Executions;
 use crate::notebook::{self, Notebook};
 use crate::project::Project;
 use crate::python;
 use anyhow::Result;
 use std::path::{Path, PathBuf};
 
-/// Executes the notebooks whose outputs are not those of their present code at this scale, or all if they are to train
-/// anew; then writes a PDF of each.
+/// Executes the notebooks whose outputs are not those of their present code at this scale, computed here, or all if they
+/// are to train anew; then writes a PDF of each.
 pub fn report(project: &Project, names: &[PathBuf], execution: Execution) -> Result<()> {
     let notebooks = notebook::select(&project.notebooks(), names)?;
     setup::ensure(project)?;
     for path in notebooks {
         let notebook = Notebook::read(&path)?;
-        if execution.retrain || !notebook.is_executed(execution.scale) {
+        if execution.retrain || !Executions::of(project).contain(&notebook, execution.scale) {
             data::ensure(project)?;
             run::execute(project, &notebook, execution)?;
         }

@@ -1,6 +1,7 @@
 //! `cargo lab run`: executes notebooks in place.
 
 use super::{data, setup};
+use crate::executions::Executions;
 use crate::notebook::{self, Notebook};
 use crate::project::Project;
 use crate::python;
@@ -103,6 +104,7 @@ pub fn execute(project: &Project, notebook: &Notebook, execution: Execution) -> 
     progress.finish();
     match end {
         Some(Event::Done) => {
+            Executions::of(project).add(notebook, scale)?;
             eprintln!("{name}: executed at {scale} scale in {}", progress.elapsed());
             Ok(())
         }

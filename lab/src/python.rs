@@ -36,17 +36,14 @@ pub fn install(project: &Project) -> Result<bool> {
     if is_current(project) {
         return Ok(false);
     }
-    let venv = project.venv();
-    if !works(project) {
-        // Also clears one whose Python was removed or upgraded under it.
-        check_version()?;
-        let output = run(Command::new("python3").args(["-m", "venv", "--clear"]).arg(&venv))?;
-        if !output.status.success() {
-            bail!(
-                "`python3 -m venv` failed. On Debian and Ubuntu, install the package `python3-venv`.\n{}",
-                text(&output)
-            );
-        }
+    check_version()?;
+    // Cleared of packages that are no longer required, and of a Python that was removed or upgraded under it.
+    let output = run(Command::new("python3").args(["-m", "venv", "--clear"]).arg(project.venv()))?;
+    if !output.status.success() {
+        bail!(
+            "`python3 -m venv` failed. On Debian and Ubuntu, install the package `python3-venv`.\n{}",
+            text(&output)
+        );
     }
     let output = run(Command::new(python(project))
         .args([
@@ -97,11 +94,6 @@ fn requirements(project: &Project) -> PathBuf {
 /// A copy of the requirements that were installed, written last.
 fn installed_requirements(project: &Project) -> PathBuf {
     project.venv().join("installed-requirements.txt")
-}
-
-fn works(project: &Project) -> bool {
-    let output = Command::new(python(project)).args(["-m", "pip", "--version"]).output();
-    output.is_ok_and(|output| output.status.success())
 }
 
 fn check_version() -> Result<()> {

@@ -18,11 +18,16 @@ pub fn command(project: &Project) -> Command {
     command
         .env("PYTHONNOUSERSITE", "1")
         .env("PYTHONDONTWRITEBYTECODE", "1")
-        .env("JUPYTER_CONFIG_DIR", jupyter.join("config"))
+        .env("JUPYTER_CONFIG_DIR", jupyter_config(project))
         .env("JUPYTER_DATA_DIR", jupyter.join("data"))
         .env("JUPYTER_RUNTIME_DIR", jupyter.join("runtime"))
         .env("JUPYTER_PREFER_ENV_PATH", "1");
     command
+}
+
+/// Where Jupyter keeps its configuration, and none of the user's other Jupyters does.
+pub fn jupyter_config(project: &Project) -> PathBuf {
+    project.installed().join("jupyter/config")
 }
 
 /// Whether the environment is there with the packages of the present requirements.

@@ -88,6 +88,8 @@ def reads_what_went_wrong(student):
     student.write(2, 'load_state_dict("no such file.pt")?;')
     student.run(2)
     expect(student.output(2)).to_contain_text("no such file.pt", timeout=PATIENCE)
+    # Long lines break between words.
+    expect(student.output(2).locator("pre")).to_have_css("word-break", "normal")
     student.write(3, "let kept = 42; net.unknown_method();")
     student.run(3)
     expect(student.output(3)).to_contain_text("no method named `unknown_method`", timeout=PATIENCE)

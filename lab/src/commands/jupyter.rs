@@ -5,6 +5,8 @@ use crate::project::Project;
 use crate::python;
 use anyhow::{Context, Result, ensure};
 use clap::Args;
+use kernel_helpers::files::write_whole;
+use std::fs;
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 
@@ -28,6 +30,7 @@ pub fn jupyter(project: &Project, options: &Options) -> Result<()> {
     let folder = folder.clone().unwrap_or_else(|| project.notebooks());
     ensure!(folder.is_dir(), "{} is not a folder", folder.display());
     setup::ensure(project)?;
+    copy_style(project)?;
     let mut command = python::command(project);
     command
         // Where nbconvert finds our PDF exporter, before its own.
@@ -40,6 +43,7 @@ pub fn jupyter(project: &Project, options: &Options) -> Result<()> {
             "--KernelSpecManager.ensure_native_kernel=False",
             "--KernelSpecManager.allowed_kernelspecs=rust",
         ])
+        .arg("--LabApp.custom_css=True")
         .args(["--LabApp.news_url=None", "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate"]);
     if *no_browser {
         command.arg("--no-browser");
@@ -50,4 +54,10 @@ pub fn jupyter(project: &Project, options: &Options) -> Result<()> {
     }
     // JupyterLab takes this process's place, so that whatever ends the one ends the other.
     Err(command.args(arguments).exec()).context("could not start JupyterLab")
+}
+
+/// Puts our style sheet where JupyterLab looks for one.
+fn copy_style(project: &Project) -> Result<()> {
+    let style = fs::read(project.jupyter_settings().join("custom/custom.css"))?;
+    Ok(write_whole(python::jupyter_config(project).join("custom/custom.css"), &style)?)
 }

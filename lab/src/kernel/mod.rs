@@ -108,6 +108,8 @@ impl BuildFolder {
         let mut command = Command::new(executable);
         command.envs(analysis::prepare(project, self, executable)?);
         command.env(CRATE_PATH, self.crate_path()).env("EVCXR_CONFIG_DIR", self.path.join("config"));
+        // `cargo lab` is rustup's cargo, which names its toolchain to all below it: rust-analyzer would ask that one.
+        command.env_remove("RUSTUP_TOOLCHAIN");
         // A profile in the environment would overrule the folder's own.
         for (name, _) in std::env::vars_os() {
             if name.to_str().is_some_and(|name| name.starts_with("CARGO_PROFILE_")) {
@@ -153,6 +155,16 @@ fn without_folders_in(path: &OsStr, folder: Option<&Path>) -> OsString {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_kernel_is_not_told_of_the_toolchain_that_cargo_lab_runs_in() {
+        let folder = tempfile::tempdir().unwrap();
+        let project = Project::at(folder.path()).unwrap();
+        let build = BuildFolder { path: folder.path().join("build") };
+        let command = build.command(&project, Path::new("lab")).unwrap();
+        let removed = command.get_envs().filter(|(_, value)| value.is_none()).map(|(name, _)| name);
+        assert!(removed.collect::<Vec<_>>().contains(&OsStr::new("RUSTUP_TOOLCHAIN")));
+    }
 
     #[test]
     fn folders_of_the_executable_leave_the_library_path() {

@@ -1,6 +1,7 @@
 //! `cargo lab bench-kernel`: how long a notebook's start and its cells take, beside plain evcxr.
 
 use super::setup;
+use crate::kernel::LIBRARY_PATH;
 use crate::project::Project;
 use crate::python;
 use anyhow::{Context, Result, bail};
@@ -58,12 +59,14 @@ struct Medians {
 pub fn bench_kernel(project: &Project, options: &Options) -> Result<()> {
     setup::ensure(project)?;
     let lab = std::env::current_exe()?;
-    // The same evcxr with nothing set up: it compiles in a temporary folder. A shell leads the process group, as
-    // `evcxr_jupyter` itself has no use for being told that its launcher is gone.
+    // The same evcxr with nothing set up, not even by the cargo of `cargo lab`: it compiles in a temporary folder. A shell
+    // leads the process group, as `evcxr_jupyter` itself has no use for being told that its launcher is gone.
     let plain_command = json!([
         "sh",
         "-c",
-        "LAB_RELAYED=1 EVCXR_CONFIG_DIR=/ \"$0\" --control_file \"$1\"; exit",
+        format!(
+            "unset {LIBRARY_PATH} RUSTUP_TOOLCHAIN; LAB_RELAYED=1 EVCXR_CONFIG_DIR=/ \"$0\" --control_file \"$1\"; exit"
+        ),
         lab,
         "{connection_file}"
     ]);

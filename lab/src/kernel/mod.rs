@@ -142,7 +142,7 @@ fn files(project: &Project) -> [(&'static str, String); 6] {
 
 /// Where the loader looks for libraries first. `cargo run` puts its own build folder there, with a build of the helper
 /// crate that cells must not get in place of theirs.
-const LIBRARY_PATH: &str =
+pub const LIBRARY_PATH: &str =
     if cfg!(target_os = "macos") { "DYLD_FALLBACK_LIBRARY_PATH" } else { "LD_LIBRARY_PATH" };
 
 /// The library path without the folders that lie in `folder`.

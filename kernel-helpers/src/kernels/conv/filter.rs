@@ -2,7 +2,7 @@
 
 use super::winograd::{self, Winograd, WinogradWeight};
 use super::{Direct, PackedWeight, Pixels};
-use crate::kernels::Isa;
+use crate::kernels::{Isa, LANES_MAX};
 
 /// A weight, prepared for the algorithm that computes its convolution fastest.
 #[derive(Clone, Debug)]
@@ -36,7 +36,8 @@ impl Filter {
         at: impl Fn(usize, usize, usize, usize) -> f32,
     ) -> Self {
         let FilterShape { outputs, inputs, taps } = shape;
-        let transforms = taps == [3, 3] && stride == 1 && winograd::is_supported(inputs, outputs, size);
+        let padded = outputs.next_multiple_of(LANES_MAX);
+        let transforms = taps == [3, 3] && stride == 1 && winograd::is_supported(inputs, padded, size);
         let algorithm = match transforms {
             true => Algorithm::Winograd(WinogradWeight::new(outputs, inputs, at)),
             false => Algorithm::Direct(PackedWeight::new(outputs, inputs, taps, at)),

@@ -16,16 +16,18 @@ const VALUES: usize = 8 * CHANNELS_MAX;
 pub struct WinogradWeight {
     data: AlignedVec,
     inputs: usize,
+    /// A multiple of 16.
     outputs: usize,
     panel: usize,
 }
 
 impl WinogradWeight {
-    /// Transforms the weight that `at(output, input, ky, kx)` gives.
-    pub fn new(outputs: usize, inputs: usize, at: impl Fn(usize, usize, usize, usize) -> f32) -> Self {
+    /// Transforms the weight that `at(output, input, ky, kx)` gives. Up to the next multiple of 16, outputs are zero.
+    pub fn new(filters: usize, inputs: usize, at: impl Fn(usize, usize, usize, usize) -> f32) -> Self {
+        let outputs = filters.next_multiple_of(LANES_MAX);
         let panel = if outputs.is_multiple_of(2 * LANES_MAX) { 2 * LANES_MAX } else { LANES_MAX };
         let mut data = AlignedVec::zeros(POINTS * inputs * outputs);
-        for output in 0..outputs {
+        for output in 0..filters {
             let first = output / panel * POINTS * inputs * panel + output % panel;
             for input in 0..inputs {
                 let points = transform_weight(|ky, kx| at(output, input, ky, kx));

@@ -311,6 +311,7 @@ mod tests {
         let description = |net: ResNetCifar| net.description().unwrap();
         assert_eq!(description(net(None, false)), "ResNet-20");
         assert_eq!(description(net(Some(4), true)), "ResNet-20, blocks of 4 bits, symmetric");
+        assert_eq!(description(net(Some(1), true)), "ResNet-20, blocks of 1 bit, symmetric");
         let mut mixed = net(None, false);
         mixed.final_fc.ste.n_bits = Some(8);
         assert!(description(mixed).ends_with(", final_fc.linear.weight of 8 bits"));

@@ -12,7 +12,7 @@
 use super::StateDict;
 use super::element::Element;
 use super::malformed::{DAMAGED, Malformed, Result};
-use crate::fp_layers::Ste;
+use crate::fp_layers::{Ste, mean_magnitude};
 use candle_core::{DType, Device, Tensor};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -51,19 +51,23 @@ struct Levels {
 impl Levels {
     fn of(ste: Ste) -> Option<Self> {
         let n_bits = ste.n_bits.filter(|n_bits| (1..=16).contains(n_bits))?;
-        let levels = Self { n_bits, symmetric: ste.symmetric };
-        (levels.steps() > 0).then_some(levels)
+        Some(Self { n_bits, symmetric: ste.symmetric })
+    }
+
+    /// One symmetric bit: the levels are the ends alone, and the sign tells which.
+    fn binary(self) -> bool {
+        self.symmetric && self.n_bits == 1
     }
 
     /// One less than the number of levels.
     fn steps(self) -> u32 {
-        (1 << self.n_bits) - if self.symmetric { 2 } else { 1 }
+        (1 << self.n_bits) - if self.symmetric && !self.binary() { 2 } else { 1 }
     }
 
     fn range(self, values: &[f32]) -> [f32; 2] {
         let low = values.iter().copied().reduce(f32::min).unwrap_or(0.0);
         let high = values.iter().copied().reduce(f32::max).unwrap_or(0.0);
-        let largest = high.max(-low);
+        let largest = if self.binary() { mean_magnitude(values) } else { high.max(-low) };
         if self.symmetric { [-largest, largest] } else { [low, high] }
     }
 
@@ -71,6 +75,7 @@ impl Levels {
     fn code(self, value: f32, [low, high]: [f32; 2]) -> u16 {
         let steps = self.steps() as f32;
         let code = match self.symmetric {
+            true if self.binary() => f32::from(value > 0.0),
             true => (value / high * (steps / 2.0)).round_ties_even() + steps / 2.0,
             false => ((value - low) / (high - low) * steps).round_ties_even(),
         };
@@ -213,7 +218,7 @@ impl Parts {
             Some(levels) => {
                 let range: Vec<f32> = remove("range")?.to_vec1().map_err(unreadable)?;
                 let [low, high] = range[..] else { return Err(damaged("two ends of a range", range.len())) };
-                if !(1..=16).contains(&levels.n_bits) || levels.steps() == 0 || !(high - low).is_finite() {
+                if !(1..=16).contains(&levels.n_bits) || !(high - low).is_finite() {
                     return Err(damaged("1 to 16 bits and a finite range", format!("{levels:?}, {range:?}")));
                 }
                 let codes = remove("codes")?.to_vec1().map_err(unreadable)?;

@@ -7,3 +7,4 @@ mod ste;
 pub use batch_norm::BatchNorm;
 pub use layers::{FpConv, FpLinear};
 pub use ste::Ste;
+pub(crate) use ste::mean_magnitude;

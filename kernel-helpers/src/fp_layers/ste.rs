@@ -13,6 +13,8 @@ use std::fmt;
 ///
 /// - asymmetric: `w_q = round((w - α) / β · (2ᵇ - 1)) / (2ᵇ - 1) · β + α`,
 /// - symmetric: `w_q = round(w / s · n) / n · s` with `s = max |w|` and `n = 2ᵇ⁻¹ - 1`,
+/// - symmetric with one bit, where `n` would be 0: `w_q = sign(w) · mean |w|`, the binary weights of XNOR-Net (Rastegari
+///   et al., 2016),
 ///
 /// where `round` takes halves to even. Going back, the gradient of `w_q` is passed to `w` as it is. `n_bits: None`
 /// leaves the weight as it is, and 0 bits make it all zero.
@@ -28,11 +30,10 @@ impl Ste {
     /// The quantized weight, of the same shape; f32.
     ///
     /// # Errors
-    /// If the bit width is over 16, or 1 where the levels are symmetric (their only level would be zero).
+    /// If the bit width is over 16.
     pub fn apply(self, weight: &Tensor) -> Result<Tensor> {
         match self.n_bits {
             None => Ok(weight.clone()),
-            Some(1) if self.symmetric => Err(Error::argument("n_bits", "2 to 16 with symmetric levels", 1)),
             Some(n_bits) if n_bits > 16 => Err(Error::argument("n_bits", "0 to 16", n_bits)),
             Some(_) => Ok(weight.apply_op1(self)?),
         }
@@ -43,6 +44,7 @@ impl Ste {
         match self.n_bits {
             None => Ok(weight.to_vec()),
             Some(0) => Ok(vec![0.0; weight.len()]),
+            Some(1) if self.symmetric => binarize(weight),
             Some(n_bits) if self.symmetric => quantize_symmetric(weight, n_bits),
             Some(n_bits) => quantize_asymmetric(weight, n_bits),
         }
@@ -73,11 +75,26 @@ fn quantize_symmetric(weight: &[f32], n_bits: u32) -> Result<Vec<f32>> {
     Ok(isa.run(Map { values: weight, function: quantize }))
 }
 
+fn binarize(weight: &[f32]) -> Result<Vec<f32>> {
+    let scale = mean_magnitude(weight);
+    Ok(Isa::current()?
+        .run(Map { values: weight, function: |w| if w == 0.0 { 0.0 } else { scale.copysign(w) } }))
+}
+
+/// The mean of `|w|` over the weights that are not zero, and 0 if there are none: the scale of binary weights. It is
+/// the scale of the weights that it has scaled, too: all sums are exact then.
+pub(crate) fn mean_magnitude(weight: &[f32]) -> f32 {
+    let kept = weight.iter().filter(|w| **w != 0.0).count();
+    (weight.iter().map(|w| f64::from(w.abs())).sum::<f64>() / kept.max(1) as f64) as f32
+}
+
 impl fmt::Display for Ste {
     /// `4 bits`, `4 bits, symmetric` or `floating point`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.n_bits {
             None => f.write_str("floating point"),
+            Some(1) if self.symmetric => f.write_str("1 bit, symmetric"),
+            Some(1) => f.write_str("1 bit"),
             Some(n_bits) => write!(f, "{n_bits} bits{}", if self.symmetric { ", symmetric" } else { "" }),
         }
     }
@@ -148,6 +165,15 @@ mod tests {
     }
 
     #[test]
+    fn one_symmetric_bit_is_the_sign_times_the_mean_magnitude() {
+        assert_eq!(quantized(&[-3.0, 0.0, 0.5, 1.0], Some(1), true), [-1.5, 0.0, 1.5, 1.5]);
+        assert_eq!(quantized(&[0.0, 0.0], Some(1), true), [0.0, 0.0]);
+        let weight: Vec<f32> = (1..=1000).map(|i| (i as f32 * 0.7).sin()).collect();
+        let binary = quantized(&weight, Some(1), true);
+        assert_eq!(quantized(&binary, Some(1), true), binary, "binary weights stay what they are");
+    }
+
+    #[test]
     fn halves_round_to_even() {
         assert_eq!(quantized(&[-3.0, -1.5, 1.5, 2.5, 3.0], Some(3), true), [-3.0, -2.0, 2.0, 2.0, 3.0]);
     }
@@ -162,8 +188,8 @@ mod tests {
     fn the_gradient_passes_straight_through() {
         let weight = Var::new(&[0.0f32, -0.9, 0.2, 0.7], &Device::Cpu).unwrap();
         let factors = Tensor::new(&[1f32, 2.0, 3.0, 4.0], &Device::Cpu).unwrap();
-        for symmetric in [false, true] {
-            let quantized = Ste { n_bits: Some(2), symmetric }.apply(&weight).unwrap();
+        for (n_bits, symmetric) in [(2, false), (2, true), (1, true)] {
+            let quantized = Ste { n_bits: Some(n_bits), symmetric }.apply(&weight).unwrap();
             let grads = (quantized * &factors).unwrap().sum_all().unwrap().backward().unwrap();
             assert_eq!(grads.get(&weight).unwrap().to_vec1::<f32>().unwrap(), [1.0, 2.0, 3.0, 4.0]);
         }
@@ -173,6 +199,5 @@ mod tests {
     fn impossible_widths_are_refused() {
         let weight = Tensor::new(&[1f32], &Device::Cpu).unwrap();
         assert!(Ste { n_bits: Some(17), symmetric: false }.apply(&weight).is_err());
-        assert!(Ste { n_bits: Some(1), symmetric: true }.apply(&weight).is_err());
     }
 }

@@ -1,4 +1,4 @@
-//! `cargo lab finetune`: the runs of `hw4.ipynb`, one by one.
+//! `cargo lab finetune`: the runs of `hw4.ipynb` and of the report, one by one.
 
 use super::data;
 use super::train::record_command;
@@ -15,8 +15,8 @@ const SPARSITY: f64 = 0.8;
 #[derive(Args)]
 /// What `cargo lab finetune` can be asked for.
 pub struct Options {
-    /// `lab2/c`, `lab2/d`, `lab2/e`, and `lab3/c/bits=4` or `lab3/d/bits=4` with 5, 4, 3 or 2 bits; all of them if not
-    /// given.
+    /// `lab2/c`, `lab2/d`, `lab2/e`, `lab3/c/bits=4` or `lab3/d/bits=4` with 5, 4, 3 or 2 bits, and `1.5`; all of them
+    /// if not given.
     #[arg(value_name = "RUN")]
     runs: Vec<Run>,
     /// The seed of shuffling and augmentation. The runs of a seed other than 0 go to a folder of its own.
@@ -38,6 +38,8 @@ enum Run {
     Quantized { bits: u32 },
     /// Lab 3 (d): the best of the pruned models, quantized and fine-tuned.
     PrunedAndQuantized { bits: u32 },
+    /// Problem 1.5: trained with binary weights in the blocks.
+    Binary,
 }
 
 const PRUNED: [Run; 3] =
@@ -51,12 +53,14 @@ pub fn finetune(project: &Project, options: &Options) -> Result<()> {
     let folder = output_dir(scale, options.seed)?;
     let data = Cifar10::load(scale)?;
     let all = PRUNED.into_iter().chain(BIT_WIDTHS.map(|bits| Run::Quantized { bits }));
-    let all = all.chain(BIT_WIDTHS.map(|bits| Run::PrunedAndQuantized { bits })).collect();
+    let all =
+        all.chain(BIT_WIDTHS.map(|bits| Run::PrunedAndQuantized { bits })).chain([Run::Binary]).collect();
     for run in if options.runs.is_empty() { &all } else { &options.runs } {
         println!("{run}");
         let files = RunFiles::of(run.weights(&folder));
         let config = TrainConfig {
             epochs: scale.epochs(20),
+            learning_rate: if *run == Run::Binary { 0.05 } else { TrainConfig::default().learning_rate },
             seed: options.seed,
             keep_zeros: matches!(run, Run::OneShot | Run::PrunedAndQuantized { .. }),
             save_to: Some(files.weights().to_owned()),
@@ -82,6 +86,7 @@ impl Run {
             Run::PrunedAndQuantized { bits } => {
                 format!("quantized_pruned_net_after_finetune_{bits}bit.safetensors")
             }
+            Run::Binary => "binary_net_after_train.safetensors".to_owned(),
         })
     }
 
@@ -89,8 +94,10 @@ impl Run {
         let n_bits = match self {
             Run::OneShot | Run::Iterative(_) => None,
             Run::Quantized { bits } | Run::PrunedAndQuantized { bits } => Some(bits),
+            Run::Binary => Some(1),
         };
-        let net = ResNetCifar::new(ResNetConfig { n_bits, ..Default::default() }, &best_device()?)?;
+        let network = ResNetConfig { n_bits, symmetric: self == Run::Binary, ..Default::default() };
+        let net = ResNetCifar::new(network, &best_device()?)?;
         match self {
             Run::PrunedAndQuantized { .. } => net.load_weights(best_pruned(folder)?)?,
             _ => net.load_weights(pretrained_model()?)?,
@@ -107,6 +114,7 @@ impl Run {
             Run::Quantized { .. } | Run::PrunedAndQuantized { .. } => {
                 kernel_helpers::train_util::finetune(&net, data, config)?
             }
+            Run::Binary => train(&net, data, config)?,
         })
     }
 }
@@ -135,10 +143,13 @@ impl FromStr for Run {
         Ok(match (name, bits) {
             ("lab2/c", _) => Run::OneShot,
             ("lab2/d", _) => Run::Iterative(PruneScope::Layer),
+            ("1.5", _) => Run::Binary,
             ("lab2/e", _) => Run::Iterative(PruneScope::Global),
             (_, Some(bits)) if name.starts_with("lab3/c/") => Run::Quantized { bits },
             (_, Some(bits)) if name.starts_with("lab3/d/") => Run::PrunedAndQuantized { bits },
-            _ => bail!("expected lab2/c, lab2/d, lab2/e, lab3/c/bits=4 or lab3/d/bits=4, found `{name}`"),
+            _ => {
+                bail!("expected lab2/c, lab2/d, lab2/e, lab3/c/bits=4, lab3/d/bits=4 or 1.5, found `{name}`")
+            }
         })
     }
 }
@@ -151,6 +162,7 @@ impl fmt::Display for Run {
             Run::Iterative(PruneScope::Global) => f.write_str("lab2/e"),
             Run::Quantized { bits } => write!(f, "lab3/c/bits={bits}"),
             Run::PrunedAndQuantized { bits } => write!(f, "lab3/d/bits={bits}"),
+            Run::Binary => f.write_str("1.5"),
         }
     }
 }

@@ -216,11 +216,17 @@ impl Trajectory {
     }
 }
 
+/// What the element of W at an index from 0 is called: W₁ for 0.
+pub(crate) fn element_name(index: usize) -> String {
+    let subscript = |digit: char| char::from_u32('₀' as u32 + digit as u32 - '0' as u32).unwrap_or(digit);
+    format!("W{}", (index + 1).to_string().chars().map(subscript).collect::<String>())
+}
+
 /// The solutions of several runs: for each its name, the final W, L and the number of
 /// non-zero elements.
 pub fn solution_table<N: Display>(runs: &[(N, Trajectory)]) -> Table {
     let elements = runs.iter().map(|(_, run)| run.final_weights().len()).max().unwrap_or(0);
-    let names = (1..=elements).map(|element| format!("W{element}"));
+    let names = (0..elements).map(element_name);
     let columns = ["run".to_owned()].into_iter().chain(names).chain(["L".to_owned(), "non-zero".to_owned()]);
     let rows = runs.iter().map(|(name, run)| {
         let weights = run.final_weights().into_iter().map(|w| match w {

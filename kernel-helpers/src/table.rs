@@ -81,8 +81,9 @@ impl Table {
         });
         lines.push(format!("|{}|", rules.collect::<Vec<_>>().join("|")));
         lines.extend((1..=self.rows.len()).map(|row| line(&columns, row, "| ", " | ", " |")));
-        for note in &self.notes {
-            lines.extend([String::new(), format!("*{}*", escape(note))]);
+        if !self.notes.is_empty() {
+            let notes: Vec<_> = self.notes.iter().map(|note| sentence(&escape(note))).collect();
+            lines.extend([String::new(), format!("*{}*", notes.join(" "))]);
         }
         lines.join("\n") + "\n"
     }
@@ -118,10 +119,19 @@ impl Display for Table {
             writeln!(f, "{}", line(&columns, row, "", "  ", "").trim_end())?;
         }
         for note in &self.notes {
-            writeln!(f, "\n{note}")?;
+            writeln!(f, "\n{}", sentence(note))?;
         }
         Ok(())
     }
+}
+
+/// A remark with a capital letter, unless it starts with a name that is spelled otherwise, and a full stop.
+fn sentence(remark: &str) -> String {
+    let first_word = remark.split(' ').next().unwrap_or_default();
+    let (first, rest) = remark.split_at(remark.chars().next().map_or(0, char::len_utf8));
+    let first =
+        if first_word.chars().all(char::is_alphabetic) { first.to_uppercase() } else { first.to_owned() };
+    format!("{first}{rest}{}", if rest.ends_with('.') { "" } else { "." })
 }
 
 /// The cells of one row: a tuple of up to ten printable values, or an array, slice or vector of one printable type.
@@ -243,9 +253,9 @@ mod tests {
 
     #[test]
     fn captions_and_notes_surround_the_table() {
-        let text = table().caption("Sparsity").note("quick scale").to_markdown();
+        let text = table().caption("Sparsity").note("quick scale").note("a.pt: recorded.").to_markdown();
         assert!(text.starts_with("**Sparsity**\n\n| layer"), "{text}");
-        assert!(text.ends_with("\n\n*quick scale*\n"), "{text}");
+        assert!(text.ends_with("\n\n*Quick scale. a.pt: recorded.*\n"), "{text}");
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use super::bars::BarPlot;
 use super::grid::Grid;
 use super::lines::LinePlot;
-use crate::lab1::Trajectory;
+use crate::lab1::{Trajectory, element_name};
 use crate::prune::{LayerSparsity, Sparsity};
 use crate::train_util::{EpochRecord, History, recorded_note};
 use std::borrow::Borrow;
@@ -37,7 +37,7 @@ pub fn plot_weights<W: AsRef<[f64]>>(weights: &[W]) -> LinePlot {
     let plot = LinePlot::new().x_label("step").y_label("element of W");
     (0..elements).fold(plot, |plot, element| {
         let values = weights.iter().map(|w| w.as_ref().get(element).copied().unwrap_or(f64::NAN));
-        plot.series(format!("W{}", subscript(element + 1)), &values.collect::<Vec<_>>())
+        plot.series(element_name(element), &values.collect::<Vec<_>>())
     })
 }
 
@@ -153,10 +153,4 @@ pub fn plot_test_accuracy<N: Display, H: Borrow<History>>(runs: &[(N, H)], float
     let note = runs.first().and_then(|(_, history)| history.borrow().note.as_ref());
     let recorded = recorded_note(runs.iter().map(|(_, history)| history.borrow()));
     plot_accuracy("epoch", &series, float).notes(note).notes(recorded)
-}
-
-/// ₁₂.
-fn subscript(number: usize) -> String {
-    let digit = |c: char| char::from_u32('₀' as u32 + c as u32 - '0' as u32).unwrap_or(c);
-    number.to_string().chars().map(digit).collect()
 }

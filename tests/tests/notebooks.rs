@@ -45,7 +45,7 @@ fn the_command_makes_the_same_runs(checkpoints: &Path) {
     command.arg("finetune").env("LAB_SCALE", "tiny");
     command.env("LAB_DATA", generated_data()).env("LAB_CHECKPOINTS", checkpoints);
     let printed = String::from_utf8(command.output().unwrap().stdout).unwrap();
-    assert_eq!(printed.matches("Recorded on ").count(), 11, "{printed}");
+    assert_eq!(printed.matches("Recorded on ").count(), 12, "{printed}");
 }
 
 /// Every cell has run, none with an error, and there are figures.

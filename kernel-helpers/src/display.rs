@@ -58,7 +58,8 @@ pub struct Markdown(String);
 
 /// Makes Markdown of a text. As the last value of a cell it shows itself.
 pub fn markdown(text: impl Display) -> Markdown {
-    Markdown(text.to_string())
+    // Between a number and its percent sign no line ends.
+    Markdown(text.to_string().replace(" %", "\u{a0}%"))
 }
 
 impl Markdown {

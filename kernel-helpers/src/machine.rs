@@ -37,7 +37,8 @@ impl Machine {
 impl fmt::Display for Machine {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let processor = self.processor.as_deref().unwrap_or("an unknown processor");
-        write!(f, "{processor}, {} threads, {}", self.threads, self.instructions)?;
+        let threads = if self.threads == 1 { "thread" } else { "threads" };
+        write!(f, "{processor}, {} {threads}, {}", self.threads, self.instructions)?;
         if self.device == "CPU" { Ok(()) } else { write!(f, ", {}", self.device) }
     }
 }

@@ -40,7 +40,10 @@ def to_typst(notebook, folder):
     """The notebook as Typst source; its pictures go into `folder`."""
     command = [pypandoc.get_pandoc_path(), "--from=ipynb", "--to=typst", "--standalone", "--wrap=none"]
     command += ["--syntax-highlighting=idiomatic", "--extract-media=.", f"--lua-filter={STYLE / 'notebook.lua'}"]
-    command += [f"--template={STYLE / 'template.typ'}", f"--metadata=scale:{notebook.metadata.get('lab', {}).get('scale', '')}"]
+    command += [f"--template={STYLE / 'template.typ'}"]
+    scale = notebook.metadata.get("lab", {}).get("scale", "full")
+    if scale != "full":
+        command += [f"--metadata=smaller-scale:{scale}"]
     done = subprocess.run(command, input=nbformat.writes(notebook), capture_output=True, text=True, cwd=folder)
     if done.returncode != 0:
         raise RuntimeError(f"pandoc failed: {done.stderr.strip()}")

@@ -4,6 +4,8 @@ use crate::checkpoint::StateDict;
 use crate::{Error, Result};
 use safetensors::View;
 use sha2::{Digest, Sha256};
+use std::fs::File;
+use std::io::Read;
 use std::path::Path;
 
 /// The sum of some bytes, as 64 hexadecimal digits.
@@ -17,7 +19,16 @@ pub fn sha256(bytes: &[u8]) -> String {
 /// If the file cannot be read.
 pub fn sha256_of_file(path: impl AsRef<Path>) -> Result<String> {
     let path = path.as_ref();
-    Ok(sha256(&std::fs::read(path).map_err(|e| Error::io(path, e, "Check the file's permissions."))?))
+    let read = || {
+        let (mut file, mut sum, mut buffer) = (File::open(path)?, Sha256::new(), vec![0; 1 << 18]);
+        loop {
+            match file.read(&mut buffer)? {
+                0 => return Ok(hex(sum.finalize().as_slice())),
+                count => sum.update(&buffer[..count]),
+            }
+        }
+    };
+    read().map_err(|e| Error::io(path, e, "Check the file's permissions."))
 }
 
 /// The sum of all names, types, shapes and values of a state dict.

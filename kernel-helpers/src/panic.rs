@@ -38,7 +38,7 @@ mod tests {
     #[test]
     fn a_file_is_named_from_its_package_on() {
         let shown = |file: &str| file_in_package(Path::new(file));
-        let registry = "/home/ada/.cargo/registry/src/index.crates.io-1949cf8c6b5b557f/";
+        let registry = "/packages/";
         assert_eq!(
             shown(&format!("{registry}candle-core-0.11.0/src/tensor.rs")).as_deref(),
             Some("candle-core-0.11.0/src/tensor.rs")

@@ -1,5 +1,6 @@
 //! Where the project keeps its files, found from wherever a notebook or a command runs.
 
+use crate::cifar10::GENERATED_MARKER;
 use crate::{Error, Result, Scale};
 use std::path::PathBuf;
 
@@ -38,13 +39,16 @@ pub fn checkpoints_dir() -> Result<PathBuf> {
 }
 
 /// Where the runs that start from the [`pretrained_model`] save: the folder of its name in the checkpoints folder, such as
-/// `checkpoints/resnet20`, at full scale and with seed 0, and otherwise `quick`, `seed-1` or `quick/seed-1` in it, so that
-/// no run replaces another.
+/// `checkpoints/resnet20`, at full scale and with seed 0, and otherwise `quick`, `seed-1` or `quick/seed-1` in it, on the
+/// generated stand-in for CIFAR-10 all of this in `generated`, so that no run replaces another.
 ///
 /// # Errors
 /// If there are no pretrained weights, or the folder is not there and cannot be made.
 pub fn output_dir(scale: Scale, seed: u64) -> Result<PathBuf> {
     let mut folder = pretrained_model()?.with_extension("");
+    if data_dir()?.join(GENERATED_MARKER).exists() {
+        folder.push("generated");
+    }
     if scale != Scale::Full {
         folder.push(scale.to_string());
     }

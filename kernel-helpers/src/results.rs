@@ -5,14 +5,15 @@ use crate::{Error, Result, Scale, paths};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
+use std::fs::File;
 use std::path::{Path, PathBuf};
 
 /// Named results in a JSON file, `results.json` in the [`paths::output_dir`] of the runs. Every value is written through at
-/// once, so that a notebook that stops half way keeps what it has.
-#[derive(Clone, Debug, PartialEq)]
+/// once, so that a notebook that stops half way keeps what it has; and several notebooks can be open, for nothing but the
+/// file holds the values.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Results {
     path: PathBuf,
-    values: Map<String, Value>,
 }
 
 impl Results {
@@ -29,26 +30,22 @@ impl Results {
     /// # Errors
     /// If there is a file that cannot be read or is no JSON object.
     pub fn open_file(path: impl AsRef<Path>) -> Result<Self> {
-        let path = path.as_ref().to_owned();
-        let values = match std::fs::read_to_string(&path) {
-            Ok(json) => serde_json::from_str(&json).map_err(|e| {
-                Error::file(&path, "results as a JSON object", e, "Delete it and run the notebooks again.")
-            })?,
-            Err(e) if e.kind() == std::io::ErrorKind::NotFound => Map::new(),
-            Err(e) => return Err(Error::io(&path, e, "Check the file's permissions.")),
-        };
-        Ok(Self { path, values })
+        let results = Self { path: path.as_ref().to_owned() };
+        results.read()?;
+        Ok(results)
     }
 
     /// Keeps a value under a name such as `lab2/b/q=0.8`, in place of an older one.
     ///
     /// # Errors
     /// If the value cannot be expressed in JSON or the file cannot be written.
-    pub fn record(&mut self, name: &str, value: impl Serialize) -> Result<()> {
+    pub fn record(&self, name: &str, value: impl Serialize) -> Result<()> {
         let value = serde_json::to_value(value)
             .map_err(|e| Error::argument(format!("the result `{name}`"), "a value that JSON can hold", e))?;
-        self.values.insert(name.to_owned(), value);
-        let json = serde_json::to_string_pretty(&self.values).expect("the values are JSON already");
+        let _lock = self.lock()?;
+        let mut values = self.read()?;
+        values.insert(name.to_owned(), value);
+        let json = serde_json::to_string_pretty(&values).expect("the values are JSON already");
         write_whole(&self.path, json.as_bytes())
     }
 
@@ -59,9 +56,36 @@ impl Results {
     pub fn get<T: DeserializeOwned>(&self, name: &str) -> Result<T> {
         const HELP: &str = "Run the notebooks lab1 and hw4 first, at the same scale.";
         let missing = || Error::file(&self.path, format!("a result `{name}`"), "none of that name", HELP);
-        let value = self.values.get(name).ok_or_else(missing)?;
-        serde_json::from_value(value.clone())
+        let value = self.read()?.remove(name).ok_or_else(missing)?;
+        serde_json::from_value(value)
             .map_err(|e| Error::file(&self.path, format!("another type of result `{name}`"), e, HELP))
+    }
+
+    fn read(&self) -> Result<Map<String, Value>> {
+        match std::fs::read_to_string(&self.path) {
+            Ok(json) => serde_json::from_str(&json).map_err(|e| {
+                Error::file(
+                    &self.path,
+                    "results as a JSON object",
+                    e,
+                    "Delete it and run the notebooks again.",
+                )
+            }),
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(Map::new()),
+            Err(e) => Err(Error::io(&self.path, e, "Check the file's permissions.")),
+        }
+    }
+
+    /// Keeps other notebooks from writing until it is dropped. It locks the folder, as the file itself is replaced.
+    fn lock(&self) -> Result<File> {
+        let folder = self.path.parent().filter(|folder| !folder.as_os_str().is_empty());
+        let folder = folder.unwrap_or(Path::new("."));
+        let locked = std::fs::create_dir_all(folder).and_then(|()| {
+            let folder = File::open(folder)?;
+            folder.lock()?;
+            Ok(folder)
+        });
+        locked.map_err(|e| Error::io(folder, e, "Check the folder's permissions."))
     }
 }
 
@@ -81,6 +105,20 @@ mod tests {
         let message = results.get::<f64>("lab2/b").unwrap_err().to_string();
         assert!(message.contains("lab2/b") && message.contains("hw4"), "{message}");
         assert!(results.get::<f64>("lab2/a").is_err(), "another type");
+    }
+
+    #[test]
+    fn notebooks_that_are_open_together_keep_each_others_values() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("results.json");
+        let open = || Results::open_file(&path).unwrap();
+        let (hw4, report) = (open(), open());
+        hw4.record("lab2/a", 1).unwrap();
+        report.record("1.3", 2).unwrap();
+        hw4.record("lab2/a", 3).unwrap();
+        report.record("1.4", 4).unwrap();
+        assert_eq!(report.get::<i32>("lab2/a").unwrap(), 3);
+        assert_eq!((open().get::<i32>("1.3").unwrap(), open().get::<i32>("1.4").unwrap()), (2, 4));
     }
 
     #[test]

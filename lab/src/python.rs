@@ -3,6 +3,7 @@
 
 use crate::project::Project;
 use anyhow::{Context, Result, bail};
+use kernel_helpers::files::write_whole;
 use serde_json::json;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -83,9 +84,7 @@ pub fn register_kernel(project: &Project) -> Result<()> {
     if fs::read_to_string(&file).is_ok_and(|old| old == text) {
         return Ok(());
     }
-    fs::create_dir_all(&folder)
-        .and_then(|()| fs::write(&file, text))
-        .with_context(|| format!("could not write {}", file.display()))
+    Ok(write_whole(&file, text.as_bytes())?)
 }
 
 fn python(project: &Project) -> PathBuf {

@@ -7,7 +7,7 @@ use kernel_helpers::Scale;
 use kernel_helpers::cifar10::{
     Cifar10, GENERATED_MARKER, RECORD_BYTES, RECORDS_PER_FILE, TEST_FILE, TRAIN_FILES,
 };
-use sha2::{Digest, Sha256};
+use kernel_helpers::digest::sha256;
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -164,10 +164,6 @@ impl Case {
         let names = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
         names.filter(|name| !self.files.iter().any(|(file, _)| file == name)).collect()
     }
-}
-
-fn sha256(bytes: &[u8]) -> String {
-    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 fn stderr(output: &Output) -> String {

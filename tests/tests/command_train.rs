@@ -66,7 +66,7 @@ fn a_training_is_continued_to_the_same_bits() {
         let (found, expected) = (record(out), record(&path("undisturbed")));
         assert_eq!(found.last_state_sha256, expected.last_state_sha256);
         assert_eq!(found.history, expected.history);
-        assert!(found.command.unwrap().starts_with("cargo lab train --epochs 12 "));
+        assert!(found.command.unwrap().starts_with("LAB_SCALE=tiny cargo lab train --epochs 12 "));
     }
 
     let (success, text) = output(train(&killed, "0"));

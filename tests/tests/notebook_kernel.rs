@@ -96,6 +96,6 @@ fn another_seed_leaves_the_notebook_and_its_results_alone() {
     assert!(result.status.success(), "{}", String::from_utf8_lossy(&result.stderr));
     assert_eq!(std::fs::read(&path).unwrap(), before);
     let executed = project_root().join(".lab/executed/seed-3/notebook.ipynb");
-    assert!(outputs(&executed)[0].0.trim().ends_with("resnet20/tiny/seed-3"));
+    assert!(outputs(&executed)[0].0.trim().ends_with("resnet20/generated/tiny/seed-3"));
     std::fs::remove_file(executed).unwrap();
 }

@@ -82,13 +82,16 @@ impl Levels {
         code.clamp(0.0, steps) as u16 // 0 where all values are the same
     }
 
+    /// The level of this number, or where that is zero, a value beside it that is quantized to it: a weight that is not
+    /// zero must not become one, for zeros are what pruning leaves.
     fn value(self, code: u16, [low, high]: [f32; 2]) -> f32 {
         let (code, steps) = (f32::from(code), self.steps() as f32);
-        match self.symmetric {
+        let level = match self.symmetric {
             true => (code - steps / 2.0) / (steps / 2.0) * high,
             false if code == steps => high,
             false => code / steps * (high - low) + low,
-        }
+        };
+        if level == 0.0 { (high - low) / (4.0 * steps) } else { level }
     }
 }
 

@@ -59,6 +59,8 @@ fn quantizing_the_loaded_weights_gives_the_same_bits() {
                         ste.quantize(&weight).unwrap(),
                         "{ste}, {zeros} zeros"
                     );
+                    let zeros_stay = loaded.iter().zip(&weight).all(|(l, w)| (*l == 0.0) == (*w == 0.0));
+                    assert!(zeros_stay, "{ste}, {zeros} zeros");
                     let kept = weight.iter().filter(|v| **v != 0.0).count();
                     let mask = if kept < 3000 { 375 } else { 0 };
                     assert!(length <= kept * n_bits as usize / 8 + mask + 700, "{ste}, {zeros}: {length}");

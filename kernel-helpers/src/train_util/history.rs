@@ -1,11 +1,8 @@
 //! What happened in a run, epoch by epoch.
 
-use crate::files::write_whole;
-use crate::{Error, Result};
 use serde::{Deserialize, Deserializer, Serialize};
 use std::collections::BTreeSet;
 use std::fmt;
-use std::path::Path;
 
 /// One epoch of a run.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -79,28 +76,6 @@ impl History {
         self.note.iter().cloned().chain(recorded_note([self])).collect()
     }
 
-    /// Writes the history as JSON.
-    ///
-    /// # Errors
-    /// If the file cannot be written.
-    pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
-        let json = serde_json::to_string_pretty(self).expect("a history is plain data");
-        write_whole(path, json.as_bytes())
-    }
-
-    /// Reads what [`Self::save`] wrote.
-    ///
-    /// # Errors
-    /// If the file cannot be read or is no history.
-    pub fn load(path: impl AsRef<Path>) -> Result<Self> {
-        let path = path.as_ref();
-        let json =
-            std::fs::read_to_string(path).map_err(|e| Error::io(path, e, "Run the training first."))?;
-        serde_json::from_str(&json).map_err(|e| {
-            Error::file(path, "the history of a run as JSON", e, "Delete it and run the training again.")
-        })
-    }
-
     /// Prints the summary, when the value stands at the end of a cell.
     pub fn evcxr_display(&self) {
         println!("{self}");
@@ -172,18 +147,16 @@ mod tests {
     }
 
     #[test]
-    fn a_history_survives_the_disk_and_a_broken_file_is_named() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("run/history.json");
+    fn a_history_survives_as_json() {
+        let through_json = |history: &History| -> History {
+            serde_json::from_str(&serde_json::to_string(history).unwrap()).unwrap()
+        };
         let note = Some("quick scale".to_owned());
         let history = History { epochs: vec![record(1, 0.1 + 0.2, true)], note, recorded_on: None };
-        history.save(&path).unwrap();
-        assert_eq!(History::load(&path).unwrap(), history);
+        assert_eq!(through_json(&history), history);
         let diverged = EpochRecord { test_loss: f64::INFINITY, ..record(1, 0.1, true) };
-        History { epochs: vec![diverged], ..Default::default() }.save(&path).unwrap();
-        assert!(History::load(&path).unwrap().epochs[0].test_loss.is_nan());
-        std::fs::write(&path, "{").unwrap();
-        assert!(History::load(&path).unwrap_err().to_string().contains("history.json"));
+        let diverged = History { epochs: vec![diverged], ..Default::default() };
+        assert!(through_json(&diverged).epochs[0].test_loss.is_nan());
     }
 
     #[test]

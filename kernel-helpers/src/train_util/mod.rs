@@ -1,6 +1,7 @@
 //! Training, fine-tuning and testing; the course's `train_util.py`.
 //!
-//! [`train`], [`finetune`] and [`iterative_prune`] can be trusted with long runs. With [`TrainConfig::save_to`] they save
+//! [`train`], [`finetune`] and [`iterative_prune`] can be trusted with long runs of a network that has a
+//! [`Network::description`]. With [`TrainConfig::save_to`] they save
 //! their state after every epoch, so that the same call continues where it was interrupted, with the same bits in the
 //! end; and they record a finished run beside its best weights, so that the same call finds it in place of training
 //! again. A run is told by its whole configuration, [`RunIdentity`]. A loop of one's own around a [`Trainer`] always runs.

@@ -115,12 +115,17 @@ impl RunFiles {
         self.weights.with_extension("state-best.safetensors")
     }
 
+    /// The file that the process holds locked that trains the run, `NAME.state.lock`.
+    pub fn lock(&self) -> PathBuf {
+        self.weights.with_extension("state.lock")
+    }
+
     /// Checks that nothing is there but this run, finished or not.
     ///
     /// # Errors
     /// If there are weights, a record or a state of another run.
     pub fn check_no_other_run(&self, run: &RunIdentity) -> Result<()> {
-        const HELP: &str = "Move it away, or save under another name.";
+        const HELP: &str = "Move it away, or save under another name, as with `--out`.";
         if self.weights.exists() && !self.record().exists() {
             return Err(Error::file(
                 &self.weights,

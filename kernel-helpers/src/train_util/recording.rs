@@ -4,12 +4,14 @@ use super::identity::{Procedure, RunIdentity};
 use super::record::{RunFiles, RunRecord, Weights, file_name};
 use super::state::RunState;
 use super::{History, TestResult, TrainConfig, Trainer};
-use crate::checkpoint::StateDict;
+use crate::checkpoint::{StateDict, load_state_dict};
 use crate::cifar10::Cifar10;
 use crate::digest::{sha256_of_file, sha256_of_state};
 use crate::files::write_whole;
 use crate::machine::Machine;
+use crate::network::set_state;
 use crate::{Error, Network, Result, state_dict};
+use std::fs::{File, TryLockError};
 use std::path::Path;
 use std::time::Instant;
 
@@ -20,8 +22,9 @@ const RETRAIN: &str = "LAB_RETRAIN";
 /// the configuration alone, for these are the identity under which the run is found again.
 ///
 /// With `config.save_to`, the network has the best weights in the end, as that file holds them: it makes no difference
-/// whether the run was trained, resumed or found recorded. A run that the notebook's stop button ends is an interrupted
-/// one.
+/// whether the run was trained, resumed or found recorded. A run that the notebook's stop button or an error ends is an
+/// interrupted one; the network then has the best weights so far, or those of the start if there are none. Either way, the
+/// same call with the network as it was left is about the same run, so that a cell can be executed again.
 pub(super) fn run<N: Network>(
     procedure: Procedure,
     net: &N,
@@ -37,23 +40,30 @@ pub(super) fn run<N: Network>(
         }
         recording.resume(net, &mut trainer)?;
     }
-    while let Some(number) = trainer.next_epoch() {
-        epoch(&mut trainer, number)?;
-        match &recording {
-            Some(recording) if !trainer.is_stopped() => recording.save(net, &trainer)?,
-            _ => {}
+    let mut epochs = || -> Result<()> {
+        while let Some(number) = trainer.next_epoch() {
+            epoch(&mut trainer, number)?;
+            match &recording {
+                Some(recording) if !trainer.is_stopped() => recording.save(net, &trainer)?,
+                _ => {}
+            }
         }
+        Ok(())
+    };
+    let trained = epochs();
+    if let Some(recording) = &recording
+        && (trained.is_err() || trainer.is_stopped())
+    {
+        let left = recording.leave(net, &trainer);
+        trained.and(left)?;
+        println!("the same call continues after the last epoch that was finished");
+        return Ok(trainer.finish());
     }
-    let mut best = config.save_to.clone();
-    match &recording {
-        Some(recording) if trainer.is_stopped() => {
-            best = Some(recording.files.best_so_far());
-            println!("the same call continues after the last epoch that was finished");
-        }
-        Some(recording) => recording.finish(net, &trainer)?,
-        None => {}
+    trained?;
+    if let Some(recording) = &recording {
+        recording.finish(net, &trainer)?;
     }
-    if let (Some(best), Some(_)) = (&best, trainer.history().best()) {
+    if let (Some(best), Some(_)) = (&config.save_to, trainer.history().best()) {
         net.load_weights(best)?;
     }
     Ok(trainer.finish())
@@ -63,6 +73,10 @@ pub(super) fn run<N: Network>(
 struct Recording {
     run: RunIdentity,
     files: RunFiles,
+    /// Held for as long as the run goes on: its files are one process's alone.
+    _lock: File,
+    /// The network before the run.
+    start: StateDict,
     retrain: bool,
     started: Instant,
     /// What the run had taken before it was resumed.
@@ -78,32 +92,55 @@ impl Recording {
         config: &TrainConfig,
     ) -> Result<Option<Self>> {
         let Some(weights) = &config.save_to else { return Ok(None) };
-        let Some(run) = RunIdentity::of(procedure, net, data, config)? else { return Ok(None) };
-        let retrain = config.retrain || std::env::var(RETRAIN).is_ok_and(|value| value == "1");
+        let Some(run) = RunIdentity::of(procedure, net, data, config)? else {
+            println!("{}: not recorded, as the network has no description", file_name(weights));
+            return Ok(None);
+        };
         let files = RunFiles::of(weights);
-        Ok(Some(Self { run, files, retrain, started: Instant::now(), minutes_before: 0.0 }))
+        Ok(Some(Self {
+            run,
+            _lock: lock(&files.lock())?,
+            files,
+            start: state_dict(net)?,
+            retrain: config.retrain || std::env::var(RETRAIN).is_ok_and(|value| value == "1"),
+            started: Instant::now(),
+            minutes_before: 0.0,
+        }))
+    }
+
+    /// Whether a kept run is this one: it began with the network as it is now, or it left the network as it is now, with
+    /// the weights in the file `left`.
+    fn is_this(&mut self, kept: &RunIdentity, left: &Path) -> bool {
+        let again = RunIdentity { start_sha256: kept.start_sha256.clone(), ..self.run.clone() };
+        let is_left =
+            || load_state_dict(left).is_ok_and(|weights| sha256_of_state(&weights) == self.run.start_sha256);
+        let same = self.run == *kept || (again == *kept && is_left());
+        if same {
+            self.run = again;
+        }
+        same
     }
 
     /// The history of this run if it is recorded; the network then has its best weights.
-    fn finished<N: Network>(&self, net: &N) -> Result<Option<History>> {
+    fn finished<N: Network>(&mut self, net: &N) -> Result<Option<History>> {
         let path = self.files.record();
         if self.retrain || !path.exists() {
             return Ok(None);
         }
         let (name, record) = (file_name(&path), RunRecord::load(&path)?);
-        if record.run != self.run {
+        let weights = self.files.weights().to_owned();
+        if !self.is_this(&record.run, &weights) {
             let differences = self.run.differences(&record.run).join("; ");
             println!("{name} records another run ({differences}): training anew");
             return Ok(None);
         }
-        let weights = self.files.weights();
-        let found = if weights.exists() { Some(sha256_of_file(weights)?) } else { None };
+        let found = if weights.exists() { Some(sha256_of_file(&weights)?) } else { None };
         if found.as_deref() != Some(&record.weights.sha256) {
             let what = if found.is_some() { "are not those" } else { "are missing" };
             println!("The weights of the recorded run {name} {what}: training anew");
             return Ok(None);
         }
-        net.load_weights(weights)?;
+        net.load_weights(&weights)?;
         println!(
             "Recorded on {} in {:.1} minutes on {} ({name}); {RETRAIN}=1 trains anew",
             record.made_on, record.minutes, record.machine
@@ -115,7 +152,7 @@ impl Recording {
     fn resume<N: Network>(&mut self, net: &N, trainer: &mut Trainer) -> Result<()> {
         trainer.save_best_to(self.files.best_so_far());
         let path = self.files.state();
-        if self.retrain || !path.exists() {
+        if !path.exists() {
             return Ok(());
         }
         let name = file_name(&path);
@@ -132,9 +169,9 @@ impl Recording {
     }
 
     /// The state in a file, or why it is not this run's.
-    fn usable_state(&self, path: &Path) -> Result<(RunState, StateDict), String> {
+    fn usable_state(&mut self, path: &Path) -> Result<(RunState, StateDict), String> {
         let (state, tensors) = RunState::load(path).map_err(|error| error.to_string())?;
-        if state.run != self.run {
+        if !self.is_this(&state.run, &self.files.best_so_far()) {
             return Err(format!("another run: {}", self.run.differences(&state.run).join("; ")));
         }
         Ok((state, tensors))
@@ -145,6 +182,15 @@ impl Recording {
         let history = trainer.history().clone();
         let state = RunState { run: self.run.clone(), minutes: self.minutes(), history };
         state.save(net, trainer, &self.files.best_so_far(), &self.files.state())
+    }
+
+    /// Leaves the network with the best weights so far, or with those of the start.
+    fn leave<N: Network>(&self, net: &N, trainer: &Trainer) -> Result<()> {
+        let best = self.files.best_so_far();
+        match trainer.history().best() {
+            Some(_) => net.load_weights(best),
+            None => set_state(net, &self.start, &best),
+        }
     }
 
     /// Puts the best weights into their place, writes the record and removes the state.
@@ -170,13 +216,35 @@ impl Recording {
             record.save(self.files.record())?;
         }
         std::fs::remove_file(&state).map_err(|e| refused(&state, e))?;
-        match std::fs::remove_file(&best) {
-            Err(e) if e.kind() != std::io::ErrorKind::NotFound => Err(refused(&best, e)),
-            _ => Ok(()),
+        for file in [best, self.files.lock()] {
+            match std::fs::remove_file(&file) {
+                Err(e) if e.kind() != std::io::ErrorKind::NotFound => return Err(refused(&file, e)),
+                _ => {}
+            }
         }
+        Ok(())
     }
 
     fn minutes(&self) -> f64 {
         self.minutes_before + self.started.elapsed().as_secs_f64() / 60.0
+    }
+}
+
+/// Takes a run's lock, which ends with the process at the latest.
+fn lock(path: &Path) -> Result<File> {
+    let refused = |e| Error::io(path, e, "Check the folder's permissions.");
+    if let Some(folder) = path.parent() {
+        std::fs::create_dir_all(folder).map_err(refused)?;
+    }
+    let file = File::create(path).map_err(refused)?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(Error::file(
+            path,
+            "the run for this call alone",
+            "another notebook or command that trains it",
+            "Wait for its end, or save to another file.",
+        )),
+        Err(TryLockError::Error(e)) => Err(refused(e)),
     }
 }

@@ -263,6 +263,62 @@ fn altered_weights_and_states_are_noticed() {
 }
 
 #[test]
+fn a_cell_can_be_executed_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let files = RunFiles::of(folder.path().join("net.safetensors"));
+    let config = config(files.weights());
+    let net = TestNet::new(Some(4));
+    train(&net, &data(), &config).unwrap();
+    let weights = read(files.weights());
+    assert!(train(&net, &data(), &config).unwrap().recorded_on.is_some(), "finished, with the same network");
+    assert_eq!(net.steps.get(), EPOCHS * STEPS_PER_EPOCH);
+    let longer = train(&net, &data(), &TrainConfig { epochs: EPOCHS + 1, ..config.clone() }).unwrap();
+    assert!(longer.recorded_on.is_none(), "another configuration");
+
+    // In the second epoch the best weights so far are those of the first, and in the first there are none.
+    for allowed in [2 * STEPS_PER_EPOCH - 1, STEPS_PER_EPOCH - 1] {
+        for file in std::fs::read_dir(folder.path()).unwrap() {
+            std::fs::remove_file(file.unwrap().path()).unwrap();
+        }
+        let net = TestNet { steps_allowed: allowed, ..TestNet::new(Some(4)) };
+        train(&net, &data(), &config).unwrap_err();
+        let net = TestNet { steps_allowed: usize::MAX, ..net };
+        let history = train(&net, &data(), &config).unwrap();
+        assert_eq!((history.epochs.len(), net.steps.get()), (EPOCHS, allowed + steps_left(allowed)));
+        assert_eq!(read(files.weights()), weights, "the same bits");
+    }
+}
+
+/// The steps after an interruption: the finished epochs are not repeated.
+fn steps_left(made: usize) -> usize {
+    (EPOCHS - made / STEPS_PER_EPOCH) * STEPS_PER_EPOCH
+}
+
+#[test]
+fn a_run_is_trained_by_one_call_at_a_time() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = config(&folder.path().join("net.safetensors"));
+    let lock = std::fs::File::create(RunFiles::of(folder.path().join("net.safetensors")).lock()).unwrap();
+    lock.lock().unwrap();
+    let error = train(&TestNet::new(None), &data(), &config).unwrap_err().to_string();
+    assert!(error.contains("net.state.lock") && error.contains("another notebook or command"), "{error}");
+    drop(lock);
+    train(&TestNet::new(None), &data(), &config).unwrap();
+}
+
+#[test]
+fn an_interrupted_training_that_was_asked_for_anew_continues() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = config(&folder.path().join("net.safetensors"));
+    train(&TestNet::new(None), &data(), &config).unwrap();
+    let config = TrainConfig { retrain: true, ..config };
+    train(&TestNet::failing_after(STEPS_PER_EPOCH), &data(), &config).unwrap_err();
+    let net = TestNet::new(None);
+    train(&net, &data(), &config).unwrap();
+    assert_eq!(net.steps.get(), (EPOCHS - 1) * STEPS_PER_EPOCH);
+}
+
+#[test]
 fn a_network_without_a_description_is_trained_but_not_recorded() {
     let folder = tempfile::tempdir().unwrap();
     let config = config(&folder.path().join("net.safetensors"));

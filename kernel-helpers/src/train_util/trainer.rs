@@ -30,11 +30,11 @@ pub struct TrainConfig {
     pub seed: u64,
     /// Whether the weights that are zero at the start stay zero; for [`super::finetune`].
     pub keep_zeros: bool,
-    /// Where the best weights are saved, and the run's state and record beside them, see [`super::RunFiles`]; `None` keeps
-    /// nothing.
+    /// Where the best weights are saved, and beside them the run's state and record, see [`super::RunFiles`], if the
+    /// network has a [`Network::description`]; `None` keeps nothing.
     pub save_to: Option<PathBuf>,
-    /// Whether to train even if `save_to` holds a finished run of this configuration, or a part of one. The environment
-    /// variable `LAB_RETRAIN=1` asks for the same.
+    /// Whether to train even if `save_to` holds a finished run of this configuration; one that was interrupted continues.
+    /// The environment variable `LAB_RETRAIN=1` asks for the same.
     pub retrain: bool,
 }
 

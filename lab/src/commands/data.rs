@@ -58,7 +58,7 @@ pub fn ensure(project: &Project) -> Result<()> {
             );
             Ok(())
         }
-        State::Incomplete(_) => {
+        State::Incomplete => {
             let options = Options {
                 generated: false,
                 from: None,
@@ -74,7 +74,7 @@ fn generate(folder: &Path, shown: &str, state: State) -> Result<()> {
     match state {
         State::Official => bail!("{shown}/ holds CIFAR-10 itself; there is no need for generated pictures"),
         State::Generated => eprintln!("Generated pictures are in {shown}/ already."),
-        State::Incomplete(_) => {
+        State::Incomplete => {
             generated::generate(folder)?;
             eprintln!(
                 "Generated pictures are in {shown}/ now. They are not CIFAR-10, and all results will say so."

@@ -26,7 +26,7 @@ pub fn doctor(project: &Project) -> Result<ExitCode> {
     let state = match dataset::verify(&data, &Checksums::official())? {
         State::Official => Ok(format!("CIFAR-10, checksums right, in {}", project.relative(&data))),
         State::Generated => Ok("generated pictures, not CIFAR-10: `cargo lab data` fetches it".to_owned()),
-        State::Incomplete(_) => Err("`cargo lab data`"),
+        State::Incomplete => Err("`cargo lab data`"),
     };
     report.installable("data", state);
     match paths::pretrained_model() {

@@ -22,7 +22,7 @@ pub struct Options {
     /// The seed of shuffling and augmentation. The runs of a seed other than 0 go to a folder of its own.
     #[arg(long, default_value_t = 0)]
     seed: u64,
-    /// Train anew, even what is finished or in part done.
+    /// Train anew what is finished; what was interrupted continues.
     #[arg(long)]
     retrain: bool,
 }
@@ -52,15 +52,13 @@ pub fn finetune(project: &Project, options: &Options) -> Result<()> {
     let scale = Scale::from_env()?;
     let folder = output_dir(scale, options.seed)?;
     let data = Cifar10::load(scale)?;
-    let all = PRUNED.into_iter().chain(BIT_WIDTHS.map(|bits| Run::Quantized { bits }));
-    let all =
-        all.chain(BIT_WIDTHS.map(|bits| Run::PrunedAndQuantized { bits })).chain([Run::Binary]).collect();
-    for run in if options.runs.is_empty() { &all } else { &options.runs } {
+    let runs = if options.runs.is_empty() { Run::all().collect() } else { options.runs.clone() };
+    for run in runs {
         println!("{run}");
         let files = RunFiles::of(run.weights(&folder));
         let config = TrainConfig {
             epochs: scale.epochs(20),
-            learning_rate: if *run == Run::Binary { 0.05 } else { TrainConfig::default().learning_rate },
+            learning_rate: if run == Run::Binary { 0.05 } else { TrainConfig::default().learning_rate },
             seed: options.seed,
             keep_zeros: matches!(run, Run::OneShot | Run::PrunedAndQuantized { .. }),
             save_to: Some(files.weights().to_owned()),
@@ -76,6 +74,13 @@ pub fn finetune(project: &Project, options: &Options) -> Result<()> {
 }
 
 impl Run {
+    /// All runs, in an order in which each finds what it starts from.
+    fn all() -> impl Iterator<Item = Run> {
+        let quantized = BIT_WIDTHS.map(|bits| Run::Quantized { bits });
+        let pruned_and_quantized = BIT_WIDTHS.map(|bits| Run::PrunedAndQuantized { bits });
+        PRUNED.into_iter().chain(quantized).chain(pruned_and_quantized).chain([Run::Binary])
+    }
+
     /// The file of the run's best weights.
     fn weights(self, folder: &Path) -> PathBuf {
         folder.join(match self {
@@ -139,17 +144,10 @@ impl FromStr for Run {
     type Err = anyhow::Error;
 
     fn from_str(name: &str) -> Result<Self> {
-        let bits = name.rsplit_once("/bits=").and_then(|(_, bits)| bits.parse().ok());
-        Ok(match (name, bits) {
-            ("lab2/c", _) => Run::OneShot,
-            ("lab2/d", _) => Run::Iterative(PruneScope::Layer),
-            ("1.5", _) => Run::Binary,
-            ("lab2/e", _) => Run::Iterative(PruneScope::Global),
-            (_, Some(bits)) if name.starts_with("lab3/c/") => Run::Quantized { bits },
-            (_, Some(bits)) if name.starts_with("lab3/d/") => Run::PrunedAndQuantized { bits },
-            _ => {
-                bail!("expected lab2/c, lab2/d, lab2/e, lab3/c/bits=4, lab3/d/bits=4 or 1.5, found `{name}`")
-            }
+        let found = Run::all().find(|run| run.to_string() == name);
+        found.with_context(|| {
+            let names: Vec<String> = Run::all().map(|run| run.to_string()).collect();
+            format!("expected one of {}, found `{name}`", names.join(", "))
         })
     }
 }

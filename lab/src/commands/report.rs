@@ -9,14 +9,14 @@ use crate::python;
 use anyhow::Result;
 use std::path::{Path, PathBuf};
 
-/// Executes the notebooks whose outputs are not those of their present code at this scale, computed here, or all if they
-/// are to train anew; then writes a PDF of each.
+/// Executes the notebooks whose outputs were not computed here at this scale, by their present code and from what is here
+/// now, or all if they are to train anew; then writes a PDF of each.
 pub fn report(project: &Project, names: &[PathBuf], execution: Execution) -> Result<()> {
     let notebooks = notebook::select(&project.notebooks(), names)?;
     setup::ensure(project)?;
     for path in notebooks {
         let notebook = Notebook::read(&path)?;
-        if execution.retrain || !Executions::of(project).contain(&notebook, execution.scale) {
+        if execution.retrain || !Executions::of(project)?.contain(&notebook, execution.scale) {
             data::ensure(project)?;
             run::execute(project, &notebook, execution)?;
         }

@@ -104,7 +104,7 @@ pub fn execute(project: &Project, notebook: &Notebook, execution: Execution) -> 
     progress.finish();
     match end {
         Some(Event::Done) => {
-            Executions::of(project).add(notebook, scale)?;
+            Executions::of(project)?.add(notebook, scale)?;
             eprintln!("{name}: executed at {scale} scale in {}", progress.elapsed());
             Ok(())
         }

@@ -22,7 +22,7 @@ pub struct Options {
     #[arg(long, default_value_t = 0.1)]
     learning_rate: f64,
     /// The weight decay.
-    #[arg(long, default_value_t = 1e-4)]
+    #[arg(long, default_value_t = 5e-4)]
     weight_decay: f64,
     /// The seed of the initial weights, the shuffling and the augmentation.
     #[arg(long, default_value_t = 0)]
@@ -31,7 +31,7 @@ pub struct Options {
     /// beside it, with the extension `json`.
     #[arg(long)]
     out: Option<PathBuf>,
-    /// Train anew, even what is finished or in part done.
+    /// Train anew what is finished; what was interrupted continues.
     #[arg(long)]
     retrain: bool,
 }
@@ -69,8 +69,11 @@ pub fn train(project: &Project, options: &Options) -> Result<()> {
 /// Adds the command to the record of the run that it has just finished.
 pub fn record_command(files: &RunFiles, history: &History, command: impl fmt::Display) -> Result<()> {
     if history.recorded_on.is_none() && files.record().exists() {
-        let record = RunRecord { command: Some(command.to_string()), ..RunRecord::load(files.record())? };
-        record.save(files.record())?;
+        let command = match Scale::from_env()? {
+            Scale::Full => command.to_string(),
+            scale => format!("LAB_SCALE={scale} {command}"),
+        };
+        RunRecord { command: Some(command), ..RunRecord::load(files.record())? }.save(files.record())?;
     }
     Ok(())
 }
@@ -78,11 +81,12 @@ pub fn record_command(files: &RunFiles, history: &History, command: impl fmt::Di
 impl fmt::Display for Options {
     /// The command that trains the same checkpoint.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Options { epochs, batch_size, learning_rate, weight_decay, seed, .. } = self;
+        let Options { epochs, batch_size, learning_rate, weight_decay, seed, out, .. } = self;
         write!(
             f,
             "cargo lab train --epochs {epochs} --batch-size {batch_size} --learning-rate {learning_rate} \
              --weight-decay {weight_decay} --seed {seed}"
-        )
+        )?;
+        out.iter().try_for_each(|out| write!(f, " --out {}", out.display()))
     }
 }

@@ -1,8 +1,8 @@
 //! The download of the official archive. What has arrived is kept under another name until it is whole and checked.
 
-use super::sha256;
 use anyhow::{Context, Result, bail};
 use indicatif::{ProgressBar, ProgressStyle};
+use kernel_helpers::digest::sha256_of_file;
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -33,7 +33,7 @@ pub fn download(url: &str, target: &Path, expected: &str) -> Result<()> {
         }
         attempt += 1;
     }
-    if sha256(&partial)? != expected {
+    if sha256_of_file(&partial)? != expected {
         fs::remove_file(&partial).with_context(|| format!("could not remove {}", partial.display()))?;
         bail!("what {url} sent does not have the archive's checksum");
     }

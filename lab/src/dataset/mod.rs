@@ -7,9 +7,9 @@ pub mod npm;
 
 use anyhow::{Context, Result, bail};
 use kernel_helpers::cifar10::{GENERATED_MARKER, RECORD_BYTES, RECORDS_PER_FILE, TEST_FILE, TRAIN_FILES};
-use sha2::{Digest, Sha256};
+use kernel_helpers::digest::sha256_of_file;
 use std::fs::{self, File};
-use std::io::{self, Read, Write};
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 /// The official archive's name.
@@ -23,7 +23,7 @@ pub enum State {
     /// The generated stand-in.
     Generated,
     /// Files that are missing or not what they should be.
-    Incomplete(Vec<String>),
+    Incomplete,
 }
 
 /// The six files' names.
@@ -34,30 +34,29 @@ pub fn files() -> impl Iterator<Item = &'static str> {
 /// What is in `folder`, by the files' sizes alone: fast.
 pub fn look(folder: &Path) -> State {
     let size = (RECORDS_PER_FILE * RECORD_BYTES) as u64;
-    let wrong =
-        files().filter(|name| fs::metadata(folder.join(name)).map(|file| file.len()).ok() != Some(size));
-    classify(folder, wrong.map(str::to_owned).collect())
+    let complete =
+        files().all(|name| fs::metadata(folder.join(name)).map(|file| file.len()).ok() == Some(size));
+    classify(folder, complete)
 }
 
 /// What is in `folder`, by the files' checksums.
 pub fn verify(folder: &Path, checksums: &Checksums) -> Result<State> {
-    let mut wrong = Vec::new();
     let generated = folder.join(GENERATED_MARKER).exists();
     if generated {
         return Ok(look(folder));
     }
     for name in files() {
         let file = folder.join(name);
-        if !file.is_file() || sha256(&file)? != checksums.of(name)? {
-            wrong.push(name.to_owned());
+        if !file.is_file() || sha256_of_file(&file)? != checksums.of(name)? {
+            return Ok(State::Incomplete);
         }
     }
-    Ok(classify(folder, wrong))
+    Ok(State::Official)
 }
 
-fn classify(folder: &Path, wrong: Vec<String>) -> State {
-    match (wrong.is_empty(), folder.join(GENERATED_MARKER).exists()) {
-        (false, _) => State::Incomplete(wrong),
+fn classify(folder: &Path, complete: bool) -> State {
+    match (complete, folder.join(GENERATED_MARKER).exists()) {
+        (false, _) => State::Incomplete,
         (true, true) => State::Generated,
         (true, false) => State::Official,
     }
@@ -115,7 +114,7 @@ impl Staging {
             if !file.is_file() {
                 bail!("{name} is missing");
             }
-            if sha256(&file)? != checksums.of(name)? {
+            if sha256_of_file(&file)? != checksums.of(name)? {
                 bail!("{name} does not have CIFAR-10's checksum");
             }
         }
@@ -136,21 +135,6 @@ impl Staging {
         }
         Ok(())
     }
-}
-
-/// The SHA-256 sum of a file, in hexadecimal.
-pub fn sha256(path: &Path) -> Result<String> {
-    let read = || -> io::Result<String> {
-        let (mut file, mut hash, mut buffer) = (File::open(path)?, Sha256::new(), vec![0; 1 << 18]);
-        loop {
-            match file.read(&mut buffer)? {
-                0 => break,
-                count => hash.update(&buffer[..count]),
-            }
-        }
-        Ok(hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
-    };
-    read().with_context(|| format!("could not read {}", path.display()))
 }
 
 /// Writes a new file with one closure.

@@ -180,7 +180,14 @@ fn explain(pressed_twice: bool, status: ExitStatus) -> String {
 fn pass_on(from: &mut impl BufRead, to: &mut impl Write, button: &Mutex<Button>) -> Result<()> {
     let mut line = Vec::new();
     while from.read_until(b'\n', &mut line).context("could not read a line")? > 0 {
-        if FAILURE_LINES.contains(&line.as_slice()) {
+        if let Some(failure) = FAILURE_LINES.iter().find(|failure| line.ends_with(failure)) {
+            // What the cell printed last need not end with a line's end; evcxr, too, looks for a line of its own.
+            let printed = line.len() - failure.len();
+            if printed > 0 {
+                line.insert(printed, b'\n');
+                to.write_all(&line[..=printed])?;
+                line.drain(..=printed);
+            }
             write!(to, "EVCXR_BEGIN_CONTENT {FAILURE}\nfailed\nEVCXR_END_CONTENT\n")?;
         } else if line.starts_with(START_LINE) {
             lock(button).cell_starts();
@@ -212,6 +219,13 @@ mod tests {
             b"one\n\xff\xfe\nEVCXR_BEGIN_CONTENT application/x-lab-failure\nfailed\nEVCXR_END_CONTENT\n\
             EVCXR_ERROR_OCCURRED\nEVCXR_EXECUTION_COMPLETE\nno line's end";
         assert_eq!(evcxr, marked);
+
+        let mut evcxr = Vec::new();
+        pass_on(&mut &b"step 1 \xe2\x80\xa6 EVCXR_PANIC_NOTIFICATION\n"[..], &mut evcxr, &button(&folder))
+            .unwrap();
+        let marked = "step 1 …\u{20}\nEVCXR_BEGIN_CONTENT application/x-lab-failure\nfailed\nEVCXR_END_CONTENT\n\
+                      EVCXR_PANIC_NOTIFICATION\n";
+        assert_eq!(String::from_utf8(evcxr).unwrap(), marked);
     }
 
     #[test]

@@ -5,7 +5,8 @@ use super::{BuildFolder, WORKSPACE_MANIFEST, analysis, files};
 use crate::project::Project;
 use anyhow::{Context, Result, bail};
 use indicatif::{ProgressBar, ProgressStyle};
-use sha2::{Digest, Sha256};
+use kernel_helpers::digest::sha256;
+use kernel_helpers::files::write_whole;
 use std::fs;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
@@ -22,6 +23,11 @@ struct Stamp {
 /// Whether the warm folder is there and nothing that it was built from has changed.
 pub fn is_current(project: &Project) -> Result<bool> {
     Ok(Stamp::read(&BuildFolder::warm(project)) == Some(Stamp::of(project)?))
+}
+
+/// The SHA-256 sum of all that the helpers in the cells are compiled from.
+pub fn sources_sha256(project: &Project) -> Result<String> {
+    Ok(Stamp::of(project)?.sources)
 }
 
 /// Builds the warm folder if it is not there or not current, showing progress. Returns whether it had to.
@@ -104,23 +110,21 @@ impl Stamp {
             .arg("-vV")
             .output()
             .context("`rustc` did not start. Install Rust from https://rustup.rs and open a new terminal")?;
-        let mut toolchain = Sha256::new();
-        toolchain.update(&rustc.stdout);
-        toolchain.update(WORKSPACE_MANIFEST);
-        let mut sources = Sha256::new();
+        let toolchain = [&rustc.stdout, WORKSPACE_MANIFEST.as_bytes()].concat();
+        let mut sources = Vec::new();
         for (name, content) in files(project) {
-            sources.update(name);
-            sources.update(content);
+            sources.extend_from_slice(name.as_bytes());
+            sources.extend_from_slice(content.as_bytes());
         }
         let manifests = ["Cargo.toml", "Cargo.lock", "kernel-helpers/Cargo.toml"];
         let mut inputs = manifests.map(|name| project.root().join(name)).to_vec();
         collect_files(&project.root().join("kernel-helpers/src"), &mut inputs)?;
         inputs.sort();
         for file in inputs {
-            sources.update(file.as_os_str().as_encoded_bytes());
-            sources.update(read(&file)?);
+            sources.extend_from_slice(file.as_os_str().as_encoded_bytes());
+            sources.extend(read(&file)?);
         }
-        Ok(Stamp { toolchain: hex(&toolchain.finalize()), sources: hex(&sources.finalize()) })
+        Ok(Stamp { toolchain: sha256(&toolchain), sources: sha256(&sources) })
     }
 
     fn file(folder: &BuildFolder) -> PathBuf {
@@ -134,9 +138,7 @@ impl Stamp {
     }
 
     fn write(&self, folder: &BuildFolder) -> Result<()> {
-        let file = Self::file(folder);
-        fs::write(&file, format!("{}\n{}\n", self.toolchain, self.sources))
-            .with_context(|| format!("could not write {}", file.display()))
+        Ok(write_whole(Self::file(folder), format!("{}\n{}\n", self.toolchain, self.sources).as_bytes())?)
     }
 }
 
@@ -154,8 +156,4 @@ fn collect_files(folder: &Path, files: &mut Vec<PathBuf>) -> Result<()> {
         }
     }
     Ok(())
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

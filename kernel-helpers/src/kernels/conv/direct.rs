@@ -140,11 +140,13 @@ unsafe fn tile<S: Simd, const PIXELS: usize, const VECTORS: usize, const TAPS: u
     let pixel = job.input_pixels.pixel;
     let mut sums = [[simd.splat(0.0); VECTORS]; PIXELS];
     let panel_size = weight.taps[0] * weight.inputs * TAPS * weight.panel;
-    // SAFETY: every address below lies in its slice by the caller's promise.
+    // After the last tap, and where a filter has none, these two point behind their slices and are not read.
+    let mut taps =
+        weight.data.as_ptr().wrapping_add(first / weight.panel * panel_size + first % weight.panel);
+    let start = job.input_pixels.start + STRIDE * (y * job.input_pixels.row + x * pixel);
+    let mut input_row = job.input.as_ptr().wrapping_add(start);
+    // SAFETY: every address that is read or written lies in its slice by the caller's promise.
     unsafe {
-        let mut taps = weight.data.as_ptr().add(first / weight.panel * panel_size + first % weight.panel);
-        let mut input_row =
-            job.input.as_ptr().add(job.input_pixels.start + STRIDE * (y * job.input_pixels.row + x * pixel));
         for _ in 0..weight.taps[0] {
             for channel in 0..weight.inputs {
                 let mut loaded = [[simd.splat(0.0); VECTORS]; TAPS];
@@ -153,7 +155,7 @@ unsafe fn tile<S: Simd, const PIXELS: usize, const VECTORS: usize, const TAPS: u
                         *loaded = simd.load(taps.add(tap * weight.panel + v * S::LANES));
                     }
                 }
-                taps = taps.add(TAPS * weight.panel);
+                taps = taps.wrapping_add(TAPS * weight.panel);
                 let input = input_row.add(channel);
                 for position in 0..(PIXELS - 1) * STRIDE + TAPS {
                     let value = simd.splat(*input.add(position * pixel));
@@ -167,7 +169,7 @@ unsafe fn tile<S: Simd, const PIXELS: usize, const VECTORS: usize, const TAPS: u
                     }
                 }
             }
-            input_row = input_row.add(job.input_pixels.row);
+            input_row = input_row.wrapping_add(job.input_pixels.row);
         }
         let output = job.output_pixels;
         let to = job.output.as_mut_ptr().add(output.start + y * output.row + x * output.pixel + first);

@@ -32,7 +32,7 @@ pub struct Options {
     #[arg(long)]
     no_epoch: bool,
     /// Measure in a notebook's cell.
-    #[arg(long, conflicts_with_all = ["operators", "torch"])]
+    #[arg(long, conflicts_with_all = ["operators", "torch", "threads"])]
     cell: bool,
     /// Measure each kernel on each convolution of ResNet-20 in place of the network.
     #[arg(long, conflicts_with = "torch")]

@@ -99,7 +99,7 @@ pub fn plot_histogram<N: Display, T: Copy + Into<f64>, V: AsRef<[T]>>(
     let shown = series.iter().flat_map(|(_, values)| values).filter(|v| v.is_finite() && **v != 0.0);
     let largest = shown.map(|v| v.abs()).fold(0.0, f64::max);
     let reach = if largest > 0.0 { largest } else { 1.0 };
-    let plot = LinePlot::new().x_label("weight").y_label(format!("weights in each of {bins} bins"));
+    let plot = LinePlot::new().x_label("weight").y_label("weights per bin");
     series.iter().fold(plot, |plot, (name, values)| {
         let zeros = values.iter().filter(|v| **v == 0.0).count();
         let label = match zeros {

@@ -38,7 +38,7 @@ pub(super) fn run<N: Network>(
         if let Some(history) = recording.finished(net)? {
             return Ok(history);
         }
-        recording.resume(net, &mut trainer)?;
+        recording.begin(net, &mut trainer)?;
     }
     let mut epochs = || -> Result<()> {
         while let Some(number) = trainer.next_epoch() {
@@ -73,8 +73,8 @@ pub(super) fn run<N: Network>(
 struct Recording {
     run: RunIdentity,
     files: RunFiles,
-    /// Held for as long as the run goes on: its files are one process's alone.
-    _lock: File,
+    /// Held for as long as it trains: the run's files are one process's alone.
+    lock: Option<File>,
     /// The network before the run.
     start: StateDict,
     retrain: bool,
@@ -99,7 +99,7 @@ impl Recording {
         let files = RunFiles::of(weights);
         Ok(Some(Self {
             run,
-            _lock: lock(&files.lock())?,
+            lock: None,
             files,
             start: state_dict(net)?,
             retrain: config.retrain || std::env::var(RETRAIN).is_ok_and(|value| value == "1"),
@@ -148,8 +148,10 @@ impl Recording {
         Ok(Some(History { recorded_on: Some(record.made_on), ..record.history }))
     }
 
-    /// Brings network and trainer to where this run was interrupted, if there is such a state.
-    fn resume<N: Network>(&mut self, net: &N, trainer: &mut Trainer) -> Result<()> {
+    /// Takes the run for this process, and brings network and trainer to where it was interrupted, if there is such a
+    /// state.
+    fn begin<N: Network>(&mut self, net: &N, trainer: &mut Trainer) -> Result<()> {
+        self.lock = Some(lock(&self.files.lock())?);
         trainer.save_best_to(self.files.best_so_far());
         let path = self.files.state();
         if !path.exists() {
@@ -230,7 +232,7 @@ impl Recording {
     }
 }
 
-/// Takes a run's lock, which ends with the process at the latest.
+/// Takes a run's lock, which ends when the file is closed, with the process at the latest.
 fn lock(path: &Path) -> Result<File> {
     let refused = |e| Error::io(path, e, "Check the folder's permissions.");
     if let Some(folder) = path.parent() {

@@ -303,7 +303,13 @@ fn a_run_is_trained_by_one_call_at_a_time() {
     let error = train(&TestNet::new(None), &data(), &config).unwrap_err().to_string();
     assert!(error.contains("net.state.lock") && error.contains("another notebook or command"), "{error}");
     drop(lock);
-    train(&TestNet::new(None), &data(), &config).unwrap();
+    for _ in 0..2 {
+        train(&TestNet::new(None), &data(), &config).unwrap();
+        let mut files: Vec<_> =
+            std::fs::read_dir(&folder).unwrap().map(|file| file.unwrap().file_name()).collect();
+        files.sort();
+        assert_eq!(files, ["net.json", "net.safetensors"], "all that a finished run leaves");
+    }
 }
 
 #[test]

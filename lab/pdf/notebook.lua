@@ -26,13 +26,13 @@ local function read_markdown(block)
   end
 end
 
--- The line above code, such as the file's name, stays with it.
-local function keep_with_code(blocks)
+-- The line above code or a table, such as the file's name, stays with it.
+local function keep_with_next(blocks)
   local result = pandoc.Blocks({})
   for index, block in ipairs(blocks) do
     local next = blocks[index + 1]
-    if block.t == "Para" and next and next.t == "CodeBlock" then
-      result:extend(wrapped("above-code", { block }))
+    if block.t == "Para" and next and (next.t == "CodeBlock" or next.t == "Table") then
+      result:extend(wrapped("line-above", { block }))
     else
       result:insert(block)
     end
@@ -40,9 +40,9 @@ local function keep_with_code(blocks)
   return result
 end
 
--- A table stays on one page with its caption, unless it is longer than a page.
+-- A table stays on one page with its caption, unless it is so long that it would leave much of the page before it empty.
 local function rich_output(content)
-  local blocks = content:walk({ RawBlock = read_markdown, Blocks = keep_with_code })
+  local blocks = content:walk({ RawBlock = read_markdown, Blocks = keep_with_next })
   local rows = 0
   blocks:walk({
     Table = function(block)
@@ -51,7 +51,7 @@ local function rich_output(content)
       end
     end,
   })
-  return wrapped(0 < rows and rows <= 40 and "table-output" or "rich-output", blocks)
+  return wrapped(0 < rows and rows <= 15 and "table-output" or "rich-output", blocks)
 end
 
 local function code_cell(cell)

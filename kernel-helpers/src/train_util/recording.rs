@@ -93,7 +93,10 @@ impl Recording {
     ) -> Result<Option<Self>> {
         let Some(weights) = &config.save_to else { return Ok(None) };
         let Some(run) = RunIdentity::of(procedure, net, data, config)? else {
-            println!("{}: not recorded, as the network has no description", file_name(weights));
+            let file = file_name(weights);
+            println!(
+                "{file}: will be saved, but the run is not recorded and cannot be resumed; that takes a Network::description"
+            );
             return Ok(None);
         };
         let files = RunFiles::of(weights);

@@ -82,6 +82,19 @@ fn a_failing_cell_ends_the_run_and_is_named() {
 }
 
 #[test]
+fn what_a_cell_prints_last_arrives() {
+    // evcxr does not wait for standard error: without the relay's wait, most of these lines come after the cell's end.
+    let cell = "for number in 0..1000 { eprintln!(\"{number}\"); }";
+    let path = notebook("what_a_cell_prints_last_arrives", &[cell; 6]);
+    let result = run(&path);
+    assert!(result.status.success(), "{}", String::from_utf8_lossy(&result.stderr));
+    let lines: String = (0..1000).map(|number| format!("{number}\n")).collect();
+    for (printed, _) in outputs(&path) {
+        assert!(printed == lines, "the last line is {:?}", printed.lines().last());
+    }
+}
+
+#[test]
 fn another_seed_leaves_the_notebook_and_its_results_alone() {
     let test = "another_seed_leaves_the_notebook_and_its_results_alone";
     let path =

@@ -4,13 +4,15 @@
 //! own. So one folder is kept [warm] — built once — and each kernel gets a [copy] that shares the compiled files through
 //! hard links. [launch] starts a kernel in such a copy and cleans up behind it;
 //! [analysis] makes the start shorter;
-//! a [relay] marks cells that failed and carries out the stop button.
+//! a [relay] marks cells that failed, carries out the stop button, and holds the end of a cell back until evcxr is
+//! [settling].
 
 pub mod analysis;
 pub mod copy;
 pub mod launch;
 pub mod metadata;
 pub mod relay;
+mod settling;
 pub mod warm;
 
 use crate::project::Project;

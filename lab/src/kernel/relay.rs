@@ -3,12 +3,13 @@
 //! When a cell ends early, by `?` or by a panic, evcxr prints the reason to standard error and reports success: nothing
 //! that reaches Jupyter says that the cell failed. It does say so inside, by a line on the standard output of the process
 //! that runs the cells. So the relay passes everything on and adds an output of the type [`FAILURE`] where such a line
-//! comes. `execute.py` looks for it.
+//! comes. `execute.py` looks for it. The end of a cell it passes on when evcxr has told Jupyter all that the cell printed.
 //!
 //! The stop button sends SIGINT to the kernel's processes. The [first press](Button) in a cell writes the file that the
 //! helpers look at between batches (`kernel_helpers::stop`); a second one soon after ends the process that runs the cells,
 //! and the relay with it. evcxr then starts both anew, without the variables.
 
+use super::settling::wait_until_asleep;
 use anyhow::{Context, Result};
 use rustix::process::{Pid, Signal, getppid, kill_process};
 use signal_hook::consts::SIGINT;
@@ -193,6 +194,9 @@ fn pass_on(from: &mut impl BufRead, to: &mut impl Write, button: &Mutex<Button>)
             lock(button).cell_starts();
         } else if line == END_LINE {
             lock(button).running = false;
+            if let Some(evcxr) = getppid() {
+                wait_until_asleep(evcxr);
+            }
         }
         to.write_all(&line).and_then(|()| to.flush()).context("could not pass a line on")?;
         line.clear();

@@ -47,9 +47,9 @@ impl Project {
         self.root.join(".lab")
     }
 
-    /// Notebooks that were executed with another seed than 0.
-    pub fn executed(&self, seed: u64) -> PathBuf {
-        self.installed().join(format!("executed/seed-{seed}"))
+    /// Copies of notebooks that were executed otherwise than usual, with another seed or in the other kernel.
+    pub fn executed(&self, how: &str) -> PathBuf {
+        self.installed().join("executed").join(how)
     }
 
     /// The Python environment.

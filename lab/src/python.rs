@@ -3,8 +3,9 @@
 
 use crate::project::Project;
 use anyhow::{Context, Result, bail};
+use clap::ValueEnum;
 use kernel_helpers::files::write_whole;
-use serde_json::json;
+use serde_json::{Value, json};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
@@ -70,21 +71,58 @@ pub fn install(project: &Project) -> Result<bool> {
     Ok(true)
 }
 
-/// Registers the kernel in the environment, and only there.
-pub fn register_kernel(project: &Project) -> Result<()> {
-    let specification = json!({
-        "argv": [std::env::current_exe()?, "kernel", "--root", project.root(), "--connection-file", "{connection_file}"],
-        "display_name": "Rust",
-        "language": "rust",
-        "interrupt_mode": "signal",
-    });
-    let folder = project.venv().join("share/jupyter/kernels/rust");
-    let file = folder.join("kernel.json");
-    let text = format!("{specification:#}\n");
-    if fs::read_to_string(&file).is_ok_and(|old| old == text) {
-        return Ok(());
+/// Registers the kernels in the environment, and only there.
+pub fn register_kernels(project: &Project) -> Result<()> {
+    let lab = std::env::current_exe()?;
+    Kernelspec::value_variants().iter().try_for_each(|kernel| kernel.register(project, &lab))
+}
+
+/// The kernels of the project's own Jupyter.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum Kernelspec {
+    /// The project's own.
+    #[default]
+    Rust,
+    /// evcxr_jupyter as it is, started in the same kind of folder.
+    Evcxr,
+}
+
+impl Kernelspec {
+    /// The name by which notebooks ask for it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Kernelspec::Rust => "rust",
+            Kernelspec::Evcxr => "evcxr",
+        }
     }
-    Ok(write_whole(&file, text.as_bytes())?)
+
+    fn register(self, project: &Project, lab: &Path) -> Result<()> {
+        let file = project.venv().join("share/jupyter/kernels").join(self.name()).join("kernel.json");
+        let text = format!("{:#}\n", self.specification(project, lab));
+        if fs::read_to_string(&file).is_ok_and(|old| old == text) {
+            return Ok(());
+        }
+        Ok(write_whole(&file, text.as_bytes())?)
+    }
+
+    fn specification(self, project: &Project, lab: &Path) -> Value {
+        let mut argv = vec![json!(lab), json!("kernel"), json!("--root"), json!(project.root())];
+        let (name, interrupt_mode) = match self {
+            Kernelspec::Rust => ("Rust", "message"),
+            Kernelspec::Evcxr => {
+                argv.push(json!("--evcxr-jupyter"));
+                ("Rust (evcxr_jupyter)", "signal")
+            }
+        };
+        argv.extend([json!("--connection-file"), json!("{connection_file}")]);
+        json!({
+            "argv": argv,
+            "display_name": name,
+            "language": "rust",
+            "interrupt_mode": interrupt_mode,
+            "metadata": { "debugger": false },
+        })
+    }
 }
 
 fn python(project: &Project) -> PathBuf {

@@ -1,5 +1,6 @@
 //! `cargo lab report`: PDFs of the notebooks, executed where they have not been in this clone.
 
+use super::execute::execute;
 use super::run::Execution;
 use super::{data, run, setup};
 use crate::executions::Executions;
@@ -18,7 +19,7 @@ pub fn report(project: &Project, names: &[PathBuf], execution: Execution) -> Res
         let notebook = Notebook::read(&path)?;
         if execution.retrain || !Executions::of(project)?.contain(&notebook, execution.scale) {
             data::ensure(project)?;
-            run::execute(project, &notebook, execution)?;
+            execute(project, &notebook, execution)?;
         }
         let pdf = notebook.path().with_extension("pdf");
         typeset(project, notebook.path(), &pdf)?;

@@ -29,7 +29,7 @@ pub fn ensure(project: &Project) -> Result<()> {
     if installed? {
         eprintln!("Installed JupyterLab, pandoc and Typst into .lab/venv in {}.", seconds(started));
     }
-    python::register_kernel(project)?;
+    python::register_kernels(project)?;
     let started = Instant::now();
     if kernel::warm::build(project)? {
         eprintln!("Compiled the helpers for the notebooks in {}.", seconds(started));

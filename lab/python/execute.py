@@ -174,7 +174,7 @@ def main(path, kernel, metadata):
     try:
         run = Run(path, kernel)
     except notebook_file.BrokenNotebook as error:
-        sys.exit(str(error))
+        return say(event="broken", error=str(error))
     say(event="start", cells=len(run.number))
     run.tell(asyncio.run(run.run(metadata)))
 

@@ -1,40 +1,50 @@
 """Reads and saves notebook files."""
 
 import os
+import warnings
 
 import nbformat
 from nbformat.reader import NotJSONError
-
-RESTORE = "Restore it with `git checkout -- FILE`, or by File > Revert Notebook to Checkpoint in JupyterLab."
+from nbformat.validator import normalize
+from nbformat.warnings import MissingIDFieldWarning
 
 
 class BrokenNotebook(Exception):
-    """A file that is not a notebook; says what was expected, what was found, and what to do."""
+    """What is not a notebook; says what was expected, what was found, and what to do."""
+
+    def __init__(self, path, problem):
+        super().__init__(f"{path} is not a notebook: {problem}. Restore it, for example with `git checkout -- {path}`")
 
 
-def check(notebook, path):
-    """Fails if the notebook does not have the form that Jupyter's format prescribes."""
+def checked(notebook, path):
+    """The notebook with ids for its cells; fails if it does not have the form that Jupyter's format prescribes."""
     try:
+        _, notebook = normalize(notebook)
         nbformat.validate(notebook)
     except nbformat.ValidationError as error:
-        place = "/".join(str(step) for step in error.absolute_path) or "the top"
+        place = "/".join(str(step) for step in error.absolute_path)
         found = error.message if len(error.message) <= 200 else error.message[:200] + "…"
-        raise BrokenNotebook(f"{path} is not a valid notebook: at {place}, {found}. {RESTORE}") from None
+        raise BrokenNotebook(path, f"at {place}, {found}" if place else found) from None
+    return notebook
 
 
 def read(path):
     """The notebook in a file, in version 4 of the format."""
-    problem = f"{path} is not a notebook: it should hold JSON with `nbformat` and `cells`"
     try:
-        notebook = nbformat.read(path, as_version=4)
+        with warnings.catch_warnings():
+            # `checked` gives ids to the cells that have none.
+            warnings.simplefilter("ignore", MissingIDFieldWarning)
+            notebook = nbformat.read(path, as_version=4)
     except NotJSONError as error:
-        raise BrokenNotebook(f"{problem}, but is no JSON ({error.__cause__}). {RESTORE}") from None
+        raise BrokenNotebook(path, f"it should hold JSON, but {error.__cause__}") from None
     except UnicodeDecodeError as error:
-        raise BrokenNotebook(f"{problem}, but is no text ({error}). {RESTORE}") from None
+        raise BrokenNotebook(path, f"it should hold JSON, but is no text ({error})") from None
+    except OSError:
+        raise
     except Exception as error:  # Of whichever kind, it means that nbformat did not find what it looked for.
-        raise BrokenNotebook(f"{problem} ({type(error).__name__}: {error}). {RESTORE}") from None
-    check(notebook, path)
-    return notebook
+        problem = f"it should hold `nbformat` and a list of `cells`, but {type(error).__name__}: {error}"
+        raise BrokenNotebook(path, problem) from None
+    return checked(notebook, path)
 
 
 def save(notebook, path):

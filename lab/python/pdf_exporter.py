@@ -6,6 +6,7 @@ of the installed packages, so it takes the place of nbconvert's own exporter, wh
 
 from nbconvert.exporters import Exporter
 
+import notebook_file
 import to_pdf
 
 
@@ -16,4 +17,5 @@ class PdfExporter(Exporter):
 
     def from_notebook_node(self, nb, resources=None, **kwargs):
         notebook, resources = super().from_notebook_node(nb, resources, **kwargs)
-        return to_pdf.export(notebook), resources
+        name = resources.get("metadata", {}).get("name", "the notebook")
+        return to_pdf.export(notebook_file.checked(notebook, name)), resources

@@ -45,6 +45,8 @@ enum Event {
         source: String,
         error: String,
     },
+    /// It is not a notebook.
+    Broken { error: String },
 }
 
 /// A code cell by its number, counted from 1, and the heading that it stands under.
@@ -83,6 +85,7 @@ pub fn execute(project: &Project, notebook: &Notebook, execution: Execution) -> 
         Some(Event::Failed { place, source, error }) => {
             bail!("{name}, {place} failed:\n\n{}\n\n{error}", indent(&source))
         }
+        Some(Event::Broken { error }) => bail!(error),
         Some(Event::Stopped { .. }) => bail!("{name} was not executed to its end"),
         _ => bail!(
             "{name} was not executed to its end ({status}):\n{}",

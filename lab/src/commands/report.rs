@@ -14,6 +14,8 @@ use std::path::{Path, PathBuf};
 /// now, or all if they are to train anew; then writes a PDF of each.
 pub fn report(project: &Project, names: &[PathBuf], execution: Execution) -> Result<()> {
     let notebooks = notebook::select(&project.notebooks(), names)?;
+    // A broken one is told of before hours of training.
+    notebooks.iter().try_for_each(|path| Notebook::read(path).map(drop))?;
     setup::ensure(project)?;
     for path in notebooks {
         let notebook = Notebook::read(&path)?;

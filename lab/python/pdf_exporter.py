@@ -1,6 +1,6 @@
 """JupyterLab's File > Save and Export Notebook As > PDF: the same PDF as `cargo lab report` writes.
 
-nbconvert finds it through the entry point in `pdf_exporter-1.dist-info`. `cargo lab jupyter` puts this folder in front
+nbconvert finds it through the entry point in `exporters-1.dist-info`. `cargo lab jupyter` puts this folder in front
 of the installed packages, so it takes the place of nbconvert's own exporter, which needs a LaTeX installation.
 """
 

@@ -11,11 +11,17 @@ fn lab_on(subcommand: &str, notebook: &Path) -> Output {
     lab().arg(subcommand).arg(notebook).arg("--tiny").env("LAB_DATA", generated_data()).output().unwrap()
 }
 
-fn typeset(notebook: &Path) -> Output {
+/// The project's Python, which finds our exporters as JupyterLab does.
+fn python() -> Command {
     assert!(lab().arg("setup").output().unwrap().status.success());
     let mut command = Command::new(project_root().join(".lab/venv/bin/python"));
+    command.env("PYTHONPATH", project_root().join("lab/python"));
+    command
+}
+
+fn typeset(notebook: &Path) -> Output {
     let script = project_root().join("lab/python/to_pdf.py");
-    command.arg(script).arg(notebook).arg(notebook.with_extension("pdf")).output().unwrap()
+    python().arg(script).arg(notebook).arg(notebook.with_extension("pdf")).output().unwrap()
 }
 
 #[test]
@@ -64,4 +70,24 @@ fn a_hundred_thousand_lines_are_typeset_in_seconds() {
     assert!(result.status.success(), "{}", String::from_utf8_lossy(&result.stderr));
     assert!(started.elapsed() < Duration::from_secs(10), "{:?}", started.elapsed());
     assert_eq!(read(&path), content, "the notebook keeps all");
+}
+
+#[test]
+fn an_exported_page_needs_neither_its_images_nor_the_network() {
+    let path = notebook("an_exported_page", &["1 + 1"]);
+    let picture = project_root().join("notebooks/images/notebook.png");
+    std::fs::copy(picture, path.with_file_name("picture.png")).unwrap();
+    let text = "# The loss $\\frac{a}{b}$\n\n![of $x$](picture.png)\n\n$$\\sum_i x_i$$\n\n`not $5$`";
+    let mut content = read(&path);
+    content["cells"][0] = json!({ "cell_type": "markdown", "id": "text", "metadata": {}, "source": text });
+    write(&path, &content);
+    let result = python().args(["-m", "nbconvert", "--to", "html"]).arg(&path).output().unwrap();
+    assert!(result.status.success(), "{}", String::from_utf8_lossy(&result.stderr));
+    let page = std::fs::read_to_string(path.with_extension("html")).unwrap();
+    for part in ["<mfrac>", "<mo>∑</mo>", "alt=\"of x\"", "src=\"data:image/png;base64,", "not $5$"] {
+        assert!(page.contains(part), "no {part}");
+    }
+    for part in ["picture.png", "mathjax", "\u{e000}"] {
+        assert!(!page.to_lowercase().contains(part), "{part}");
+    }
 }

@@ -5,6 +5,7 @@ usage: to_pdf.py NOTEBOOK PDF
 
 import os
 import pathlib
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -56,8 +57,11 @@ def prepare(notebook):
 def to_typst(notebook, folder):
     """The notebook as Typst source; its pictures go into `folder`."""
     command = [pypandoc.get_pandoc_path(), "--from=ipynb", "--to=typst", "--standalone", "--wrap=none"]
-    command += ["--syntax-highlighting=idiomatic", "--extract-media=.", f"--lua-filter={STYLE / 'notebook.lua'}"]
-    command += [f"--template={STYLE / 'template.typ'}"]
+    command += ["--syntax-highlighting=idiomatic", "--extract-media=."]
+    command += ["--lua-filter=notebook.lua", "--template=template.typ"]
+    # By their names alone, as pandoc takes a path with `#` or `%` for an address.
+    for file in ("notebook.lua", "template.typ"):
+        shutil.copyfile(STYLE / file, pathlib.Path(folder) / file)
     scale = notebook.metadata.get("lab", {}).get("scale", "full")
     if scale != "full":
         command += [f"--metadata=smaller-scale:{scale}"]

@@ -160,3 +160,51 @@ fn text(output: &Output) -> String {
     let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     format!("{}\n{}", out.trim(), err.trim()).trim().to_owned()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Characters that a shell, a URL, a template or a list of options could take for its own.
+    const ODD: &str = "a b#%20{}\"'u\u{308}$;&é";
+
+    fn answer(command: &mut Command) -> String {
+        let output = command.output().unwrap();
+        assert!(output.status.success(), "{command:?}\n{}", text(&output));
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    #[test]
+    fn the_environment_works_in_any_folder() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path().join(ODD);
+        let copied = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+        for part in ["lab/python", "lab/pdf"] {
+            fs::create_dir_all(root.join(part)).unwrap();
+            for file in fs::read_dir(copied.join(part)).unwrap().map(|file| file.unwrap().path()) {
+                if file.is_file() {
+                    fs::copy(&file, root.join(part).join(file.file_name().unwrap())).unwrap();
+                }
+            }
+        }
+        let project = Project::at(&root).unwrap();
+        assert!(install(&project).unwrap());
+        register_kernels(&project).unwrap();
+
+        let listed = answer(command(&project).args(["-m", "jupyter_client.kernelspecapp", "list", "--json"]));
+        let listed: Value = serde_json::from_str(&listed).unwrap();
+        for kernel in Kernelspec::value_variants() {
+            let specification = &listed["kernelspecs"][kernel.name()]["spec"];
+            assert_eq!(specification["argv"][3], json!(project.root()), "{listed:#}");
+        }
+
+        let notebook = root.join("notebook.ipynb");
+        let cell = json!({ "cell_type": "markdown", "metadata": {}, "source": "# Title\n\n$x^2$" });
+        let content = json!({ "cells": [cell], "metadata": {}, "nbformat": 4, "nbformat_minor": 4 });
+        fs::write(&notebook, content.to_string()).unwrap();
+        let pdf = notebook.with_extension("pdf");
+        let script = project.python_scripts().join("to_pdf.py");
+        answer(command(&project).arg(script).arg(&notebook).arg(&pdf));
+        assert!(fs::read(&pdf).unwrap().starts_with(b"%PDF"));
+    }
+}

@@ -17,6 +17,7 @@ pub fn setup(project: &Project) -> Result<()> {
 
 /// Sets up what is missing; quick and silent when nothing is.
 pub fn ensure(project: &Project) -> Result<()> {
+    project.check_place()?;
     let started = Instant::now();
     let spinner = ProgressBar::new_spinner()
         .with_style(ProgressStyle::with_template("{spinner} {msg} {elapsed}").expect("a valid template"));

@@ -7,6 +7,7 @@ pub use candle_core;
 pub use candle_nn;
 
 pub mod bench;
+pub mod cell;
 pub mod checkpoint;
 pub mod cifar10;
 pub mod device;

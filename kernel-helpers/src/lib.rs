@@ -11,7 +11,7 @@ pub mod checkpoint;
 pub mod cifar10;
 pub mod device;
 pub mod digest;
-mod display;
+pub mod display;
 mod error;
 pub mod files;
 pub mod fp_layers;
@@ -35,7 +35,7 @@ pub mod stop;
 pub mod table;
 pub mod train_util;
 
-pub use display::{DisplayPlain, Markdown, markdown};
+pub use display::{DisplayPlain, Markdown, Show, display, markdown};
 pub use error::{Error, Result};
 pub use network::{Network, state_dict};
 pub use scale::{Scale, seed_from_env};

@@ -34,6 +34,7 @@ pub mod sparse;
 pub mod stop;
 pub mod table;
 pub mod train_util;
+mod units;
 
 pub use display::{DisplayPlain, Markdown, Show, display, markdown};
 pub use error::{Error, Result};

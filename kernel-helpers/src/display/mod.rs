@@ -22,11 +22,13 @@
 //! The blocks that carry this are described in [`output`].
 
 mod bundle;
+mod models;
 mod output;
 mod plain;
 mod value;
 
 pub use bundle::MimeBundle;
+pub(crate) use models::summary;
 pub(crate) use output::print_line;
 pub use value::{DisplayPlain, DisplayTypeName, ShownReference, ShownValue, result, type_name_of};
 

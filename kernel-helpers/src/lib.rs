@@ -35,6 +35,7 @@ pub mod stop;
 pub mod table;
 pub mod train_util;
 mod units;
+pub mod variables;
 
 pub use display::{DisplayPlain, Markdown, Show, display, markdown};
 pub use error::{Error, Result};

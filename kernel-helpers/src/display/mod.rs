@@ -28,7 +28,7 @@ mod plain;
 mod value;
 
 pub use bundle::MimeBundle;
-pub(crate) use models::summary;
+pub(crate) use models::{size, summary};
 pub(crate) use output::print_line;
 pub use value::{DisplayPlain, DisplayTypeName, ShownReference, ShownValue, result, type_name_of};
 

@@ -66,7 +66,7 @@ pub(crate) fn summary<N: Network + ?Sized>(net: &N) -> Table {
 }
 
 /// The bytes that a tensor's values take.
-pub(super) fn size(tensor: &Tensor) -> usize {
+pub(crate) fn size(tensor: &Tensor) -> usize {
     tensor.elem_count() * tensor.dtype().size_in_bytes()
 }
 

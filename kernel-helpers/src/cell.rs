@@ -199,30 +199,12 @@ macro_rules! cell_result {
     ($value:expr) => {
         match &$value {
             value => {
-                $crate::cell::begin_result();
-                value.evcxr_display();
-                $crate::cell::end_result();
+                #[allow(unused_imports)] // of these, Rust takes the first that the type allows
+                use $crate::display::{DisplayPlain as _, DisplayTypeName as _};
+                $crate::display::result(|| $crate::display::ShownValue::of(value).evcxr_display());
             }
         }
     };
-}
-
-/// What is shown from here on is the cell's result.
-pub fn begin_result() {
-    mark("begin_result");
-}
-
-/// The result has been shown.
-pub fn end_result() {
-    mark("end_result");
-}
-
-fn mark(operation: &str) {
-    if std::env::var_os("LAB_KERNEL").is_some() {
-        println!(
-            "EVCXR_BEGIN_CONTENT application/vnd.lab.output+json\n{{\"op\":\"{operation}\"}}\nEVCXR_END_CONTENT"
-        );
-    }
 }
 
 #[cfg(test)]

@@ -107,11 +107,11 @@ impl Kernelspec {
 
     fn specification(self, project: &Project, lab: &Path) -> Value {
         let mut argv = vec![json!(lab), json!("kernel"), json!("--root"), json!(project.root())];
-        let (name, interrupt_mode) = match self {
-            Kernelspec::Rust => ("Rust", "message"),
+        let name = match self {
+            Kernelspec::Rust => "Rust",
             Kernelspec::Evcxr => {
                 argv.push(json!("--evcxr-jupyter"));
-                ("Rust (evcxr_jupyter)", "signal")
+                "Rust (evcxr_jupyter)"
             }
         };
         argv.extend([json!("--connection-file"), json!("{connection_file}")]);
@@ -119,7 +119,7 @@ impl Kernelspec {
             "argv": argv,
             "display_name": name,
             "language": "rust",
-            "interrupt_mode": interrupt_mode,
+            "interrupt_mode": "message",
             "metadata": { "debugger": false },
         })
     }

@@ -131,9 +131,9 @@ class Run:
 
     def tell(self, failure):
         """Tells how the run ended."""
+        say(event="complaints", cells=[self.number[index] for index in self.number if self.wrote_to_stderr(index)])
         if failure is None:
-            complaints = [number for index, number in self.number.items() if self.wrote_to_stderr(index)]
-            say(event="done", complaints=complaints)
+            say(event="done")
         elif isinstance(failure, Stopped):
             say(event="stopped", **(self.place() if self.reached is not None else {}))
         elif self.reached is None:

@@ -1,7 +1,7 @@
 //! `cargo lab run`: how it ends, by the user's will or by a cell, and what it saves.
 
-use homework_tests::notebook::{notebook, outputs, read, write};
-use homework_tests::{generated_data, lab};
+use homework_tests::notebook::{notebook, outputs, read, text, write};
+use homework_tests::{generated_data, lab, project_root};
 use serde_json::json;
 use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
@@ -143,4 +143,50 @@ fn a_line_that_is_written_over_is_saved_as_it_was_last() {
     let result = run(&path, test).output().unwrap();
     assert!(result.status.success(), "{}", String::from_utf8_lossy(&result.stderr));
     assert_eq!(outputs(&path)[0].0, "first\nab0 %\nlast\n");
+}
+
+#[test]
+fn evcxr_jupyter_is_not_trusted_with_failures() {
+    let test = "evcxr_jupyter_is_not_trusted_with_failures";
+    let path = notebook(test, &["1 + 1", "let number: u32 = \"no\".parse()?;", "println!(\"on\");"]);
+    let before = read(&path);
+    let copy = path.with_file_name(format!("{test}.ipynb"));
+    std::fs::rename(&path, &copy).unwrap();
+    let result = run(&copy, test).args(["--kernel", "evcxr"]).output().unwrap();
+    let message = String::from_utf8_lossy(&result.stderr);
+    assert!(result.status.success() && message.contains("standard error: 2."), "{message}");
+    assert_eq!(read(&copy), before, "the notebook itself is left alone");
+    let executed = project_root().join(format!(".lab/executed/evcxr/{test}.ipynb"));
+    assert_eq!(outputs(&executed)[2].0, "on\n");
+    std::fs::remove_file(executed).unwrap();
+}
+
+#[test]
+fn outputs_are_saved_in_their_order_and_as_they_were_last() {
+    let test = "outputs_are_saved_in_their_order";
+    let block = |content: &serde_json::Value| {
+        let begin = "EVCXR_BEGIN_CONTENT application/vnd.lab.output+json";
+        format!("println!(\"{begin}\\n{{}}\\nEVCXR_END_CONTENT\", r#\"{content}\"#);")
+    };
+    let show = |operation: &str, text: &str| {
+        block(
+            &json!({ "op": operation, "data": { "text/plain": text }, "metadata": {}, "display_id": "one" }),
+        )
+    };
+    let both = [
+        "println!(\"before\");",
+        &show("display", "first"),
+        "for step in 0..9 { print!(\"\\r{step}\"); }",
+        &show("update", "second"),
+        "println!(\" steps\");",
+    ];
+    let path = notebook(test, &[&both.concat(), &show("update", "third")]);
+    let result = run(&path, test).output().unwrap();
+    assert!(result.status.success(), "{}", String::from_utf8_lossy(&result.stderr));
+    let saved = read(&path);
+    let shown = saved["cells"][0]["outputs"].as_array().unwrap().iter().map(|output| {
+        text(if output["text"].is_null() { &output["data"]["text/plain"] } else { &output["text"] })
+    });
+    assert_eq!(shown.collect::<Vec<_>>(), ["before\n", "third", "8 steps\n"]);
+    assert_eq!(saved["cells"][1]["outputs"], json!([]));
 }

@@ -34,10 +34,9 @@ enum Event {
         place: Option<Place>,
     },
     /// All cells have run and the notebook is saved.
-    Done {
-        /// The cells that wrote to standard error.
-        complaints: Vec<u64>,
-    },
+    Done,
+    /// The cells that wrote to standard error.
+    Complaints { cells: Vec<u64> },
     /// A cell failed; the notebook is saved with the outputs up to there.
     Failed {
         #[serde(flatten)]
@@ -66,7 +65,7 @@ pub fn execute(project: &Project, notebook: &Notebook, execution: Execution) -> 
         .context("could not start Python to execute the notebook")?;
     let stop = Stop::of(&mut child)?;
     let progress = Progress::new(&name, execution.scale);
-    let end = follow(child.stdout.take().expect("a piped stdout"), &progress)?;
+    let end = follow(child.stdout.take().expect("a piped stdout"), execution.kernel, &progress)?;
     let status = child.wait().context("could not wait for the notebook")?;
     progress.finish();
     if let Some(Event::Stopped { place }) = &end {
@@ -74,13 +73,13 @@ pub fn execute(project: &Project, notebook: &Notebook, execution: Execution) -> 
     }
     stop.python_has_ended();
     match end {
-        Some(Event::Done { complaints }) => {
+        Some(Event::Done) => {
             eprintln!("{name}: executed at {} scale in {}", execution.scale, progress.elapsed());
             match execution.kernel {
-                Kernelspec::Rust => Executions::of(project)?.add(notebook, execution.scale)?,
-                Kernelspec::Evcxr => warn_of(&complaints),
+                Kernelspec::Rust => Executions::of(project)?.add(notebook, execution.scale),
+                // Its outputs count for nothing else.
+                Kernelspec::Evcxr => Ok(()),
             }
-            Ok(())
         }
         Some(Event::Failed { place, source, error }) => {
             bail!("{name}, {place} failed:\n\n{}\n\n{error}", indent(&source))
@@ -114,7 +113,7 @@ fn command(project: &Project, notebook: &Notebook, execution: Execution) -> Comm
 }
 
 /// Shows what Python tells until it has ended, and returns how the notebook did.
-fn follow(told: impl Read, progress: &Progress) -> Result<Option<Event>> {
+fn follow(told: impl Read, kernel: Kernelspec, progress: &Progress) -> Result<Option<Event>> {
     let mut end = None;
     for line in BufReader::new(told).lines() {
         let line = line.context("could not read the progress of the notebook")?;
@@ -123,6 +122,10 @@ fn follow(told: impl Read, progress: &Progress) -> Result<Option<Event>> {
             Ok(Event::Start { cells }) => progress.start(cells),
             Ok(Event::Cell(place)) => progress.cell(&place),
             Ok(Event::Stopping) => progress.stopping(),
+            Ok(Event::Complaints { cells }) if kernel == Kernelspec::Evcxr => {
+                progress.bar.suspend(|| warn_of(&cells));
+            }
+            Ok(Event::Complaints { .. }) => {}
             Ok(event) => end = Some(event),
             Err(_) => {}
         }
@@ -138,9 +141,9 @@ fn stopped(place: Option<&Place>) -> String {
 }
 
 /// evcxr_jupyter reports a cell that ended by `?` or by a panic as executed, so all that can be told of it is this.
-fn warn_of(complaints: &[u64]) {
-    if !complaints.is_empty() {
-        let cells = complaints.iter().map(u64::to_string).collect::<Vec<_>>().join(", ");
+fn warn_of(cells: &[u64]) {
+    if !cells.is_empty() {
+        let cells = cells.iter().map(u64::to_string).collect::<Vec<_>>().join(", ");
         eprintln!(
             "Code cells that wrote to standard error: {cells}. evcxr_jupyter does not tell whether one of them failed: \
              it shows `?` and panics that way, and goes on."

@@ -6,10 +6,14 @@ KERNELS is a JSON list of objects: "kernel", the name of a kernel; optionally "a
 "cells", the source of each cell. Every answer in the list has "start", the time from the kernel's launch to the first
 cell's first output, and "cells", for each later cell the times from running it to its "first" output, or to its end if it
 has none, and to its "end", when the kernel says that it is idle. All in seconds; null for what failed.
+
+Standard input is a pipe that nobody writes to; when it closes, all ends.
 """
 
 import json
+import signal
 import sys
+import threading
 import time
 
 from jupyter_client import KernelManager
@@ -59,7 +63,14 @@ class Kernel:
             self.manager.shutdown_kernel()
 
 
+def exit_at_end_of_input():
+    sys.stdin.read()
+    signal.pthread_kill(threading.main_thread().ident, signal.SIGTERM)
+
+
 def main(requests):
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("told to end"))
+    threading.Thread(target=exit_at_end_of_input, daemon=True).start()
     kernels = []
     try:
         for request in requests:

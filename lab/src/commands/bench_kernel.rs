@@ -10,6 +10,7 @@ use indicatif::ProgressBar;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf, absolute};
+use std::process::Stdio;
 
 /// The cell whose first output ends the start.
 const FIRST_CELL: &str = "1 + 1";
@@ -147,12 +148,19 @@ fn printing_in(python: &Path) -> Value {
 }
 
 fn time(project: &Project, kernels: &Value) -> Result<Vec<Times>> {
-    let output = python::command(project)
+    let mut child = python::command(project)
         .arg(project.python_scripts().join("time_kernel.py"))
         .arg(kernels.to_string())
         .current_dir(project.notebooks())
-        .output()
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
         .context("could not start Python to run the cells")?;
+    // Closes when this process ends, however it does, and Python ends the kernels.
+    let lifeline = child.stdin.take();
+    let output = child.wait_with_output().context("could not wait for the cells")?;
+    drop(lifeline);
     if !output.status.success() {
         bail!("the cells could not be run:\n{}", String::from_utf8_lossy(&output.stderr).trim());
     }

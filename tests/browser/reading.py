@@ -1,4 +1,4 @@
-"""What a student reads in a notebook that goes wrong, moves, asks, and is changed: a notebook of its own in JupyterLab."""
+"""What a student sees of cells that go wrong, move in place, ask, and are changed."""
 
 import re
 
@@ -29,11 +29,14 @@ def stops_running_all_at_an_error(student):
 
 def sees_two_figures_in_one_cell(student):
     student.create()
-    student.write(0, """\
+    student.write(
+        0,
+        """\
 println!("before");
 display(&plot_loss(&[1.0, 0.1, 0.01]).draw()?);
 println!("between");
-plot_loss(&[0.01, 0.1, 1.0]).draw()?""")
+plot_loss(&[0.01, 0.1, 1.0]).draw()?""",
+    )
     student.run(0)
     student.wait_for_end(0)
     outputs = student.output(0).locator(".jp-OutputArea-child")
@@ -46,14 +49,17 @@ plot_loss(&[0.01, 0.1, 1.0]).draw()?""")
 
 
 def watches_a_progress_that_moves_in_place(student):
-    student.write(1, """\
+    student.write(
+        1,
+        """\
 let shown = display(&markdown("step 0"));
 for step in 1..=4 {
     std::thread::sleep(std::time::Duration::from_millis(700));
     shown.update(&markdown(format!("step {step}")));
     print!("\\r{}%", 25 * step);
     std::io::Write::flush(&mut std::io::stdout())?;
-}""")
+}""",
+    )
     student.run(1)
     expect(student.output(1)).to_contain_text("step 2", timeout=PATIENCE)
     expect(student.output(1)).to_contain_text("50%")
@@ -64,12 +70,15 @@ for step in 1..=4 {
 
 
 def answers_a_question(student):
-    student.write(2, """\
+    student.write(
+        2,
+        """\
 print!("Your name: ");
 std::io::Write::flush(&mut std::io::stdout())?;
 let mut name = String::new();
 std::io::stdin().read_line(&mut name)?;
-println!("Hello, {}!", name.trim());""")
+println!("Hello, {}!", name.trim());""",
+    )
     student.run(2)
     box = student.output(2).locator("input.jp-Stdin-input")
     expect(box).to_be_visible(timeout=PATIENCE)

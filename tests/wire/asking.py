@@ -1,7 +1,5 @@
 """Standard input."""
 
-import unittest
-
 from session import KernelTest
 
 READ = "let mut line = String::new(); let length = std::io::stdin().read_line(&mut line)?;"

@@ -1,6 +1,4 @@
-"""The numbers of cells, and cells that are not to be seen: silent ones, and those that leave no trace in the history."""
-
-import unittest
+"""The numbers of cells, and cells that are not to be seen: silent ones, and those that no history has."""
 
 from session import KernelTest
 

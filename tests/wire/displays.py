@@ -1,7 +1,5 @@
 """Figures, tables, values: in order, in place, in several forms."""
 
-import unittest
-
 from session import KernelTest
 
 
@@ -80,7 +78,7 @@ impl Fancy {
         self.assertEqual(request.result["text/html"].strip(), "<i>fancy</i>")
 
     def test_json_is_not_text(self):
-        block = r'EVCXR_BEGIN_CONTENT application/json\n{{\"a\": [1]}}\nEVCXR_END_CONTENT'
+        block = r"EVCXR_BEGIN_CONTENT application/json\n{{\"a\": [1]}}\nEVCXR_END_CONTENT"
         self.assertEqual(self.run_cell(f'println!("{block}");').displays, [{"application/json": {"a": [1]}}])
 
 
@@ -100,7 +98,15 @@ class Values(KernelTest):
         self.assertEqual(request.kinds, ["stdout", "execute_result"])
 
     def test_none_of_a_statement(self):
-        for code in ("1 + 1;", "let a = 1;", "()", 'std::hint::black_box(());', "fn f() {}", "if true { }", "for _ in 0..2 {}"):
+        for code in (
+            "1 + 1;",
+            "let a = 1;",
+            "()",
+            "std::hint::black_box(());",
+            "fn f() {}",
+            "if true { }",
+            "for _ in 0..2 {}",
+        ):
             self.assertEqual(self.run_cell(code).kinds, [], code)
 
     def test_of_a_block_and_a_match(self):
@@ -170,7 +176,9 @@ for number in 1..=3 {{
         self.assertEqual(later.outputs[0].content["transient"]["display_id"], place)
 
     def test_each_display_has_a_place_of_its_own(self):
-        request = self.run_cell('let a = display(&markdown("a")); let b = display(&markdown("b")); a.update(&markdown("c"));')
+        request = self.run_cell(
+            'let a = display(&markdown("a")); let b = display(&markdown("b")); a.update(&markdown("c"));'
+        )
         first, second, update = (message.content["transient"]["display_id"] for message in request.outputs)
         self.assertNotEqual(first, second)
         self.assertEqual(update, first)

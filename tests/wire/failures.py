@@ -1,7 +1,5 @@
 """Cells that fail, what they leave behind, and the cells that are queued behind them."""
 
-import unittest
-
 from session import KernelTest
 
 FAIL = 'Err::<(), _>(std::io::Error::other("it went wrong"))?;'
@@ -121,7 +119,9 @@ class Positions(KernelTest):
         self.expect_line(request, 3)
 
     def test_of_a_question_mark(self):
-        request = self.fails('let one = 1;\n\nlet text = std::fs::read_to_string("no such file")?;\nprintln!("{text}");')
+        request = self.fails(
+            'let one = 1;\n\nlet text = std::fs::read_to_string("no such file")?;\nprintln!("{text}");'
+        )
         self.expect_line(request, 3)
         self.assertIn("No such file", request.error["evalue"])
 
@@ -229,7 +229,7 @@ class TheEndOfTheProcess(KernelTest):
         self.assertEqual(request.stdout, "the last word\n")
         self.assertIn("lost", request.traceback)
         # Functions and the helpers are there again, variables are not.
-        self.assertEqual(self.run_cell("println!(\"{}\", tripled(2)); percent(0.5)").stdout, "6\n")
+        self.assertEqual(self.run_cell('println!("{}", tripled(2)); percent(0.5)').stdout, "6\n")
         self.assertEqual(self.fails("lost + 1").kinds, ["error"])
         self.run_cell("let lost = 2;")
         self.assertEqual(self.printed("lost"), "2")

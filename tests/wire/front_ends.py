@@ -15,7 +15,6 @@ from nbclient.exceptions import CellExecutionError
 from session import PATIENCE, SCRATCH, Kernel, KernelTest, without_color
 
 
-
 class TwoFrontEnds(KernelTest):
     def setUp(self):
         super().setUp()
@@ -29,10 +28,14 @@ class TwoFrontEnds(KernelTest):
         self.second.wait(theirs)
         for client, own, other in ((self.first, ours, theirs), (self.second, theirs, ours)):
             (parent,) = {message.parent for message in other.published}
-            client.listen(lambda client=client, parent=parent: client.requests[parent].state == "idle", "the other's end")
+            client.listen(
+                lambda client=client, parent=parent: client.requests[parent].state == "idle", "the other's end"
+            )
             seen = client.requests[parent]
             self.assertIsNone(seen.reply_message)
-            self.assertEqual([(m.kind, m.content) for m in seen.published], [(m.kind, m.content) for m in other.published])
+            self.assertEqual(
+                [(m.kind, m.content) for m in seen.published], [(m.kind, m.content) for m in other.published]
+            )
             self.assertEqual(own.kinds, ["stdout", "execute_result"])
         self.assertEqual({ours.input[0], theirs.input[0]}, {ours.input[0], ours.input[0] + 1})
 
@@ -66,7 +69,11 @@ def kinds(cell):
     return [output.get("name", output.output_type) for output in cell.outputs]
 
 
-FAILING = ('println!("one"); display(&markdown("*a*")); 1', 'load_state_dict("no such file.pt")?;', 'println!("never");')
+FAILING = (
+    'println!("one"); display(&markdown("*a*")); 1',
+    'load_state_dict("no such file.pt")?;',
+    'println!("never");',
+)
 
 
 class Executors(unittest.TestCase):
@@ -191,11 +198,16 @@ class TheUsersOwnJupyter(unittest.TestCase):
         folders = [home / ".local/share/jupyter/kernels/rust", home / "jupyter/kernels/rust"]
         for folder in folders:
             folder.mkdir(parents=True)
-            (folder / "kernel.json").write_text('{"argv": ["their", "own"], "display_name": "Rust", "language": "rust"}')
+            (folder / "kernel.json").write_text(
+                '{"argv": ["their", "own"], "display_name": "Rust", "language": "rust"}'
+            )
             (folder / "version.txt").write_text("0.0.1")
         before = self.files(home)
         # Rust is found where it was.
-        real = {f"{name}_HOME": os.environ.get(f"{name}_HOME", f"{pathlib.Path.home()}/.{name.lower()}") for name in ("CARGO", "RUSTUP")}
+        real = {
+            f"{name}_HOME": os.environ.get(f"{name}_HOME", f"{pathlib.Path.home()}/.{name.lower()}")
+            for name in ("CARGO", "RUSTUP")
+        }
         jupyter = {"JUPYTER_PATH": str(home / "jupyter"), "JUPYTER_DATA_DIR": str(home / ".local/share/jupyter")}
         kernel = Kernel(SCRATCH, environment={"HOME": str(home), **real, **jupyter})
         self.assertEqual(kernel.run("1 + 1").result["text/plain"], "2")

@@ -1,7 +1,6 @@
 """What can be asked of a kernel: names, documentation, whether a cell is complete, what was executed, who it is."""
 
 import subprocess
-import unittest
 
 from session import KernelTest, until
 
@@ -80,14 +79,25 @@ class Inspection(KernelTest):
         return reply["data"]["text/plain"]
 
     def test_anywhere_in_a_name(self):
-        for code in ("|prune_layers()", "prune|_layers()", "prune_layers|()", "prune_layers(|)", "let a = 1; prune_lay|ers(a);"):
+        for code in (
+            "|prune_layers()",
+            "prune|_layers()",
+            "prune_layers|()",
+            "prune_layers(|)",
+            "let a = 1; prune_lay|ers(a);",
+        ):
             text = self.text(code)
             self.assertIn("prunable layer", text, code)
             self.assertIn("fn prune_layers", text, code)
 
     def test_behind_an_argument(self):
         self.run_cell("let net = ResNetCifar::new(ResNetConfig::default(), &Device::Cpu)?;")
-        for code in ("prune_layers(&net|", "prune_layers(&net, |)", "prune_layers(&net, 0.5|", "let s = prune_layers(&net, 0.|);"):
+        for code in (
+            "prune_layers(&net|",
+            "prune_layers(&net, |)",
+            "prune_layers(&net, 0.5|",
+            "let s = prune_layers(&net, 0.|);",
+        ):
             self.assertRegex(self.text(code), "prune_layers|ResNetCifar", code)
         self.assertIn("prunable layer", self.text("prune_layers(&net, |"))
 
@@ -117,18 +127,33 @@ class IsComplete(KernelTest):
             self.assertEqual(self.kernel.ask("is_complete_request", {"code": code})["status"], status, code)
 
     def test_complete(self):
-        self.expect("complete", "", "1", "let a = 1;", "fn f() { 1 }", "f(\n)", "// remark", 'let s = "}{";', "let c = '{';")
-        self.expect("complete", ":vars", ':dep own = "1"', "#[derive(Debug)]\nstruct A;", "let r = r#\"\"\"#;")
+        self.expect(
+            "complete", "", "1", "let a = 1;", "fn f() { 1 }", "f(\n)", "// remark", 'let s = "}{";', "let c = '{';"
+        )
+        self.expect("complete", ":vars", ':dep own = "1"', "#[derive(Debug)]\nstruct A;", 'let r = r#"""#;')
 
     def test_incomplete(self):
-        self.expect("incomplete", "fn f() {", "let a = (1,", "let a = [", 'let s = "half', "/* half", "if true {\n    1\n} else {")
+        self.expect(
+            "incomplete",
+            "fn f() {",
+            "let a = (1,",
+            "let a = [",
+            'let s = "half',
+            "/* half",
+            "if true {\n    1\n} else {",
+        )
         self.expect("incomplete", "#[derive(Debug)]", "let a =", "1 +", "list.iter()\n    .map(")
 
     def test_invalid(self):
         self.expect("invalid", "let x = ;", "fn f() { ) }", "}", ")", "let 5x = 1;")
 
     def test_says_how_far_to_indent(self):
-        for code, indent in (("fn f() {", 4), ("fn f() {\n    if true {", 8), ("let a = vec![", 4), ("fn f() {\n    1;", 4)):
+        for code, indent in (
+            ("fn f() {", 4),
+            ("fn f() {\n    if true {", 8),
+            ("let a = vec![", 4),
+            ("fn f() {\n    1;", 4),
+        ):
             reply = self.kernel.ask("is_complete_request", {"code": code})
             self.assertEqual(reply, {"status": "incomplete", "indent": " " * indent}, code)
 
@@ -160,7 +185,9 @@ class History(KernelTest):
         self.assertEqual(self.ask("range", session=0, start=2, stop=4), two)
 
     def test_search(self):
-        self.assertEqual([entry[2] for entry in self.ask("search", pattern="let*", n=10)], [self.CELLS[n] for n in (0, 1, 3)])
+        self.assertEqual(
+            [entry[2] for entry in self.ask("search", pattern="let*", n=10)], [self.CELLS[n] for n in (0, 1, 3)]
+        )
         self.assertEqual([entry[1] for entry in self.ask("search", pattern="let f?rst*", n=10)], [1, 4])
         self.assertEqual(len(self.ask("search", pattern="let first*", unique=True, n=10)), 1)
         self.assertEqual([entry[1] for entry in self.ask("search", pattern="let*", n=1)], [4])

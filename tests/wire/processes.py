@@ -71,7 +71,9 @@ class Kernels(unittest.TestCase):
 
     def test_shut_down_while_a_cell_compiles(self):
         kernel = Kernel(SCRATCH)
-        functions = "\n".join(f"fn f{n}(x: u64) -> u64 {{ x.wrapping_mul({n}).rotate_left(7) ^ {n} }}" for n in range(4000))
+        functions = "\n".join(
+            f"fn f{n}(x: u64) -> u64 {{ x.wrapping_mul({n}).rotate_left(7) ^ {n} }}" for n in range(4000)
+        )
         request = kernel.send_cell(functions)
         kernel.listen(lambda: request.state == "busy", "the compilation begins")
         kernel.listen_for(0.5)

@@ -1,7 +1,6 @@
 """The stop button: once for what listens, twice for the rest."""
 
 import time
-import unittest
 
 from jupyter_client.kernelspec import KernelSpecManager
 from session import KernelTest
@@ -77,7 +76,9 @@ use std::collections::BTreeMap;"""
 
     def test_once_ends_a_loop_that_listens(self):
         pause = "std::thread::sleep(std::time::Duration::from_millis(20));"
-        loop = f'println!("loop"); let mut turns = 0; while !stop_requested() {{ turns += 1; {pause} }} println!("out");'
+        loop = (
+            f'println!("loop"); let mut turns = 0; while !stop_requested() {{ turns += 1; {pause} }} println!("out");'
+        )
         request = self.stop(loop, "loop")
         self.assertEqual((request.status, request.stdout), ("ok", "loop\nout\n"))
         self.assertLess(self.seconds, 2)
@@ -133,7 +134,9 @@ use std::collections::BTreeMap;"""
         self.run_cell("&net;")
 
     def test_while_a_cell_compiles(self):
-        functions = "\n".join(f"fn f{n}(x: u64) -> u64 {{ x.wrapping_mul({n}).rotate_left(7) ^ {n} }}" for n in range(4000))
+        functions = "\n".join(
+            f"fn f{n}(x: u64) -> u64 {{ x.wrapping_mul({n}).rotate_left(7) ^ {n} }}" for n in range(4000)
+        )
         request = self.kernel.send_cell(f'println!("it runs");\n{functions}')
         self.kernel.listen(lambda: request.state == "busy", "the compilation begins")
         self.kernel.listen_for(0.7)

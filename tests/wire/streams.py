@@ -1,7 +1,6 @@
 """What a cell prints."""
 
 import time
-import unittest
 
 from session import Kernel, KernelTest
 
@@ -108,7 +107,9 @@ class Order(KernelTest):
             self.assertEqual((request.stdout, request.stderr), (f"out {number}", f"err {number}"))
 
     def test_what_a_thread_prints_after_the_cell_is_not_lost(self):
-        request = self.run_cell(f'std::thread::spawn(|| {{ {pause(1000)} println!("from the thread"); }}); println!("end");')
+        request = self.run_cell(
+            f'std::thread::spawn(|| {{ {pause(1000)} println!("from the thread"); }}); println!("end");'
+        )
         self.assertNotIn("from the thread", request.stdout)
 
         def everything():
@@ -160,7 +161,9 @@ class Much(KernelTest):
             Kernel.__bases__[0].close(python)
         self.assertEqual(theirs.stdout, lines)
         ours = self.run_cell('for number in 0..100_000 { println!("{number}"); }')
-        self.assertTrue(ours.stdout == lines, f"{len(ours.stdout)} of {len(lines)} characters, and {ours.stdout[-80:]!r}")
+        self.assertTrue(
+            ours.stdout == lines, f"{len(ours.stdout)} of {len(lines)} characters, and {ours.stdout[-80:]!r}"
+        )
         self.assertLess(ours.seconds, theirs.seconds + 2)
         # Jupyter's server drops what exceeds a thousand messages a second.
         messages = len(ours.of_kind("stream"))

@@ -1,7 +1,5 @@
 """What lives on from cell to cell: variables, types, functions, crates."""
 
-import unittest
-
 from session import KernelTest
 
 
@@ -42,9 +40,13 @@ impl std::fmt::Display for Celsius {
     def test_an_impl_of_a_trait_with_parameters(self):
         self.run_cell("#[derive(Debug)]\nstruct Metres(f64);")
         for number in (1, 2, 2):
-            self.run_cell(f"impl From<u32> for Metres {{ fn from(n: u32) -> Self {{ Metres({number}.0 * f64::from(n)) }} }}")
+            self.run_cell(
+                f"impl From<u32> for Metres {{ fn from(n: u32) -> Self {{ Metres({number}.0 * f64::from(n)) }} }}"
+            )
             self.run_cell("impl From<f32> for Metres { fn from(n: f32) -> Self { Metres(n.into()) } }")
-        self.assertEqual(self.run_cell("(Metres::from(3u32), Metres::from(3f32))").result["text/plain"], "(Metres(6.0), Metres(3.0))")
+        self.assertEqual(
+            self.run_cell("(Metres::from(3u32), Metres::from(3f32))").result["text/plain"], "(Metres(6.0), Metres(3.0))"
+        )
 
     def test_a_struct_with_its_impl_in_one_cell(self):
         code = "struct Both; impl Both { fn value(&self) -> u32 { 1 } }"
@@ -64,7 +66,9 @@ impl std::fmt::Display for Celsius {
 
     def test_a_use_a_constant_and_a_macro(self):
         for _ in range(2):
-            self.run_cell("use std::collections::HashSet;\nconst SIZE: usize = 3;\nmacro_rules! twice { ($x:expr) => { 2 * $x } }")
+            self.run_cell(
+                "use std::collections::HashSet;\nconst SIZE: usize = 3;\nmacro_rules! twice { ($x:expr) => { 2 * $x } }"
+            )
         self.assertEqual(self.printed("twice!(SIZE) + HashSet::<u8>::new().len()"), "6")
         self.run_cell("const SIZE: usize = 4;")
         self.assertEqual(self.printed("twice!(SIZE)"), "8")
@@ -125,7 +129,7 @@ class Variables(KernelTest):
         self.assertEqual(self.printed("first == random.random::<f32>()"), "true")
 
     def test_gradients_are_right_across_cells(self):
-        """With candle linked into each cell, w and x would both be tensor number 1, and the gradient of w [11, 22, 33]."""
+        """With candle linked into each cell, w and x would be the same tensor, and the gradient of w [11, 22, 33]."""
         self.run_cell("let w = Var::new(&[1f64, 2.0, 3.0], &Device::Cpu)?;")
         self.run_cell("let x = Tensor::new(&[10f64, 20.0, 30.0], &Device::Cpu)?;")
         self.run_cell("let gradients = (w.as_tensor() * &x)?.sum_all()?.backward()?;")

@@ -7,11 +7,12 @@ pub use candle_core;
 pub use candle_nn;
 
 pub mod bench;
+pub mod cell;
 pub mod checkpoint;
 pub mod cifar10;
 pub mod device;
 pub mod digest;
-mod display;
+pub mod display;
 mod error;
 pub mod files;
 pub mod fp_layers;
@@ -34,8 +35,10 @@ pub mod sparse;
 pub mod stop;
 pub mod table;
 pub mod train_util;
+mod units;
+pub mod variables;
 
-pub use display::{DisplayPlain, Markdown, markdown};
+pub use display::{DisplayPlain, Markdown, Show, display, markdown};
 pub use error::{Error, Result};
 pub use network::{Network, state_dict};
 pub use scale::{Scale, seed_from_env};

@@ -1,7 +1,9 @@
 //! What training, pruning and checkpoints need to know of a model.
 
 use crate::checkpoint::{self, StateDict};
+use crate::display;
 use crate::fp_layers::Ste;
+use crate::table::Table;
 use crate::{Error, Result};
 use candle_core::{Device, Var};
 use candle_nn::ModuleT;
@@ -29,6 +31,12 @@ pub trait Network: ModuleT {
     /// How the model quantizes the parameter of this name before it uses it; floating point if it does not.
     fn quantizer(&self, _parameter: &str) -> Ste {
         Ste::default()
+    }
+
+    /// The layers with the shape of the weight and the count of the parameters, and their sums: what a cell shows of the
+    /// model.
+    fn summary(&self) -> Table {
+        display::summary(self)
     }
 
     /// The layers that pruning reaches: every convolution and linear weight (rank 2 or more), without the `id_mapping`

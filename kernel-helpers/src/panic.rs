@@ -1,16 +1,64 @@
 //! What a notebook shows of a panic.
 
+use crate::cell::{PIPES, line_of_cell};
+use std::cell::RefCell;
 use std::env;
 use std::panic::{self, PanicHookInfo};
 use std::path::Path;
 
-/// From now on, a panic in this process prints one line: its message, and the source file if that is not the cell's own
+/// From now on, a panic in this process is one line: its message, and the source file if that is not the cell's own
 /// generated code. Rust's own message also names the thread by a number that changes from run to run, and a line of the
 /// generated code, which nobody sees. Where `RUST_BACKTRACE` asks for a backtrace, everything stays as it is.
 pub fn shorten_messages() {
-    if env::var_os("RUST_BACKTRACE").is_none_or(|value| value == "0") {
-        panic::set_hook(Box::new(|panic| eprintln!("{}", message(panic))));
+    if env::var_os("RUST_BACKTRACE").is_none_or(|value| value == "0") && env::var_os(PIPES).is_none() {
+        panic::set_hook(Box::new(print));
     }
+}
+
+/// The last panic of a thread that runs cells.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Panic {
+    pub(crate) message: String,
+    pub(crate) line: u32,
+}
+
+thread_local! {
+    static LAST: RefCell<Option<Panic>> = const { RefCell::new(None) };
+    static RUNS_CELLS: RefCell<bool> = const { RefCell::new(false) };
+}
+
+/// From now on, a panic in this thread is kept for the kernel, which shows it as the cell's error; in other threads it
+/// prints one line. Called in each process that runs cells, so it holds after the second press of the stop button too.
+pub(crate) fn report_to_kernel() {
+    if env::var_os(PIPES).is_none() {
+        return;
+    }
+    RUNS_CELLS.set(true);
+    panic::set_hook(Box::new(|panic| {
+        if RUNS_CELLS.with_borrow(|runs| !runs) {
+            return print(panic);
+        }
+        // One that the cell's own code has caught.
+        show_caught();
+        let line = panic.location().map_or(0, line_of_cell);
+        LAST.set(Some(Panic { message: message(panic), line }));
+    }));
+}
+
+/// The panic that has ended the cell.
+pub(crate) fn take_last() -> Option<Panic> {
+    LAST.take()
+}
+
+/// Prints a panic that did not end the cell, as Rust does.
+pub(crate) fn show_caught() {
+    if let Some(panic) = take_last() {
+        eprintln!("panicked: {}", panic.message);
+    }
+}
+
+fn print(panic: &PanicHookInfo<'_>) {
+    eprintln!("panicked: {}", message(panic));
 }
 
 fn message(panic: &PanicHookInfo<'_>) -> String {
@@ -18,7 +66,7 @@ fn message(panic: &PanicHookInfo<'_>) -> String {
     let place = panic.location().and_then(|location| {
         Some(format!(" ({}, line {})", file_in_package(Path::new(location.file()))?, location.line()))
     });
-    format!("panicked: {reason}{}", place.unwrap_or_default())
+    format!("{reason}{}", place.unwrap_or_default())
 }
 
 /// The path from the package's folder on, such as `candle-core-0.11.0/src/tensor.rs`; nothing for a cell's code.
@@ -48,5 +96,6 @@ mod tests {
             Some("kernel-helpers/src/plot/axis.rs")
         );
         assert_eq!(shown("ctx/src/lib.rs"), None);
+        assert_eq!(shown("cell/lib.rs"), None);
     }
 }

@@ -3,6 +3,9 @@
 pub use crate::checkpoint::{load_state_dict, save_state_dict};
 pub use crate::cifar10::{CLASSES, Cifar10, DataLoader};
 pub use crate::device::best_device;
+pub use crate::display::{
+    DisplayHandle, DisplayPlain as _, DisplayTypeName as _, MimeBundle, Show, clear_output, display,
+};
 pub use crate::fp_layers::{BatchNorm, FpConv, FpLinear, Ste};
 pub use crate::lab1::*;
 pub use crate::ops;
@@ -17,7 +20,7 @@ pub use crate::sparse::SparseConv;
 pub use crate::stop::stop_requested;
 pub use crate::table::{Table, percent, points};
 pub use crate::train_util::*;
-pub use crate::{DisplayPlain as _, Error, Network, Result, Scale, markdown, seed_from_env};
+pub use crate::{Error, Network, Result, Scale, markdown, seed_from_env};
 pub use candle_core;
 pub use candle_core::{DType, Device, Module, Tensor, Var};
 pub use candle_nn;

@@ -1,5 +1,6 @@
 //! Magnitude pruning (Han et al., 2015), per layer and global.
 
+use crate::display::{MimeBundle, Show, shows_itself};
 use crate::table::{Table, percent};
 use crate::{Error, Network, Result};
 use candle_core::{Tensor, Var};
@@ -188,12 +189,15 @@ impl Sparsity {
             percent(self.total()),
         ))
     }
+}
 
-    /// Shows the table, when the value stands at the end of a cell.
-    pub fn evcxr_display(&self) {
-        self.table().evcxr_display();
+impl Show for Sparsity {
+    fn forms(&self) -> MimeBundle {
+        self.table().forms()
     }
 }
+
+shows_itself!(Sparsity);
 
 /// The sparsity of every prunable layer.
 ///

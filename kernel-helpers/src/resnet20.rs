@@ -1,5 +1,6 @@
 //! ResNet for CIFAR-10 (He et al., 2015); the course's `resnet20.py`.
 
+use crate::display::shows_itself;
 use crate::fp_layers::{BatchNorm, FpConv, FpLinear, Ste};
 use crate::ops::residual::{self, NormalizedConv, ResidualNetwork, Workspace};
 use crate::{Error, Network, Result, ops};
@@ -283,6 +284,8 @@ impl Network for ResNetCifar {
         Some(format!("ResNet-{}{quantized}", 2 * self.body_op.len() + 2))
     }
 }
+
+shows_itself!(ResNetCifar);
 
 #[cfg(test)]
 mod tests {

@@ -1,6 +1,6 @@
 //! This crate's own source code, shown in a cell.
 
-use crate::display::{Content, show};
+use crate::display::{MimeBundle, Show, shows_itself};
 use crate::{Error, Result};
 use include_dir::{Dir, include_dir};
 use std::fmt;
@@ -64,12 +64,15 @@ impl Source {
         });
         by_file.collect::<Vec<_>>().join("\n")
     }
+}
 
-    /// Shows the code as the cell's output.
-    pub fn evcxr_display(&self) {
-        show(&[Content::Markdown(&self.to_markdown()), Content::Plain(&self.code())]);
+impl Show for Source {
+    fn forms(&self) -> MimeBundle {
+        MimeBundle::plain(self.code()).markdown(self.to_markdown())
     }
 }
+
+shows_itself!(Source);
 
 impl fmt::Display for Source {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -1,6 +1,6 @@
 //! Tables in a cell: Markdown where it is rendered, aligned text elsewhere.
 
-use crate::display::{Content, show};
+use crate::display::{MimeBundle, Show, shows_itself};
 use std::fmt::{self, Display};
 
 /// A fraction as a percentage with two decimals: 0.9151 becomes `91.51 %`.
@@ -88,11 +88,6 @@ impl Table {
         lines.join("\n") + "\n"
     }
 
-    /// Shows the table as the cell's output.
-    pub fn evcxr_display(&self) {
-        show(&[Content::Markdown(&self.to_markdown()), Content::Plain(&self.to_string())]);
-    }
-
     /// The columns with their headings, every cell passed through `prepare` and each column as long as the table.
     fn grid(&self, prepare: fn(&str) -> String) -> Vec<Column> {
         let count = self.rows.iter().map(Vec::len).max().unwrap_or(0).max(self.columns.len());
@@ -104,6 +99,14 @@ impl Table {
         (0..count).map(column).collect()
     }
 }
+
+impl Show for Table {
+    fn forms(&self) -> MimeBundle {
+        MimeBundle::plain(self).markdown(self.to_markdown())
+    }
+}
+
+shows_itself!(Table);
 
 impl Display for Table {
     /// Aligned plain text.

@@ -9,25 +9,32 @@ mod notebook;
 mod project;
 mod python;
 
+use anyhow::Result;
 use clap::Parser;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    let relay = kernel::relay::is_needed();
-    if !relay {
-        kernel::relay::serve_relay();
-        // Does not return in the processes that evcxr starts from this executable.
-        evcxr::runtime_hook();
-    }
-    let result = if relay {
-        kernel::relay::relay()
-    } else if std::env::args().nth(1).as_deref() == Some("--control_file") {
-        kernel::launch::serve().map(|()| ExitCode::SUCCESS)
-    } else {
-        commands::run(commands::Cli::parse())
-    };
-    result.unwrap_or_else(|error| {
+    run().unwrap_or_else(|error| {
         eprintln!("error: {error:#}");
         ExitCode::FAILURE
     })
+}
+
+/// What this process was started for: a kernel's processes are this executable too.
+fn run() -> Result<ExitCode> {
+    if kernel::cells::is_needed() {
+        return kernel::cells::serve().map(|()| ExitCode::SUCCESS);
+    }
+    if kernel::compile::is_compiler() {
+        return kernel::compile::instead_of_rustc();
+    }
+    // Does not return in the process that runs evcxr's own kernel's cells.
+    evcxr::runtime_hook();
+    let mut arguments = std::env::args_os().skip(1);
+    match (arguments.next(), arguments.next()) {
+        (Some(flag), Some(connection_file)) if flag == "--control_file" => {
+            kernel::launch::serve(connection_file.as_ref()).map(|()| ExitCode::SUCCESS)
+        }
+        _ => commands::run(commands::Cli::parse()),
+    }
 }

@@ -3,6 +3,7 @@
 use super::{BenchConfig, epoch_throughput, peak_rss_mb, throughput};
 use crate::Result;
 use crate::cifar10::Cifar10;
+use crate::display::{MimeBundle, Show, shows_itself};
 use crate::kernels::Isa;
 use crate::resnet20::{ResNetCifar, ResNetConfig};
 use candle_core::Device;
@@ -60,12 +61,15 @@ impl BenchReport {
     pub fn to_json(&self) -> String {
         serde_json::to_string(self).expect("a report is plain data")
     }
+}
 
-    /// Prints the report, when the value stands at the end of a cell.
-    pub fn evcxr_display(&self) {
-        println!("{self}");
+impl Show for BenchReport {
+    fn forms(&self) -> MimeBundle {
+        MimeBundle::plain(self)
     }
 }
+
+shows_itself!(BenchReport);
 
 impl fmt::Display for BenchReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

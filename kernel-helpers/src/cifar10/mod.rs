@@ -8,7 +8,9 @@ mod batches;
 
 pub use batches::{Batch, Batches, DataLoader};
 
+use crate::display::{MimeBundle, Show, shows_itself};
 use crate::{Error, Result, Scale, digest, paths};
+use std::fmt;
 use std::io::Read;
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
@@ -43,7 +45,7 @@ pub struct Cifar10 {
 }
 
 /// Labelled images; a cheap handle, the pixels are shared.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Split {
     pixels: Arc<[u8]>,
     labels: Arc<[u8]>,
@@ -84,13 +86,41 @@ impl Cifar10 {
     pub fn note(&self) -> Option<&str> {
         self.note.as_deref()
     }
+}
 
-    /// Prints the shapes, when the value stands at the end of a cell.
-    pub fn evcxr_display(&self) {
-        let note = self.note().map(|note| format!(" ({note})")).unwrap_or_default();
-        println!("train [{}, 3, 32, 32], test [{}, 3, 32, 32]{note}", self.train.len(), self.test.len());
+impl fmt::Display for Cifar10 {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "train {}, test {}", self.train, self.test)?;
+        self.note.iter().try_for_each(|note| write!(f, " ({note})"))
     }
 }
+
+impl fmt::Display for Split {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "[{}, 3, {SIDE}, {SIDE}]", self.len())
+    }
+}
+
+impl fmt::Debug for Split {
+    /// Of the pixels, how many there are: all of them would be hundreds of megabytes of text.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Split({self})")
+    }
+}
+
+impl Show for Cifar10 {
+    fn forms(&self) -> MimeBundle {
+        MimeBundle::plain(self)
+    }
+}
+
+impl Show for Split {
+    fn forms(&self) -> MimeBundle {
+        MimeBundle::plain(self)
+    }
+}
+
+shows_itself!(Cifar10, Split);
 
 impl Split {
     /// How many images there are.

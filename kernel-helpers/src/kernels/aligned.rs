@@ -1,16 +1,17 @@
 //! Memory that starts on a cache line.
 
+use std::fmt;
 use std::ops::{Deref, DerefMut};
 
 /// The values of a cache line, which is also the widest vector.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy)]
 #[repr(C, align(64))]
 struct Line([f32; LINE]);
 
 const LINE: usize = 16;
 
 /// Values that start on a cache line, so that no vector of an image lies across two. A slice of f32 otherwise.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 pub struct AlignedVec {
     lines: Vec<Line>,
     length: usize,
@@ -26,6 +27,13 @@ impl AlignedVec {
     pub fn resize(&mut self, length: usize) {
         self.lines.resize(length.div_ceil(LINE), Line([0.0; LINE]));
         self.length = length;
+    }
+}
+
+impl fmt::Debug for AlignedVec {
+    /// How many values there are: those of a training step would be a gigabyte of text.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "AlignedVec({} values)", self.length)
     }
 }
 

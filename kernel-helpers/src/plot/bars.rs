@@ -2,12 +2,13 @@
 
 use super::axis::{Axis, is_finite};
 use super::canvas::{Area, Rect, rectangle};
-use super::figure::Figure;
+use super::figure::{Figure, drawn};
 use super::frame::{Frame, Labels};
 use super::grid::Panel;
 use super::legend::{Legend, Sample};
 use super::style::{INK, Style, pt};
 use super::text::Text;
+use crate::display::{MimeBundle, Show, shows_itself};
 use crate::{Error, Result};
 use std::fmt::Display;
 
@@ -163,6 +164,15 @@ impl BarPlot {
         format!("{title}{}. {}", self.labels.x, series.collect::<Vec<_>>().join("; "))
     }
 }
+
+impl Show for BarPlot {
+    /// The drawn figure.
+    fn forms(&self) -> MimeBundle {
+        drawn(self.draw())
+    }
+}
+
+shows_itself!(BarPlot);
 
 /// Four digits at most.
 fn short(value: f64) -> String {

@@ -2,7 +2,7 @@
 
 use super::canvas::Pixels;
 use super::style::PIXELS_PER_CM;
-use crate::display::{Content, show};
+use crate::display::{MimeBundle, Show, shows_itself};
 use crate::files::write_whole;
 use crate::{Error, Result};
 use std::collections::HashMap;
@@ -43,11 +43,19 @@ impl Figure {
     pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
         write_whole(path, &self.png)
     }
+}
 
-    /// Shows the figure as the cell's output.
-    pub fn evcxr_display(&self) {
-        show(&[Content::Png(&self.png), Content::Plain(&self.alt)]);
+impl Show for Figure {
+    fn forms(&self) -> MimeBundle {
+        MimeBundle::plain(&self.alt).png(&self.png)
     }
+}
+
+shows_itself!(Figure);
+
+/// What a plot shows of itself: the figure, or why there is none.
+pub(super) fn drawn(figure: Result<Figure>) -> MimeBundle {
+    figure.map_or_else(MimeBundle::plain, |figure| figure.forms())
 }
 
 impl std::fmt::Debug for Figure {

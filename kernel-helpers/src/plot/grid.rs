@@ -2,11 +2,12 @@
 
 use super::bars::BarPlot;
 use super::canvas::{Area, Pixels, failure};
-use super::figure::Figure;
+use super::figure::{Figure, drawn};
 use super::lines::LinePlot;
 use super::style::{INK, NOTE_SIZE, OVERSAMPLING, TITLE_SIZE, pt};
 use super::text::{Text, wrap};
 use crate::Result;
+use crate::display::{MimeBundle, Show, shows_itself};
 use std::fmt::Display;
 
 /// Pixels from the left to the right of a figure.
@@ -144,6 +145,15 @@ impl Grid {
         all.join("\n")
     }
 }
+
+impl Show for Grid {
+    /// The drawn figure.
+    fn forms(&self) -> MimeBundle {
+        drawn(self.draw())
+    }
+}
+
+shows_itself!(Grid);
 
 fn draw_lines(area: &Area, lines: &[Text]) -> Result<()> {
     let center = f64::from(area.dim_in_pixel().0) / 2.0;

@@ -2,12 +2,13 @@
 
 use super::axis::{Axis, is_finite};
 use super::canvas::{Area, Point, Rect, marker, rectangle, stroke};
-use super::figure::Figure;
+use super::figure::{Figure, drawn};
 use super::frame::{Frame, Labels};
 use super::grid::Panel;
 use super::legend::{Legend, Sample};
 use super::style::{Style, pt};
 use crate::Result;
+use crate::display::{MimeBundle, Show, shows_itself};
 use plotters::style::Color;
 use std::fmt::Display;
 
@@ -218,6 +219,15 @@ impl LinePlot {
         points
     }
 }
+
+impl Show for LinePlot {
+    /// The drawn figure.
+    fn forms(&self) -> MimeBundle {
+        drawn(self.draw())
+    }
+}
+
+shows_itself!(LinePlot);
 
 impl Series {
     /// The drawn line, broken where a value is not finite.

@@ -2,7 +2,7 @@
 //!
 //! A plot is described step by step and drawn once: `plot_loss(&losses).title("λ = 0.2").draw()?`. The functions named
 //! `plot_…` and [`compare_losses`] make the homework's figures; [`LinePlot`] and [`BarPlot`] make others; [`Grid`] puts
-//! several into one figure, for a cell shows only one.
+//! several into one figure.
 //!
 //! Sizes follow the printed page: a figure is 16 cm wide at 100 pixels per centimeter, with text of 8 to 10 points.
 

@@ -1,5 +1,6 @@
 //! What happened in a run, epoch by epoch.
 
+use crate::display::{MimeBundle, Show, shows_itself};
 use serde::{Deserialize, Deserializer, Serialize};
 use std::collections::BTreeSet;
 use std::fmt;
@@ -75,12 +76,15 @@ impl History {
     pub fn remarks(&self) -> Vec<String> {
         self.note.iter().cloned().chain(recorded_note([self])).collect()
     }
+}
 
-    /// Prints the summary, when the value stands at the end of a cell.
-    pub fn evcxr_display(&self) {
-        println!("{self}");
+impl Show for History {
+    fn forms(&self) -> MimeBundle {
+        MimeBundle::plain(self)
     }
 }
+
+shows_itself!(History);
 
 impl fmt::Display for History {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

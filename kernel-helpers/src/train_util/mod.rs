@@ -27,6 +27,7 @@ pub use sgd::{Sgd, SgdConfig};
 pub use trainer::{EpochStatistics, TrainConfig, Trainer};
 
 use crate::cifar10::{Cifar10, DataLoader};
+use crate::display::{MimeBundle, Show, shows_itself};
 use crate::prune::PruneSchedule;
 use crate::{Error, Network, Result, ops, stop};
 use candle_core::D;
@@ -162,9 +163,10 @@ impl fmt::Display for TestResult {
     }
 }
 
-impl TestResult {
-    /// Prints the line that the course's `test` prints, when the value stands at the end of a cell.
-    pub fn evcxr_display(&self) {
-        println!("{self}");
+impl Show for TestResult {
+    fn forms(&self) -> MimeBundle {
+        MimeBundle::plain(self)
     }
 }
+
+shows_itself!(TestResult);

@@ -7,6 +7,7 @@ use super::{History, TestResult, TrainConfig, Trainer};
 use crate::checkpoint::{StateDict, load_state_dict};
 use crate::cifar10::Cifar10;
 use crate::digest::{sha256_of_file, sha256_of_state};
+use crate::display::print_line;
 use crate::files::write_whole;
 use crate::machine::Machine;
 use crate::network::set_state;
@@ -56,7 +57,7 @@ pub(super) fn run<N: Network>(
     {
         let left = recording.leave(net, &trainer);
         trained.and(left)?;
-        println!("the same call continues after the last epoch that was finished");
+        print_line("the same call continues after the last epoch that was finished");
         return Ok(trainer.finish());
     }
     trained?;
@@ -94,9 +95,9 @@ impl Recording {
         let Some(weights) = &config.save_to else { return Ok(None) };
         let Some(run) = RunIdentity::of(procedure, net, data, config)? else {
             let file = file_name(weights);
-            println!(
+            print_line(format_args!(
                 "{file}: will be saved, but the run is not recorded and cannot be resumed; that takes a Network::description"
-            );
+            ));
             return Ok(None);
         };
         let files = RunFiles::of(weights);
@@ -134,20 +135,20 @@ impl Recording {
         let weights = self.files.weights().to_owned();
         if !self.is_this(&record.run, &weights) {
             let differences = self.run.differences(&record.run).join("; ");
-            println!("{name} records another run ({differences}): training anew");
+            print_line(format_args!("{name} records another run ({differences}): training anew"));
             return Ok(None);
         }
         let found = if weights.exists() { Some(sha256_of_file(&weights)?) } else { None };
         if found.as_deref() != Some(&record.weights.sha256) {
             let what = if found.is_some() { "are not those" } else { "are missing" };
-            println!("The weights of the recorded run {name} {what}: training anew");
+            print_line(format_args!("The weights of the recorded run {name} {what}: training anew"));
             return Ok(None);
         }
         net.load_weights(&weights)?;
-        println!(
+        print_line(format_args!(
             "Recorded on {} in {:.1} minutes on {} ({name}); {RETRAIN}=1 trains anew",
             record.made_on, record.minutes, record.machine
-        );
+        ));
         Ok(Some(History { recorded_on: Some(record.made_on), ..record.history }))
     }
 
@@ -164,12 +165,16 @@ impl Recording {
         let (state, tensors) = match self.usable_state(&path) {
             Ok(state) => state,
             Err(reason) => {
-                println!("{name} is of no use ({reason}): starting with epoch 1");
+                print_line(format_args!("{name} is of no use ({reason}): starting with epoch 1"));
                 return Ok(());
             }
         };
         self.minutes_before = state.minutes;
-        println!("Continuing after epoch {} of {} ({name})", state.history.epochs.len(), self.run.epochs);
+        print_line(format_args!(
+            "Continuing after epoch {} of {} ({name})",
+            state.history.epochs.len(),
+            self.run.epochs
+        ));
         state.restore(&tensors, net, trainer, &self.files.best_so_far(), &path)
     }
 

@@ -3,6 +3,7 @@
 use super::progress::Progress;
 use super::{EpochRecord, History, Sgd, SgdConfig, TestResult, correct_predictions, test};
 use crate::cifar10::{Cifar10, DataLoader};
+use crate::display::print_line;
 use crate::prune::{Masks, sparsity};
 use crate::{Error, Network, Result, ops, paths, stop};
 use candle_core::Tensor;
@@ -245,7 +246,7 @@ impl Trainer {
                 paths::project_root().ok().and_then(|root| path.strip_prefix(root).ok()).unwrap_or(path);
             format!("the best weights so far (epoch {}) are in {}", best.epoch, path.display())
         });
-        println!("{after}, in {during}; {left}");
+        print_line(format_args!("{after}, in {during}; {left}"));
         let notes = self.history.note.take().into_iter().chain([after]);
         self.history.note = Some(notes.collect::<Vec<_>>().join("; "));
     }
@@ -264,7 +265,11 @@ impl Trainer {
         self.progress.step(images);
         if self.step.is_multiple_of(self.config.log_every_n) && self.progress.is_due() {
             let accuracy = hits as f64 / images as f64;
-            println!("[Step={}] Loss={loss:.4} acc={accuracy:.4} {}", self.step, self.progress.lap());
+            print_line(format_args!(
+                "[Step={}] Loss={loss:.4} acc={accuracy:.4} {}",
+                self.step,
+                self.progress.lap()
+            ));
         }
         Ok(())
     }
@@ -274,7 +279,10 @@ impl Trainer {
         let (epoch, epochs) = (self.epoch, self.config.epochs);
         let every = self.config.log_every_epochs;
         if epoch.is_multiple_of(every) || (every > 0 && epoch == epochs) {
-            println!("Epoch {epoch}/{epochs}: Test Loss={:.4}, Test acc={:.4}", result.loss, result.accuracy);
+            print_line(format_args!(
+                "Epoch {epoch}/{epochs}: Test Loss={:.4}, Test acc={:.4}",
+                result.loss, result.accuracy
+            ));
             self.progress.printed();
         }
     }

@@ -68,15 +68,21 @@ enum Command {
         #[arg(long)]
         root: Option<PathBuf>,
         /// Jupyter's connection file.
-        #[arg(long, required_unless_present_any = ["warm_up", "metadata_by"])]
+        #[arg(long, required_unless_present_any = ["warm_up", "metadata_by", "compile_like"])]
         connection_file: Option<PathBuf>,
         /// Only compile what a notebook's start compiles.
         #[arg(long)]
         warm_up: bool,
+        /// Start evcxr's own kernel in place of ours.
+        #[arg(long)]
+        evcxr_jupyter: bool,
         /// Only run this cargo for rust-analyzer, with these arguments.
         #[arg(long)]
         metadata_by: Option<PathBuf>,
-        #[arg(last = true, requires = "metadata_by")]
+        /// Only compile a cell as this cargo would, with these arguments.
+        #[arg(long)]
+        compile_like: Option<PathBuf>,
+        #[arg(last = true)]
         arguments: Vec<OsString>,
     },
 }
@@ -126,9 +132,12 @@ pub fn run(cli: Cli) -> Result<ExitCode> {
         Command::Bench(options) => bench::bench(&Project::find()?, &options)?,
         Command::BenchKernel(options) => bench_kernel::bench_kernel(&Project::find()?, &options)?,
         Command::Doctor => return doctor::doctor(&Project::find()?),
-        Command::Kernel { root, connection_file: Some(connection_file), .. } => {
+        Command::Kernel { root, connection_file: Some(connection_file), evcxr_jupyter, .. } => {
             let project = root.map_or_else(Project::find, Project::at)?;
-            return kernel::launch::launch(&project, &connection_file);
+            return kernel::launch::launch(&project, &connection_file, evcxr_jupyter);
+        }
+        Command::Kernel { compile_like: Some(cargo), arguments, .. } => {
+            return kernel::compile::instead_of_cargo(&cargo, &arguments);
         }
         Command::Kernel { metadata_by: Some(cargo), arguments, .. } => {
             kernel::metadata::print(&cargo, &arguments)?;

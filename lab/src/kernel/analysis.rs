@@ -16,9 +16,6 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-/// What a cell says when the stop button ends its compilation.
-const STOPPED: &str = r#"{"level":"error","message":"stopped while compiling; all variables are kept","spans":[],"children":[]}"#;
-
 /// The crates of the standard library that define what programs use.
 const LIBRARY: [&str; 3] = ["alloc", "core", "std"];
 
@@ -138,26 +135,12 @@ case "$*" in
     '-Z '*|'rustc -Z '*) exit 1;;
     metadata*--no-deps*) ;;
     metadata*) exec {lab} kernel --metadata-by {cargo} -- "$@";;
-    # The stop button ends cargo; without a message of the compiler's form, evcxr shows all that cargo said.
-    build*|check*)
-        say() {{ echo '{STOPPED}' >&2; }}
-        # evcxr compiles a second time after an error.
-        [ -e {mark} ] && rm -f {mark} && say && exit 1
-        trap stopped=1 INT
-        {cargo} "$@"
-        code=$?
-        if [ "$stopped" ]; then
-            say
-            touch {mark}
-            (sleep 1; rm -f {mark}) >/dev/null 2>&1 &
-        fi
-        exit $code;;
+    build*|check*) exec {lab} kernel --compile-like {cargo} -- "$@";;
 esac
 exec {cargo} "$@"
 "#,
         lab = quoted(lab),
         cargo = quoted(&real.join("cargo")),
-        mark = quoted(&toolchain.join("stopped")),
     );
     let (bin, first) = (toolchain.join("bin"), toolchain.join("path"));
     // rustup takes a folder for a toolchain if it has this one.

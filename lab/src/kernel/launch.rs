@@ -1,7 +1,7 @@
 //! Starts one kernel and leaves nothing behind when it ends.
 
 use super::copy::Copy;
-use super::{relay, warm};
+use super::{compile, front_end, ignore_stop_button, warm};
 use crate::project::Project;
 use anyhow::{Context, Result};
 use rustix::process::{Pid, Signal, getpgrp, getpid, getppid, kill_process_group};
@@ -18,14 +18,19 @@ use std::time::Duration;
 /// The kernel is this executable again, in a process group of its own and with its environment set before it starts.
 /// When this launcher is told to end, it ends the whole group; when it is killed outright, the kernel's standard input
 /// closes and the kernel ends its group itself. It also ends with the Jupyter that asked for it.
-pub fn launch(project: &Project, connection_file: &Path) -> Result<ExitCode> {
+///
+/// With `plain`, it is evcxr's own kernel, `evcxr_jupyter`, in the same kind of folder.
+pub fn launch(project: &Project, connection_file: &Path, plain: bool) -> Result<ExitCode> {
     let mut signals = Signals::new([SIGINT, SIGTERM, SIGHUP]).context("could not handle signals")?;
     // The helper crate may have been edited since the last command.
     warm::build(project)?;
     let copy = Copy::of_warm(project)?;
-    let mut kernel = copy
-        .folder()
-        .command(project, copy.executable())?
+    let mut command = copy.folder().command(project, copy.executable())?;
+    if plain {
+        // It writes into the kernels that Jupyter has in this folder, and there are none.
+        command.env("JUPYTER_PATH", copy.folder().path().join("no-jupyter")).env(compile::AS_IT_IS, "1");
+    }
+    let mut kernel = command
         .arg("--control_file")
         .arg(connection_file)
         .stdin(Stdio::piped())
@@ -37,9 +42,11 @@ pub fn launch(project: &Project, connection_file: &Path) -> Result<ExitCode> {
     let handle = signals.handle();
     let forwarding = std::thread::spawn(move || {
         for signal in signals.forever() {
-            let forwarded = if signal == SIGINT { Signal::INT } else { Signal::KILL };
-            // The group may have just ended, which is as good.
-            let _ = kill_process_group(group, forwarded);
+            // The stop button is a message; SIGINT comes from a terminal, whose program sends that message.
+            if signal != SIGINT {
+                // The group may have just ended, which is as good.
+                let _ = kill_process_group(group, Signal::KILL);
+            }
         }
     });
     // `wait` would close the kernel's standard input first.
@@ -69,8 +76,8 @@ fn end_with_jupyter(group: Pid) {
 }
 
 /// The kernel itself, in the process that [`launch`] started with `--control_file`.
-pub fn serve() -> Result<()> {
-    relay::ignore_stop_button();
+pub fn serve(connection_file: &Path) -> Result<()> {
+    ignore_stop_button();
     if getpgrp() == getpid() {
         std::thread::spawn(|| {
             // Returns when the launcher is dead: it writes nothing.
@@ -78,5 +85,8 @@ pub fn serve() -> Result<()> {
             let _ = kill_process_group(getpgrp(), Signal::KILL);
         });
     }
-    evcxr_jupyter::main()
+    if compile::takes_cells_as_they_are() {
+        return evcxr_jupyter::main();
+    }
+    front_end::serve(connection_file)
 }

@@ -1,18 +1,19 @@
-//! The notebook kernel: evcxr, started in a build folder in which the helper crate is compiled already.
+//! The notebook kernel: Jupyter's [front end](front_end), over evcxr as the compiler of cells.
 //!
-//! evcxr compiles a notebook's dependencies in the folder that `EVCXR_TMPDIR` names, and every kernel needs one of its
-//! own. So one folder is kept [warm] — built once — and each kernel gets a [copy] that shares the compiled files through
-//! hard links. [launch] starts a kernel in such a copy and cleans up behind it;
-//! [analysis] makes the start shorter;
-//! a [relay] marks cells that failed, carries out the stop button, and holds the end of a cell back until evcxr is
-//! [settling].
+//! A notebook's dependencies are compiled once, in a folder that is kept [warm], and each kernel gets a [copy] that shares
+//! the compiled files through hard links. [launch] starts a kernel in such a copy and cleans up behind it. [analysis] and
+//! [metadata] make its start shorter, [compile] and [cell_code] its cells; [cells] is the process that runs them.
 
 pub mod analysis;
+mod cell_code;
+pub mod cells;
+pub mod compile;
 pub mod copy;
+mod front_end;
 pub mod launch;
 pub mod metadata;
-pub mod relay;
-mod settling;
+mod pipes;
+mod source;
 pub mod warm;
 
 use crate::project::Project;
@@ -21,6 +22,8 @@ use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 /// A kernel's build folder: a cargo workspace of evcxr's crate, `ctx`, and of one that only depends on the helper crate.
 ///
@@ -34,6 +37,9 @@ pub struct BuildFolder {
 
 /// The environment variable in which evcxr finds the folder of its crate.
 const CRATE_PATH: &str = "EVCXR_TMPDIR";
+
+/// Names the file of the stop button to the cells; also in `kernel_helpers::stop`.
+const STOP_FILE: &str = "LAB_STOP_FILE";
 
 /// What every notebook starts with. The last statements make evcxr do at the start, and not in the first cell, what takes
 /// it seconds, which is to learn the helpers' types and that cells use `?`. They leave a variable with nothing in it, as to
@@ -91,6 +97,26 @@ impl BuildFolder {
         self.path.join("ctx")
     }
 
+    /// The file by which cells and compiler know that the stop button was pressed.
+    pub fn stop_file(&self) -> PathBuf {
+        self.path.join("stop")
+    }
+
+    /// Whether the stop button was pressed in the present cell.
+    fn is_stopped(&self) -> bool {
+        self.stop_file().exists()
+    }
+
+    /// The file that is there while a cell may ask its user for input.
+    fn input_file(&self) -> PathBuf {
+        self.path.join("asks-for-input")
+    }
+
+    /// The code of the last cell as it was compiled.
+    fn compiled_code(&self) -> PathBuf {
+        self.crate_path().join("cell/lib.rs")
+    }
+
     /// Writes the workspace around evcxr's crate, with the versions of the project's lock file.
     fn write(&self, project: &Project) -> Result<()> {
         for (name, content) in files(project) {
@@ -110,6 +136,7 @@ impl BuildFolder {
         let mut command = Command::new(executable);
         command.envs(analysis::prepare(project, self, executable)?);
         command.env(CRATE_PATH, self.crate_path()).env("EVCXR_CONFIG_DIR", self.path.join("config"));
+        command.env(STOP_FILE, self.stop_file());
         // `cargo lab` is rustup's cargo, which names its toolchain to all below it: rust-analyzer would ask that one.
         command.env_remove("RUSTUP_TOOLCHAIN");
         // A profile in the environment would overrule the folder's own.
@@ -127,9 +154,10 @@ impl BuildFolder {
 
 /// The files of a build folder, by name.
 fn files(project: &Project) -> [(&'static str, String); 6] {
-    let path = project.root().join("kernel-helpers").display().to_string();
+    let path = serde_json::json!(project.root().join("kernel-helpers").to_string_lossy());
     let features = if cfg!(feature = "cuda") { ", features = [\"cuda\"]" } else { "" };
-    let dependency = format!("kernel-helpers = {{ path = {path:?}{features} }}\n");
+    // A string of JSON is one of TOML, too.
+    let dependency = format!("kernel-helpers = {{ path = {path}{features} }}\n");
     let package =
         |name: &str| format!("[package]\nname = \"{name}\"\nversion = \"1.0.0\"\nedition = \"2024\"\n\n");
     [
@@ -140,6 +168,12 @@ fn files(project: &Project) -> [(&'static str, String); 6] {
         ("locked/src/lib.rs", String::new()),
         ("config/evcxr.toml", format!("[evcxr]\nprelude = '''{PRELUDE}'''\n\n[dependencies]\n{dependency}")),
     ]
+}
+
+/// Lets SIGINT, which comes to all of the kernel's processes where they have a terminal, pass by this one.
+fn ignore_stop_button() {
+    // Where it cannot be handled, the process ends at the stop button as any other would.
+    let _ = signal_hook::flag::register(signal_hook::consts::SIGINT, Arc::<AtomicBool>::default());
 }
 
 /// Where the loader looks for libraries first. `cargo run` puts its own build folder there, with a build of the helper

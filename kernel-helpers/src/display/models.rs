@@ -1,0 +1,165 @@
+//! How tensors and networks are shown.
+
+use super::{MimeBundle, Show};
+use crate::Network;
+use crate::fp_layers::Ste;
+use crate::table::Table;
+use crate::units::{bytes, grouped, short_type_name};
+use candle_core::{Tensor, Var};
+
+impl Show for Tensor {
+    /// The values as candle prints them, cut where there are many, and under them shape, type and device.
+    fn forms(&self) -> MimeBundle {
+        MimeBundle::plain(self)
+    }
+}
+
+impl Show for Var {
+    /// As [`Tensor`].
+    fn forms(&self) -> MimeBundle {
+        MimeBundle::plain(self)
+    }
+}
+
+impl<N: Network + ?Sized> Show for N {
+    /// The [`Network::summary`].
+    fn forms(&self) -> MimeBundle {
+        self.summary().forms()
+    }
+}
+
+/// One layer: the parameters whose names differ in the last word alone.
+struct Layer {
+    name: String,
+    parameters: Vec<(String, Var)>,
+}
+
+/// A network's layers with the shape of the weight and the count of the parameters, and their sums.
+pub(crate) fn summary<N: Network + ?Sized>(net: &N) -> Table {
+    let layers = layers(net.named_parameters());
+    let quantized = layers.iter().any(|layer| layer.quantizer(net) != Ste::default());
+    let mut columns = vec!["layer", "weight", "parameters"];
+    if quantized {
+        columns.push("quantized to");
+    }
+    let row = |layer: &Layer| {
+        let mut row = vec![layer.name.clone(), layer.shape(), grouped(layer.count())];
+        if quantized {
+            row.push(match layer.quantizer(net) {
+                float if float == Ste::default() => String::new(),
+                ste => ste.to_string(),
+            });
+        }
+        row
+    };
+    let total: usize = layers.iter().map(Layer::count).sum();
+    let memory = |tensors: &[(String, Var)]| tensors.iter().map(|(_, tensor)| size(tensor)).sum::<usize>();
+    let (parameters, buffers) = (net.named_parameters(), net.named_buffers());
+    let values = buffers.iter().map(|(_, buffer)| buffer.elem_count()).sum();
+    let name = net.description().unwrap_or_else(|| short_type_name(std::any::type_name::<N>()));
+    let table = Table::new(columns).caption(name).rows(layers.iter().map(row));
+    let table = table.row(vec!["all layers".to_owned(), String::new(), grouped(total)]);
+    table.note(format!("{} of parameters", bytes(memory(&parameters)))).notes(
+        (!buffers.is_empty())
+            .then(|| format!("{} values in buffers, {}", grouped(values), bytes(memory(&buffers)))),
+    )
+}
+
+/// The bytes that a tensor's values take.
+pub(crate) fn size(tensor: &Tensor) -> usize {
+    tensor.elem_count() * tensor.dtype().size_in_bytes()
+}
+
+fn layers(parameters: Vec<(String, Var)>) -> Vec<Layer> {
+    let mut layers: Vec<Layer> = Vec::new();
+    for (name, parameter) in parameters {
+        let layer = name.rsplit_once('.').map_or(name.as_str(), |(layer, _)| layer).to_owned();
+        match layers.last_mut().filter(|last| last.name == layer) {
+            Some(last) => last.parameters.push((name, parameter)),
+            None => layers.push(Layer { name: layer, parameters: vec![(name, parameter)] }),
+        }
+    }
+    layers
+}
+
+impl Layer {
+    fn count(&self) -> usize {
+        self.parameters.iter().map(|(_, parameter)| parameter.elem_count()).sum()
+    }
+
+    /// The parameter of the highest rank, the earliest of equals.
+    fn weight(&self) -> &(String, Var) {
+        let by_rank = self.parameters.iter().rev().max_by_key(|(_, parameter)| parameter.rank());
+        by_rank.expect("a layer begins with a parameter")
+    }
+
+    /// `16 × 3 × 3 × 3`.
+    fn shape(&self) -> String {
+        let sides: Vec<_> = self.weight().1.dims().iter().map(usize::to_string).collect();
+        sides.join(" × ")
+    }
+
+    fn quantizer<N: Network + ?Sized>(&self, net: &N) -> Ste {
+        net.quantizer(&self.weight().0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::resnet20::{ResNetCifar, ResNetConfig};
+    use candle_core::{DType, Device};
+
+    fn plain(value: &impl Show) -> String {
+        value.forms().get("text/plain").unwrap().to_owned()
+    }
+
+    #[test]
+    fn a_network_is_a_row_for_each_layer_and_the_sums() {
+        let net = ResNetCifar::new(ResNetConfig::default(), &Device::Cpu).unwrap();
+        let text = plain(&net);
+        let cells = |name: &str| -> Vec<String> {
+            let line = text.lines().find(|line| line.starts_with(name)).unwrap();
+            line.split("  ").map(|cell| cell.trim().to_owned()).filter(|cell| !cell.is_empty()).collect()
+        };
+        assert!(text.starts_with("ResNet-20\n"), "{text}");
+        assert_eq!(cells("head_conv.0.conv"), ["head_conv.0.conv", "16 × 3 × 3 × 3", "432"]);
+        assert_eq!(cells("head_conv.1"), ["head_conv.1", "16", "32"]);
+        assert_eq!(cells("final_fc.linear"), ["final_fc.linear", "10 × 64", "650"]);
+        assert_eq!(cells("all layers"), ["all layers", "272,474"]);
+        assert!(text.contains("1.1 MB of parameters"), "{text}");
+        assert!(!text.contains("quantized"), "{text}");
+    }
+
+    #[test]
+    fn a_quantized_network_says_which_layers_are() {
+        let config = ResNetConfig { num_layers: 8, n_bits: Some(4), ..Default::default() };
+        let text = plain(&ResNetCifar::new(config, &Device::Cpu).unwrap());
+        let line = |name: &str| text.lines().find(|line| line.starts_with(name)).unwrap();
+        assert!(line("body_op.0.conv1.0").ends_with("4 bits") && line("final_fc").ends_with("650"), "{text}");
+    }
+
+    #[test]
+    fn a_network_stays_short_after_it_was_trained() {
+        let net =
+            ResNetCifar::new(ResNetConfig { num_layers: 8, ..Default::default() }, &Device::Cpu).unwrap();
+        let x = Tensor::zeros((4, 3, 32, 32), DType::F32, &Device::Cpu).unwrap();
+        drop(candle_nn::ModuleT::forward_t(&net, &x, true).unwrap());
+        let (debug, shown) = (format!("{net:?}").len(), plain(&net).len());
+        assert!(debug < 10_000 && shown < 3_000, "{debug} and {shown} characters");
+    }
+
+    #[test]
+    fn a_tensor_is_its_values_cut_with_shape_and_type() {
+        let device = Device::Cpu;
+        assert_eq!(
+            plain(&Tensor::new(&[[1f32, 2.0], [3.0, 4.5]], &device).unwrap()),
+            "[[1.0000, 2.0000],\n [3.0000, 4.5000]]\nTensor[[2, 2], f32]"
+        );
+        let long = plain(&Var::zeros((1000, 1000), DType::F64, &device).unwrap());
+        assert!(long.contains("...") && long.ends_with("Tensor[[1000, 1000], f64]"), "{long}");
+        assert!(long.len() < 1000);
+        let empty = plain(&Tensor::zeros((0, 3), DType::F32, &device).unwrap());
+        assert!(empty.ends_with("Tensor[[0, 3], f32]"), "{empty}");
+    }
+}

@@ -1,0 +1,202 @@
+//! Rewrites the code that evcxr makes of a cell, line by line: its lines keep their numbers, by which evcxr knows whose
+//! an error is.
+//!
+//! evcxr compiles a store for variables into each cell, and writes lines to the standard output where a cell fails or
+//! ends. In their place stand calls of `kernel_helpers::cell`: compiled once, and out of the cell's way.
+
+use super::source::definitions_in;
+use kernel_helpers::digest::sha256;
+use std::collections::{BTreeMap, BTreeSet};
+
+const RUNTIME: &str = "evcxr_internal_runtime";
+/// Where evcxr's runtime begins, and the line behind it.
+const RUNTIME_BEGIN: &str = "mod evcxr_internal_runtime {";
+const FUNCTION_BEGIN: &str = "#[unsafe(no_mangle)]";
+/// A cell's function returns the store in its last line but one.
+const STORE: &str = "evcxr_variable_store";
+
+/// The code as it is compiled. Code that is not as evcxr's version writes it stays as it is.
+pub fn rewrite(generated: &str) -> String {
+    let mut lines: Vec<String> = generated.split('\n').map(str::to_owned).collect();
+    let place =
+        |wanted: &str, from: usize| lines.iter().skip(from).position(|line| line == wanted).map(|n| n + from);
+    let Some(runtime) = place(RUNTIME_BEGIN, 0) else { return generated.to_owned() };
+    let Some(function) = place(FUNCTION_BEGIN, runtime) else { return generated.to_owned() };
+    lines[runtime + 1..function].fill(String::new());
+    lines[runtime] = format!(
+        "use kernel_helpers::cell as {RUNTIME}; #[unsafe(no_mangle)] pub static CELL_ANSWERS: u8 = 0;"
+    );
+    report_errors(&mut lines[..runtime]);
+    let definitions = Definitions::of(&lines[..runtime].join("\n"));
+    for line in &mut lines[function..] {
+        if let Some(replacement) = replacement(line, &definitions) {
+            *line = replacement;
+        }
+    }
+    if let Some(end) = lines.iter().rposition(|line| line == STORE) {
+        lines[end] = format!("{RUNTIME}::finished(); {STORE}");
+    }
+    lines.join("\n")
+}
+
+/// Has `?` tell the error and its place.
+fn report_errors(lines: &mut [String]) {
+    for index in 0..lines.len().saturating_sub(2) {
+        let [from, print, mark] = &mut lines[index..index + 3] else { continue };
+        let format =
+            print.trim().strip_prefix("eprintln!(\"").and_then(|rest| rest.strip_suffix("\", error);"));
+        if let (Some(format), true) = (format, mark.contains("USER_ERROR_OCCURRED")) {
+            let message = format!("format!(\"{format}\", error)");
+            *print = format!(
+                "{RUNTIME}::failed(std::any::type_name::<T>(), {message}, std::panic::Location::caller());"
+            );
+            mark.clear();
+            from.insert_str(0, "#[track_caller] ");
+        }
+    }
+}
+
+/// What stands in place of one of evcxr's lines.
+fn replacement(line: &str, definitions: &Definitions) -> Option<String> {
+    let trimmed = line.trim();
+    if trimmed == "println!(\"EVCXR_PANIC_NOTIFICATION\");" {
+        return Some(format!("{RUNTIME}::panicked();"));
+    }
+    if trimmed == "if !vars_ok {return evcxr_variable_store;}}" {
+        return Some(format!(
+            "if !vars_ok {{{RUNTIME}::refused(); return {STORE};}}}} {RUNTIME}::accepted();"
+        ));
+    }
+    let (before, call) = line.split_once("evcxr_variable_store.")?;
+    let (method, rest) = call.split_once("::<")?;
+    if !["check_variable", "put_variable"].contains(&method) {
+        return None;
+    }
+    let (r#type, arguments) = rest.split_once(">(stringify!(")?;
+    let arguments = arguments.strip_suffix(");")?;
+    let sum = definitions.sum(r#type);
+    Some(format!("{before}evcxr_variable_store.{method}::<{}>(stringify!({arguments}, {sum});", r#type))
+}
+
+/// The types and traits that cells have defined, by name.
+///
+/// A type that was defined anew may have the same `TypeId`, which sees the names of fields but not their types: a variable
+/// of it would be read as what it is not. So it is stored with a sum of the definitions that its type is made of.
+struct Definitions {
+    texts: BTreeMap<String, String>,
+}
+
+impl Definitions {
+    fn of(items: &str) -> Self {
+        let known =
+            definitions_in(items).into_iter().filter(|definition| definition.name != "EvcxrUserCodeError");
+        Definitions { texts: known.map(|definition| (definition.name, definition.text)).collect() }
+    }
+
+    /// A sum of what a type is made of; 0 if that is nothing that cells have defined.
+    fn sum(&self, r#type: &str) -> u64 {
+        let (mut reached, mut next) = (BTreeSet::new(), self.named_in(r#type));
+        while let Some(name) = next.pop() {
+            if reached.insert(name) {
+                next.extend(self.named_in(&self.texts[name]));
+            }
+        }
+        if reached.is_empty() {
+            return 0;
+        }
+        let text: String = reached.into_iter().map(|name| self.texts[name].as_str()).collect();
+        u64::from_str_radix(&sha256(text.as_bytes())[..16], 16).expect("a sum in hexadecimal")
+    }
+
+    fn named_in(&self, text: &str) -> Vec<&str> {
+        let words = text.split(|character: char| !character.is_alphanumeric() && character != '_');
+        words.filter_map(|word| self.texts.get_key_value(word)).map(|(name, _)| name.as_str()).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The code of a cell with a variable from before and a new one, as evcxr 0.22 writes it.
+    const GENERATED: &str = r#"#![allow(unused_imports, unused_mut, dead_code)]
+struct P { a: i32 }
+
+            struct EvcxrUserCodeError {}
+            impl<T: std::fmt::Display> From<T> for EvcxrUserCodeError {
+                fn from(error: T) -> Self {
+                    eprintln!("{}", error);
+                    println!("{}", evcxr_internal_runtime::USER_ERROR_OCCURRED);
+                    EvcxrUserCodeError {}
+                }
+            }
+        
+mod evcxr_internal_runtime {
+pub struct VariableStore {}
+}
+#[unsafe(no_mangle)]
+pub extern "C" fn run_user_code_3(
+mut evcxr_variable_store: *mut evcxr_internal_runtime::VariableStore)
+  -> *mut evcxr_internal_runtime::VariableStore {
+let evcxr_variable_store = unsafe {&mut *evcxr_variable_store};
+{let mut vars_ok = true;
+vars_ok &= evcxr_variable_store.check_variable::<P>(stringify!(p));
+if !vars_ok {return evcxr_variable_store;}}
+let p = evcxr_variable_store.take_variable::<P>(stringify!(p));
+match std::panic::catch_unwind(
+  std::panic::AssertUnwindSafe(||{
+let n = p.a;
+evcxr_variable_store.put_variable::<i32>(stringify!(n), n);
+})) { 
+  Ok(_) => {}
+  Err(_) => {
+    println!("EVCXR_PANIC_NOTIFICATION");
+}}
+evcxr_variable_store.put_variable::<P>(stringify!(p), p);
+evcxr_variable_store
+}
+"#;
+
+    fn line(code: &str, part: &str) -> (usize, String) {
+        let found = code.lines().enumerate().find(|(_, line)| line.contains(part));
+        let (number, line) = found.unwrap_or_else(|| panic!("no {part} in {code}"));
+        (number, line.to_owned())
+    }
+
+    #[test]
+    fn lines_keep_their_numbers_and_evcxrs_become_calls() {
+        let rewritten = rewrite(GENERATED);
+        assert_eq!(rewritten.lines().count(), GENERATED.lines().count());
+        for part in ["let n = p.a;", "fn from(error: T)", "Err(_) =>"] {
+            assert_eq!(line(&rewritten, part).0, line(GENERATED, part).0);
+        }
+        assert!(line(&rewritten, "fn from(error: T)").1.starts_with("#[track_caller]"));
+        assert!(line(&rewritten, "refused()").1.ends_with("evcxr_internal_runtime::accepted();"));
+        let (panics, call) = line(&rewritten, "panicked()");
+        assert_eq!(
+            (panics, &*call),
+            (line(GENERATED, "PANIC_NOTIFICATION").0, "evcxr_internal_runtime::panicked();")
+        );
+        for gone in ["println!", "pub struct VariableStore"] {
+            assert!(!rewritten.contains(gone), "{gone} in {rewritten}");
+        }
+    }
+
+    #[test]
+    fn a_type_that_was_defined_otherwise_has_another_sum() {
+        let put = |code: &str| line(&rewrite(code), "put_variable::<P>").1;
+        let otherwise = GENERATED.replace("a: i32", "a: u32");
+        assert_ne!(put(GENERATED), put(&otherwise));
+        assert_eq!(put(GENERATED), put(&GENERATED.replace("{ a: i32 }", "{\n a: i32\n}")));
+        assert!(line(&rewrite(GENERATED), "put_variable::<i32>").1.ends_with("(stringify!(n), n, 0);"));
+        let nested = Definitions::of("struct A { b: Vec<B> } struct B; struct C;");
+        let without = Definitions::of("struct A { b: Vec<B> } struct B { c: C } struct C;");
+        assert_ne!(nested.sum("Option<A>"), without.sum("Option<A>"));
+        assert_eq!(nested.sum("C"), without.sum("C"));
+    }
+
+    #[test]
+    fn other_code_stays_as_it_is() {
+        assert_eq!(rewrite("fn main() {}\n"), "fn main() {}\n");
+    }
+}

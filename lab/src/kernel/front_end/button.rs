@@ -1,0 +1,91 @@
+//! The stop button.
+
+use kernel_helpers::files::write_whole;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+/// A second press within this time ends the cell, whatever it does.
+const TWICE: Duration = Duration::from_secs(2);
+
+/// The stop button as it concerns the cell of the moment.
+pub struct Button {
+    /// The file by which helpers and compiler know that it was pressed.
+    file: PathBuf,
+    running: bool,
+    last_press: Option<Instant>,
+    pressed_twice: bool,
+}
+
+/// What a press means.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Press {
+    /// No cell is there.
+    Idle,
+    /// The helpers have been told.
+    First,
+    /// The cell has to end now.
+    Second,
+}
+
+impl Button {
+    /// A button that writes this file.
+    pub fn new(file: PathBuf) -> Self {
+        Button { file, running: false, last_press: None, pressed_twice: false }
+    }
+
+    /// A cell begins.
+    pub fn cell_starts(&mut self) {
+        // It is there only if stop was pressed in the cell before.
+        let _ = std::fs::remove_file(&self.file);
+        (self.running, self.last_press, self.pressed_twice) = (true, None, false);
+    }
+
+    /// The cell has ended.
+    pub fn cell_ends(&mut self) {
+        self.running = false;
+    }
+
+    /// Whether the last cell was ended by a second press.
+    pub fn was_pressed_twice(&self) -> bool {
+        self.pressed_twice
+    }
+
+    /// The button is pressed.
+    pub fn press(&mut self, now: Instant) -> Press {
+        if !self.running {
+            return Press::Idle;
+        }
+        if self.last_press.replace(now).is_some_and(|last| now - last <= TWICE) {
+            self.pressed_twice = true;
+            return Press::Second;
+        }
+        if let Err(error) = write_whole(&self.file, b"pressed") {
+            eprintln!("{error}");
+        }
+        Press::First
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_button_works_while_a_cell_runs_and_the_next_cell_starts_afresh() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("stop");
+        let mut button = Button::new(file.clone());
+        let start = Instant::now();
+        let at = |seconds| start + Duration::from_secs(seconds);
+        assert_eq!(button.press(at(0)), Press::Idle);
+        button.cell_starts();
+        assert_eq!([button.press(at(10)), button.press(at(20))], [Press::First, Press::First]);
+        assert!(file.exists() && !button.was_pressed_twice());
+        assert_eq!(button.press(at(21)), Press::Second);
+        assert!(button.was_pressed_twice());
+        button.cell_ends();
+        assert_eq!(button.press(at(22)), Press::Idle);
+        button.cell_starts();
+        assert!(!file.exists() && !button.was_pressed_twice());
+    }
+}

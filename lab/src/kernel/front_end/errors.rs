@@ -1,0 +1,174 @@
+//! What a cell shows when it fails: which kind of error, what is wrong, and where in the cell.
+
+use crate::kernel::source::Rewritten;
+use evcxr::CompilationError;
+use jupyter_protocol::{ErrorOutput, ReplyError};
+
+/// Weight is read in both of JupyterLab's themes; its colors on the red of an error are not.
+const BOLD: &str = "\x1b[1m";
+const PLAIN: &str = "\x1b[0m";
+
+/// More errors of a cell are counted only.
+const MOST: usize = 5;
+
+/// Why a cell failed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CellError {
+    name: String,
+    value: String,
+    traceback: Vec<String>,
+}
+
+impl CellError {
+    /// An error without a place.
+    pub fn new(name: &str, value: String) -> Self {
+        let traceback = vec![format!("{BOLD}{name}{PLAIN}: {value}")];
+        CellError { name: name.to_owned(), value, traceback }
+    }
+
+    /// An error in a line of the cell, counted from 1.
+    pub fn at(self, line: Option<usize>, cell: &str) -> Self {
+        let Some((line, text)) = line.and_then(|line| Some((line, cell.lines().nth(line.checked_sub(1)?)?)))
+        else {
+            return self;
+        };
+        let mut error = self;
+        error.traceback.push(format!(" in line {line}:  {}", text.trim()));
+        error
+    }
+
+    /// A remark below the error.
+    pub fn with_note(mut self, note: &str) -> Self {
+        self.traceback.push(note.to_owned());
+        self
+    }
+
+    /// What the compiler says of a cell.
+    pub fn of_compiler(errors: &[CompilationError], rewritten: &Rewritten, cell: &str) -> Self {
+        let is_error = |error: &&CompilationError| error.level() == "error" || error.level().is_empty();
+        let errors: Vec<&CompilationError> = errors.iter().filter(is_error).collect();
+        let mut traceback: Vec<String> = Vec::new();
+        for error in &errors {
+            let text = describe(error, rewritten, cell);
+            if !traceback.contains(&text) {
+                traceback.push(text);
+            }
+        }
+        if traceback.len() > MOST {
+            let more = traceback.len() - MOST;
+            traceback.truncate(MOST);
+            traceback.push(format!("and {more} more errors"));
+        }
+        let value =
+            errors.first().map_or_else(|| "the cell does not compile".to_owned(), |error| error.message());
+        if traceback.is_empty() {
+            traceback.push(value.clone());
+        }
+        CellError { name: "CompileError".to_owned(), value, traceback }
+    }
+
+    /// As an output of the cell.
+    pub fn output(&self) -> ErrorOutput {
+        ErrorOutput {
+            ename: self.name.clone(),
+            evalue: self.value.clone(),
+            traceback: self.traceback.clone(),
+        }
+    }
+}
+
+impl From<CellError> for ReplyError {
+    fn from(error: CellError) -> Self {
+        ReplyError { ename: error.name, evalue: error.value, traceback: error.traceback }
+    }
+}
+
+/// One of the compiler's errors: the message, the lines that it is about, and what helps.
+fn describe(error: &CompilationError, rewritten: &Rewritten, cell: &str) -> String {
+    let code = error.code().map(|code| format!("[{code}]")).unwrap_or_default();
+    let mut text = format!("{BOLD}error{code}{PLAIN}: {}", error.message());
+    let mut spanned: Vec<_> =
+        error.spanned_messages().iter().filter(|message| message.span.is_some()).collect();
+    spanned.sort_by_key(|message| !message.is_primary);
+    spanned.truncate(4);
+    for message in spanned {
+        let Some(span) = message.span else { continue };
+        let start = rewritten.original_column(span.start_line, span.start_column);
+        let end = rewritten.original_column(span.end_line, span.end_column);
+        let line = cell.lines().nth(span.start_line.saturating_sub(1)).unwrap_or_default();
+        let end = if span.end_line == span.start_line { end } else { line.chars().count() + 1 };
+        if message.is_primary {
+            text += &format!("\n in line {}, column {start}", span.start_line);
+        }
+        let number = span.start_line.to_string();
+        let marks = if message.is_primary { "^" } else { "-" }.repeat(end.saturating_sub(start).max(1));
+        let label = if message.label.starts_with("error: ") { "" } else { &message.label };
+        let margin = " ".repeat(number.len());
+        let indent: String =
+            line.chars().take(start.saturating_sub(1)).map(|c| if c == '\t' { c } else { ' ' }).collect();
+        text += &format!("\n{number} | {line}\n{margin} | {indent}{BOLD}{marks}{PLAIN} {label}");
+        text.truncate(text.trim_end().len());
+    }
+    for help in error.help() {
+        let (help, replacement) = help.split_once("\n\n").unwrap_or((&help, ""));
+        let replacement = replacement.trim();
+        text += &format!("\nhelp: {help}");
+        if !replacement.is_empty() && !help.contains(replacement) {
+            text += &format!(": `{replacement}`");
+        }
+    }
+    if let Some(hint) = error.evcxr_extra_hint() {
+        text += &format!("\nhelp: {}", hint.replace("Evcxr", "a notebook"));
+    }
+    text
+}
+
+/// The line of the cell, from 1, that stands in a line of the generated code: a cell's statements are in it as they are, in
+/// order.
+pub fn line_of_cell(generated: &str, line: u32, cell: &str) -> Option<usize> {
+    let wanted = usize::try_from(line).ok()?.checked_sub(1)?;
+    let cell: Vec<&str> = cell.lines().collect();
+    let mut next = 0;
+    for (number, text) in generated.lines().enumerate() {
+        let text = text.trim();
+        let found = (next..cell.len()).find(|&index| is_of(text, cell[index]));
+        if number == wanted {
+            return found.map(|index| index + 1);
+        }
+        if let Some(found) = found {
+            // A line of the cell may hold several statements.
+            next = found;
+        }
+    }
+    None
+}
+
+/// Whether a generated line is of a cell's line, or a part of it.
+fn is_of(generated: &str, line: &str) -> bool {
+    let line = line.trim();
+    let is_word = generated.chars().any(char::is_alphanumeric);
+    is_word && (line == generated || line.contains(generated) || generated.contains(line) && line.len() > 3)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_of_the_generated_code_is_one_of_the_cell() {
+        let generated = "use std::fs;\nfn run(\n) {\nlet a = f()?; \nlet b =\n    g()?;\nkernel_helpers::cell_result!(a + b);\n}\n";
+        let cell = "// first\nlet a = f()?; let b =\n    g()?;\na + b";
+        let lines: Vec<_> = (1..=8).map(|line| line_of_cell(generated, line, cell)).collect();
+        assert_eq!(lines, [None, None, None, Some(2), Some(2), Some(3), Some(4), None]);
+    }
+
+    #[test]
+    fn an_error_names_its_line() {
+        let error = CellError::new("ParseIntError", "invalid digit".to_owned())
+            .at(Some(2), "let a = 1;\nlet b = f()?;");
+        assert_eq!(error.output().traceback[1], " in line 2:  let b = f()?;");
+        let without = CellError::new("Panic", "no".to_owned());
+        assert_eq!(without.clone().at(None, "x"), without);
+        assert_eq!(without.clone().at(Some(3), "x"), without);
+    }
+}

@@ -1,0 +1,331 @@
+//! Executes cells, one after the other.
+
+use super::errors::{CellError, line_of_cell};
+use super::input::Asking;
+use super::outputs::{Cell, Outputs};
+use super::session::Session;
+use super::{Evcxr, lock};
+use crate::kernel::BuildFolder;
+use crate::kernel::pipes::{Events, Input};
+use crate::kernel::source::{Implementations, Parsed, Rewritten};
+use anyhow::{Context, Result};
+use evcxr::{Error, EvalOutputs};
+use jupyter_protocol::{
+    ExecuteInput, ExecuteReply, ExecuteRequest, ExecutionCount, ExpressionResult, JupyterMessage,
+    JupyterMessageContent as Content, ReplyError, ReplyStatus,
+};
+use kernel_helpers::cell::Event;
+use serde_json::json;
+use std::collections::{BTreeMap, HashMap};
+use std::fs;
+use std::process::ExitStatus;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// How often a running cell is looked after.
+const TICK: Duration = Duration::from_millis(50);
+
+/// A cell that does nothing: evcxr finds out by it which variables are gone.
+const NOTHING: &str = "{}";
+
+/// What executes cells.
+pub struct Executor {
+    session: Arc<Session>,
+    evcxr: Evcxr,
+    outputs: Arc<Outputs>,
+    events: Events,
+    asking: Asking,
+    folder: BuildFolder,
+    /// The number of the last cell.
+    count: usize,
+    implementations: Implementations,
+    /// The types that cells have defined: name and text.
+    definitions: BTreeMap<String, String>,
+}
+
+impl Executor {
+    pub fn new(
+        session: Arc<Session>,
+        evcxr: Evcxr,
+        outputs: Arc<Outputs>,
+        events: Events,
+        input: Input,
+        folder: BuildFolder,
+    ) -> Result<Self> {
+        let process = lock(&evcxr).process_handle();
+        session.process.set(process).ok().context("there is one process at a time")?;
+        let asking = Asking::new(input, folder.input_file());
+        let (implementations, definitions) = Default::default();
+        Ok(Executor {
+            session,
+            evcxr,
+            outputs,
+            events,
+            asking,
+            folder,
+            count: 0,
+            implementations,
+            definitions,
+        })
+    }
+
+    /// Executes the cells that come, for ever.
+    pub fn run(mut self) -> Result<()> {
+        loop {
+            let request = self.session.next_cell();
+            if let Content::ExecuteRequest(asked) = request.content.clone() {
+                self.answer(&request, &asked)?;
+            }
+        }
+    }
+
+    fn answer(&mut self, request: &JupyterMessage, asked: &ExecuteRequest) -> Result<()> {
+        let counts = asked.store_history && !asked.silent;
+        self.session.cell_begins(request);
+        if counts {
+            self.count += 1;
+            lock(&self.session.history).add(self.count, &asked.code);
+        }
+        let execution_count = ExecutionCount::new(self.count);
+        if !asked.silent {
+            self.session
+                .wire
+                .publish(ExecuteInput { code: asked.code.clone(), execution_count }, Some(request));
+        }
+        let cell = Cell { request: request.clone(), number: self.count, shows_value: !asked.silent };
+        self.outputs.begin(cell)?;
+        self.asking.cell_starts(asked.allow_stdin)?;
+        let done = self.execute(&asked.code, request)?;
+        self.outputs.finish()?;
+        let failed = done.is_err();
+        let reply = match done {
+            Ok(()) => ExecuteReply {
+                execution_count,
+                user_expressions: Some(not_evaluated(asked)),
+                ..Default::default()
+            },
+            Err(error) => {
+                self.session.wire.publish(error.output(), Some(request));
+                let error = Some(Box::new(ReplyError::from(error)));
+                let user_expressions = Some(HashMap::new());
+                ExecuteReply {
+                    status: ReplyStatus::Error,
+                    execution_count,
+                    error,
+                    user_expressions,
+                    ..Default::default()
+                }
+            }
+        };
+        if failed && asked.stop_on_error {
+            self.session.abort_waiting();
+        }
+        self.session.cell_ends(request, reply);
+        if failed {
+            self.forget_what_is_gone();
+        }
+        Ok(())
+    }
+
+    fn execute(&mut self, code: &str, request: &JupyterMessage) -> Result<Result<(), CellError>> {
+        let table = ["vars()", "vars();", ":vars"].contains(&code.trim()).then(|| self.table_of_variables());
+        let code = table.as_deref().unwrap_or(code);
+        let parsed = Parsed::new(code);
+        let changed = parsed.definitions().into_iter().any(|definition| {
+            self.definitions.get(&definition.name).is_some_and(|known| *known != definition.text)
+        });
+        if changed {
+            // The variables of the old type have to be gone before the cell makes new ones of their names.
+            let items = parsed.items_alone();
+            if let Err(error) = self.evaluate(&items, request)? {
+                return Ok(Err(error));
+            }
+            self.forget_what_is_gone();
+            if !parsed.has_statements() {
+                return Ok(Ok(()));
+            }
+        }
+        self.evaluate(code, request)
+    }
+
+    /// Compiles and runs code, and knows afterwards what it has defined.
+    fn evaluate(&mut self, code: &str, request: &JupyterMessage) -> Result<Result<(), CellError>> {
+        let parsed = Parsed::new(code);
+        let mut implementations = self.implementations.clone();
+        let rewritten = implementations.rewrite(&parsed);
+        let done = self.run_rewritten(&rewritten, code, request)?;
+        // A cell that fails while it runs has been compiled, but evcxr keeps its definitions only if it took it for run.
+        if done.as_ref().err().is_none_or(|failure| failure.ran) {
+            self.implementations = implementations;
+            let new = parsed.definitions().into_iter().map(|definition| (definition.name, definition.text));
+            self.definitions.extend(new);
+        }
+        Ok(done.map_err(|failure| failure.error))
+    }
+
+    fn run_rewritten(
+        &mut self,
+        rewritten: &Rewritten,
+        cell: &str,
+        request: &JupyterMessage,
+    ) -> Result<Result<(), Failure>> {
+        // What an earlier process left.
+        self.events.wait(Duration::ZERO)?;
+        let compiled = lock(&self.evcxr).execute(&rewritten.code);
+        let failed = |name: &str, message: String| {
+            Ok(Err(Failure { error: CellError::new(name, message), ran: false }))
+        };
+        match compiled {
+            Ok(shown) => {
+                self.show(shown, request);
+                let error = self.follow(cell, request)?;
+                Ok(error.map_or(Ok(()), |error| Err(Failure { error, ran: true })))
+            }
+            Err(Error::CompilationErrors(errors)) => {
+                Ok(Err(Failure { error: CellError::of_compiler(&errors, rewritten, cell), ran: false }))
+            }
+            Err(Error::SubprocessTerminated(message)) => failed("ProcessDied", message),
+            Err(error) => failed("Error", error.to_string()),
+        }
+    }
+
+    /// What commands such as `:help` show.
+    fn show(&self, outputs: EvalOutputs, request: &JupyterMessage) {
+        let data: serde_json::Map<_, _> = outputs
+            .content_by_mime_type
+            .into_iter()
+            .map(|(form, content)| (form, json!(content.trim_end())))
+            .collect();
+        if !data.is_empty() {
+            let data = super::outputs::media(data);
+            let display =
+                jupyter_protocol::DisplayData { data, metadata: Default::default(), transient: None };
+            self.session.wire.publish(display, Some(request));
+        }
+    }
+
+    /// Waits until the cell has ended, and returns how it failed.
+    fn follow(&mut self, cell: &str, request: &JupyterMessage) -> Result<Option<CellError>> {
+        let (mut runs, mut error) = (false, None);
+        loop {
+            let mut ended = false;
+            for event in self.events.wait(if runs { TICK } else { Duration::ZERO })? {
+                match event {
+                    Event::Accepted => runs = true,
+                    Event::Ended => ended = runs,
+                    Event::Failed { name, message, line } => {
+                        error = Some(self.place(CellError::new(short_type(&name), message), line, cell));
+                    }
+                    Event::Panicked { message, line } => {
+                        error = Some(self.place(CellError::new("Panic", message), line, cell));
+                    }
+                }
+            }
+            if ended || !runs {
+                return Ok(error);
+            }
+            if let Some(status) = self.exit_status() {
+                return Ok(Some(self.explain_death(status)));
+            }
+            let process = self.session.process.get().cloned();
+            let ended =
+                || process.as_ref().is_none_or(|process| !matches!(lock(process).try_wait(), Ok(None)));
+            self.asking.look(&self.session, request, ended)?;
+        }
+    }
+
+    fn place(&self, error: CellError, line: u32, cell: &str) -> CellError {
+        // As compiled: evcxr's own file may hold what a completion analyzes.
+        let generated = fs::read_to_string(self.folder.compiled_code()).unwrap_or_default();
+        error.at(line_of_cell(&generated, line, cell), cell)
+    }
+
+    fn exit_status(&self) -> Option<ExitStatus> {
+        let process = self.session.process.get()?;
+        lock(process).try_wait().ok().flatten()
+    }
+
+    fn explain_death(&self, status: ExitStatus) -> CellError {
+        let names: Vec<String> = self.variables().into_iter().map(|(name, _)| name).collect();
+        let lost = match names.len() {
+            0 => "There were no variables.".to_owned(),
+            _ => format!(
+                "All variables are lost ({}): run the cells that define them again.",
+                names.join(", ")
+            ),
+        };
+        if lock(&self.session.button).was_pressed_twice() {
+            CellError::new("Stopped", "the cell was ended by the second press of the stop button".to_owned())
+                .with_note(&lost)
+        } else {
+            CellError::new("ProcessDied", format!("the process that runs the cells has ended ({status})"))
+                .with_note(&lost)
+        }
+    }
+
+    /// Has evcxr find out which variables are gone, and start the cells' process again if it is.
+    fn forget_what_is_gone(&mut self) {
+        // It says nothing that the user has not been told.
+        let _ = lock(&self.evcxr).execute(NOTHING);
+        let _ = self.events.wait(Duration::ZERO);
+    }
+
+    /// The variables of all cells, with their types.
+    fn variables(&self) -> Vec<(String, String)> {
+        let context = lock(&self.evcxr);
+        let all = context.variables_and_types().filter(|(name, _)| !name.starts_with('_'));
+        let mut all: Vec<_> = all.map(|(name, r#type)| (name.to_owned(), r#type.to_owned())).collect();
+        all.sort();
+        all
+    }
+
+    /// The code of a cell that shows all variables.
+    fn table_of_variables(&self) -> String {
+        let rows: Vec<String> = self
+            .variables()
+            .into_iter()
+            .map(|(name, r#type)| format!("kernel_helpers::variable!({name:?}, {:?}, {name})", r#type))
+            .collect();
+        format!("kernel_helpers::variables::variables(&[{}])", rows.join(", "))
+    }
+}
+
+/// How a cell failed, and whether it did so while it ran.
+struct Failure {
+    error: CellError,
+    ran: bool,
+}
+
+/// A type's name without its path: `ParseIntError`.
+fn short_type(name: &str) -> &str {
+    let without_parameters = name.split('<').next().unwrap_or(name);
+    without_parameters.rsplit("::").next().unwrap_or(without_parameters)
+}
+
+/// Rust has no expressions that could be evaluated beside a cell.
+fn not_evaluated(asked: &ExecuteRequest) -> HashMap<String, ExpressionResult> {
+    let error = || ExpressionResult::Error {
+        ename: "Unsupported".to_owned(),
+        evalue: "this kernel evaluates no user expressions".to_owned(),
+        traceback: Vec::new(),
+    };
+    let names = asked.user_expressions.iter().flat_map(|expressions| expressions.keys());
+    names.map(|name| (name.clone(), error())).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::short_type;
+
+    #[test]
+    fn types_lose_their_paths() {
+        for (name, short) in [
+            ("core::num::error::ParseIntError", "ParseIntError"),
+            ("alloc::string::String", "String"),
+            ("&str", "&str"),
+            ("a::Error<b::C>", "Error"),
+        ] {
+            assert_eq!(short_type(name), short);
+        }
+    }
+}

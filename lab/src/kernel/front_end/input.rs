@@ -1,0 +1,101 @@
+//! Asks the notebook's user when a cell reads standard input.
+//!
+//! A cell that reads waits in the system call. Linux tells of each thread which call it waits in, so the front end looks
+//! there while a cell runs that may ask. Where the system does not tell, cells find their input empty.
+
+use super::lock;
+use super::session::Session;
+use crate::kernel::pipes::Input;
+use anyhow::Result;
+use jupyter_protocol::{InputRequest, JupyterMessage, JupyterMessageContent as Content};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// The numbers of `read` and `readv`.
+const READING: [&str; 2] = if cfg!(target_arch = "aarch64") { ["63", "65"] } else { ["0", "19"] };
+
+/// The input of the cells, and the file that tells them whether there is some.
+pub struct Asking {
+    pipe: Input,
+    allowed: PathBuf,
+    /// Whether the cell was seen waiting the last time.
+    waited: bool,
+}
+
+impl Asking {
+    pub fn new(pipe: Input, allowed: PathBuf) -> Self {
+        Asking { pipe, allowed, waited: false }
+    }
+
+    /// A cell begins, whose user may be asked or not.
+    pub fn cell_starts(&mut self, may_ask: bool) -> Result<()> {
+        let tells = Path::new("/proc/self/syscall").exists();
+        if may_ask && tells {
+            fs::write(&self.allowed, "")?;
+        } else {
+            // It may be absent.
+            let _ = fs::remove_file(&self.allowed);
+        }
+        self.waited = false;
+        Ok(())
+    }
+
+    /// Asks if the cell waits for input. Returns when there is an answer, or `ended` says that the cell has.
+    pub fn look(
+        &mut self,
+        session: &Session,
+        request: &JupyterMessage,
+        mut ended: impl FnMut() -> bool,
+    ) -> Result<()> {
+        if !self.allowed.exists() || !self.pipe.is_empty()? {
+            return Ok(());
+        }
+        let waits = session.process.get().is_some_and(|process| reads_input(lock(process).id()));
+        // A thread that is just about to leave the call is not taken for one that waits.
+        if !(std::mem::replace(&mut self.waited, waits) && waits) {
+            return Ok(());
+        }
+        self.waited = false;
+        let came = lock(&session.inputs_that_came);
+        // Answers to earlier cells.
+        came.try_iter().for_each(drop);
+        session.wire.ask(InputRequest { prompt: String::new(), password: false }, request);
+        while !ended() {
+            if let Ok(reply) = came.recv_timeout(Duration::from_millis(50)) {
+                if let Content::InputReply(reply) = reply.content {
+                    return self.pipe.give(&reply.value);
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Whether one of a process's threads waits in a call that reads its standard input.
+fn reads_input(process: u32) -> bool {
+    let threads = fs::read_dir(format!("/proc/{process}/task")).into_iter().flatten().flatten();
+    threads.filter_map(|thread| fs::read_to_string(thread.path().join("syscall")).ok()).any(|call| {
+        let mut words = call.split_whitespace();
+        words.next().is_some_and(|number| READING.contains(&number)) && words.next() == Some("0x0")
+    })
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use super::*;
+    use std::process::{Command, Stdio};
+
+    #[test]
+    fn a_process_that_reads_is_told_from_one_that_does_not() {
+        let mut reads = Command::new("sh").args(["-c", "read line"]).stdin(Stdio::piped()).spawn().unwrap();
+        let mut sleeps = Command::new("sleep").arg("10").stdin(Stdio::piped()).spawn().unwrap();
+        std::thread::sleep(Duration::from_millis(300));
+        assert!(reads_input(reads.id()));
+        assert!(!reads_input(sleeps.id()));
+        for process in [&mut reads, &mut sleeps] {
+            process.kill().unwrap();
+            process.wait().unwrap();
+        }
+    }
+}

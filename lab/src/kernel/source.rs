@@ -1,0 +1,345 @@
+//! What a cell's source is made of, and what evcxr gets of it.
+
+use ra_ap_syntax::ast::{self, HasModuleItem, HasName};
+use ra_ap_syntax::{AstNode, Edition, SourceFile, SyntaxKind, SyntaxNode};
+use std::collections::BTreeMap;
+
+/// Around a cell's statements, so that they can be parsed.
+const BEFORE: &str = "fn cell() {";
+const AFTER: &str = "\n}";
+
+/// Shows the value at the end of a cell.
+const RESULT: &str = "kernel_helpers::cell_result!(";
+
+/// A cell's Rust code, parsed; commands such as `:dep` before it are not part of it.
+pub struct Parsed<'a> {
+    code: &'a str,
+    /// Where the Rust code begins.
+    start: usize,
+    file: SourceFile,
+    /// The message and place of each syntax error.
+    errors: Vec<(String, usize)>,
+}
+
+/// A type, or what a type may be made of, that a cell defines.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Definition {
+    /// Its name.
+    pub name: String,
+    /// Its text, without what does not matter.
+    pub text: String,
+}
+
+/// An `impl` block, as far as it is told from others.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Implementation {
+    /// The text up to its body.
+    header: String,
+    is_of_trait: bool,
+    names: Vec<String>,
+    start: usize,
+}
+
+impl<'a> Parsed<'a> {
+    /// Parses a cell.
+    pub fn new(code: &'a str) -> Self {
+        let start = rust_start(code);
+        let text = format!("{BEFORE}{}{AFTER}", &code[start..]);
+        let parse = SourceFile::parse(&text, Edition::Edition2024);
+        let place = |offset: usize| (offset.saturating_sub(BEFORE.len()) + start).min(code.len());
+        let errors = parse
+            .errors()
+            .iter()
+            .map(|error| (error.to_string(), place(error.range().start().into())))
+            .collect();
+        Parsed { code, start, file: parse.tree(), errors }
+    }
+
+    /// The syntax errors, each with its place in the cell.
+    pub fn errors(&self) -> &[(String, usize)] {
+        &self.errors
+    }
+
+    /// Whether the code ends the function around it, as too many closing braces do.
+    pub fn leaves_its_function(&self) -> bool {
+        self.file.items().count() != 1
+    }
+
+    fn statements(&self) -> Option<ast::StmtList> {
+        match self.file.items().next()? {
+            ast::Item::Fn(function) => function.body()?.stmt_list(),
+            _ => None,
+        }
+    }
+
+    fn items(&self) -> impl Iterator<Item = ast::Item> {
+        let list = self.statements();
+        list.into_iter()
+            .flat_map(|list| list.syntax().children().filter_map(ast::Item::cast).collect::<Vec<_>>())
+    }
+
+    /// Where a node is in the cell.
+    fn range(&self, node: &SyntaxNode) -> (usize, usize) {
+        let range = node.text_range();
+        let place = |offset: usize| offset - BEFORE.len() + self.start;
+        (place(range.start().into()), place(range.end().into()))
+    }
+
+    /// The types that the cell defines.
+    pub fn definitions(&self) -> Vec<Definition> {
+        self.items().filter_map(|item| definition(&item)).collect()
+    }
+
+    /// Whether there is more than items: something that runs.
+    pub fn has_statements(&self) -> bool {
+        let list = self.statements();
+        list.is_some_and(|list| list.syntax().children().any(|node| ast::Item::cast(node).is_none()))
+    }
+
+    /// The cell's code with blanks in place of all that is not an item, at the same places.
+    pub fn items_alone(&self) -> String {
+        let mut blank: Vec<u8> =
+            self.code.bytes().map(|byte| if byte == b'\n' { byte } else { b' ' }).collect();
+        for item in self.items() {
+            let (start, end) = self.range(item.syntax());
+            blank[start..end].copy_from_slice(&self.code.as_bytes()[start..end]);
+        }
+        // Each item is whole, so the text is.
+        String::from_utf8_lossy(&blank).into_owned()
+    }
+
+    /// The `impl` blocks.
+    fn implementations(&self) -> Vec<Implementation> {
+        let blocks = self.items().filter_map(|item| match item {
+            ast::Item::Impl(block) => Some(block),
+            _ => None,
+        });
+        blocks.map(|block| self.implementation(&block)).collect()
+    }
+
+    fn implementation(&self, block: &ast::Impl) -> Implementation {
+        let (start, _) = self.range(block.syntax());
+        let body = block.assoc_item_list();
+        let header = block
+            .syntax()
+            .children_with_tokens()
+            .take_while(|part| part.kind() != SyntaxKind::ASSOC_ITEM_LIST);
+        let header = header.filter(|part| part.kind() != SyntaxKind::ATTR);
+        let header: String = header.map(|part| part.to_string()).collect();
+        let names = body.into_iter().flat_map(|body| body.assoc_items().collect::<Vec<_>>());
+        let names = names.filter_map(|item| match item {
+            ast::AssocItem::Fn(item) => item.name(),
+            ast::AssocItem::Const(item) => item.name(),
+            ast::AssocItem::TypeAlias(item) => item.name(),
+            ast::AssocItem::MacroCall(_) => None,
+        });
+        Implementation {
+            header: header.split_whitespace().collect::<Vec<_>>().join(" "),
+            is_of_trait: block.trait_().is_some(),
+            names: names.map(|name| name.to_string()).collect(),
+            start,
+        }
+    }
+
+    /// The place of the expression whose value the cell shows.
+    fn result(&self) -> Option<(usize, usize)> {
+        let expression = self.statements()?.tail_expr()?;
+        let is_loop =
+            matches!(expression, ast::Expr::ForExpr(_) | ast::Expr::WhileExpr(_) | ast::Expr::LoopExpr(_));
+        (!is_loop).then(|| self.range(expression.syntax()))
+    }
+}
+
+/// Where a cell's Rust code begins: evcxr takes commands only before it.
+fn rust_start(code: &str) -> usize {
+    let mut start = 0;
+    for line in code.split_inclusive('\n') {
+        let trimmed = line.trim_start_matches(' ');
+        let is_command = trimmed.starts_with(':') && !trimmed.starts_with("::") || line.starts_with('!');
+        if !is_command && !line.starts_with("//") && !line.trim().is_empty() {
+            break;
+        }
+        start += line.len();
+    }
+    start
+}
+
+/// The definitions in a text of items, such as all that cells have defined so far.
+pub fn definitions_in(items: &str) -> Vec<Definition> {
+    let file = SourceFile::parse(items, Edition::Edition2024).tree();
+    file.items().filter_map(|item| definition(&item)).collect()
+}
+
+fn definition(item: &ast::Item) -> Option<Definition> {
+    let name = match item {
+        ast::Item::Struct(item) => item.name(),
+        ast::Item::Enum(item) => item.name(),
+        ast::Item::Union(item) => item.name(),
+        ast::Item::TypeAlias(item) => item.name(),
+        ast::Item::Trait(item) => item.name(),
+        ast::Item::Const(item) => item.name(),
+        ast::Item::Module(item) => item.name(),
+        _ => None,
+    }?;
+    let tokens = item.syntax().descendants_with_tokens().filter_map(|element| element.into_token());
+    let tokens = tokens.filter(|token| !token.kind().is_trivia());
+    let text: Vec<String> = tokens.map(|token| token.text().to_owned()).collect();
+    Some(Definition { name: name.to_string(), text: text.join(" ") })
+}
+
+/// What evcxr gets of a cell, and where what was inserted lies.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Rewritten {
+    /// The code for evcxr; its lines are the cell's.
+    pub code: String,
+    /// Line and column, both from 1, and the number of characters that were inserted there.
+    insertions: Vec<(usize, usize, usize)>,
+}
+
+impl Rewritten {
+    /// The column in the cell of a column in the code, both from 1 and in characters.
+    pub fn original_column(&self, line: usize, column: usize) -> usize {
+        let mut shift = 0;
+        for &(_, start, length) in self.insertions.iter().filter(|insertion| insertion.0 == line) {
+            let start = start + shift;
+            if column >= start + length {
+                shift += length;
+            } else if column >= start {
+                return start - shift;
+            }
+        }
+        column - shift
+    }
+}
+
+/// The `impl` blocks that cells have defined, each with the name that evcxr knows it by.
+///
+/// evcxr replaces an item that is defined anew by its name, and an `impl` block has none: defined twice, it would be there
+/// twice. evcxr adds a block to the item before it, though. So before each block goes an item with a name that is the same whenever
+/// the block is the same: for the same trait and type, or for the same type with a function of the same name.
+#[derive(Clone, Debug, Default)]
+pub struct Implementations {
+    known: BTreeMap<usize, Implementation>,
+    next: usize,
+}
+
+impl Implementations {
+    /// Rewrites a cell, whose blocks are known afterwards: keep the result if the cell compiles.
+    pub fn rewrite(&mut self, parsed: &Parsed) -> Rewritten {
+        let mut parts = Vec::new();
+        if parsed.errors.is_empty() {
+            let mut taken = Vec::new();
+            for block in parsed.implementations() {
+                parts.push((block.start, self.anchors(block, &mut taken)));
+            }
+            if let Some((start, end)) = parsed.result() {
+                parts.extend([(start, RESULT.to_owned()), (end, ");".to_owned())]);
+            }
+        }
+        insert(parsed.code, &parts)
+    }
+
+    /// The items before a block: its own name, and those of blocks that it makes void.
+    fn anchors(&mut self, block: Implementation, taken: &mut Vec<usize>) -> String {
+        let same = |(name, known): (&usize, &Implementation)| {
+            let overlaps = known.names.iter().any(|name| block.names.contains(name));
+            let replaced =
+                known.header == block.header && (block.is_of_trait || overlaps || known.names.is_empty());
+            (replaced && !taken.contains(name)).then_some(*name)
+        };
+        let mut replaced: Vec<usize> = self.known.iter().filter_map(same).collect();
+        let own = replaced.pop().unwrap_or_else(|| {
+            self.next += 1;
+            self.next
+        });
+        replaced.iter().for_each(|void| drop(self.known.remove(void)));
+        taken.push(own);
+        self.known.insert(own, block);
+        replaced
+            .into_iter()
+            .chain([own])
+            .map(|name| format!("const IMPLEMENTATION_{name}: () = (); "))
+            .collect()
+    }
+}
+
+/// Inserts texts without line breaks at places in the order of the code.
+fn insert(code: &str, parts: &[(usize, String)]) -> Rewritten {
+    let mut rewritten = Rewritten::default();
+    let mut done = 0;
+    for (place, text) in parts {
+        rewritten.code.push_str(&code[done..*place]);
+        rewritten.code.push_str(text);
+        let before = &code[..*place];
+        let line_start = before.rfind('\n').map_or(0, |end| end + 1);
+        let line = before.matches('\n').count() + 1;
+        let column = before[line_start..].chars().count() + 1;
+        rewritten.insertions.push((line, column, text.chars().count()));
+        done = *place;
+    }
+    rewritten.code.push_str(&code[done..]);
+    rewritten
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rewrite(implementations: &mut Implementations, code: &str) -> String {
+        implementations.rewrite(&Parsed::new(code)).code
+    }
+
+    #[test]
+    fn the_last_expression_is_shown_and_columns_are_those_of_the_cell() {
+        let code = ":dep a = \"1\"\nlet ä = 1; ä + b // sum";
+        let rewritten = Implementations::default().rewrite(&Parsed::new(code));
+        assert_eq!(rewritten.code, ":dep a = \"1\"\nlet ä = 1; kernel_helpers::cell_result!(ä + b); // sum");
+        let place = rewritten.code.lines().nth(1).unwrap().chars().position(|c| c == 'b').unwrap() + 1;
+        assert_eq!(
+            rewritten.original_column(2, place),
+            1 + code.lines().nth(1).unwrap().chars().position(|c| c == 'b').unwrap()
+        );
+        assert_eq!(rewritten.original_column(2, 5), 5);
+        assert_eq!(rewritten.original_column(1, 50), 50);
+    }
+
+    #[test]
+    fn what_shows_no_value_stays_as_it_is() {
+        for code in ["let a = 1;", "for i in 0..3 { f(i) }", "f();", "struct A;", "let a = ;", "!ls", ""] {
+            assert_eq!(rewrite(&mut Implementations::default(), code), code);
+        }
+    }
+
+    #[test]
+    fn an_implementation_keeps_its_name() {
+        let all = &mut Implementations::default();
+        let first = rewrite(all, "impl A { fn f() {} }");
+        assert_eq!(first, "const IMPLEMENTATION_1: () = (); impl A { fn f() {} }");
+        assert!(rewrite(all, "impl A { fn g() {} }").starts_with("const IMPLEMENTATION_2"));
+        assert_eq!(rewrite(all, "impl A { fn f() {} }"), first);
+        assert!(rewrite(all, "impl A { fn f() { g() } fn h() {} }").starts_with("const IMPLEMENTATION_1"));
+        assert!(rewrite(all, "impl Show for A { fn f() {} }").starts_with("const IMPLEMENTATION_3"));
+        assert!(rewrite(all, "impl Show for A {}").starts_with("const IMPLEMENTATION_3"));
+        let both = rewrite(all, "impl A { fn h() {} fn g() {} }");
+        assert!(both.starts_with("const IMPLEMENTATION_1: () = (); const IMPLEMENTATION_2"), "{both}");
+    }
+
+    #[test]
+    fn two_blocks_of_one_cell_are_two() {
+        let code = "impl A { fn f() {} } impl A { fn g() {} }";
+        let all = &mut Implementations::default();
+        let first = rewrite(all, code);
+        assert!(first.contains("IMPLEMENTATION_1") && first.contains("IMPLEMENTATION_2"));
+        assert_eq!(rewrite(all, code), first);
+    }
+
+    #[test]
+    fn items_can_be_had_alone() {
+        let code = "struct A { x: i32 }\nlet a = A { x: 1 };";
+        let parsed = Parsed::new(code);
+        assert_eq!(parsed.items_alone(), "struct A { x: i32 }\n                   ");
+        assert!(parsed.has_statements());
+        assert!(!Parsed::new("struct A; fn f() {}").has_statements());
+        assert_eq!(parsed.definitions(), definitions_in("struct A{x:i32}"));
+    }
+}

@@ -194,6 +194,7 @@ pub fn create_variable_store() -> *mut VariableStore {
 }
 
 /// Shows the value at the end of a cell; the kernel wraps it around the last expression.
+#[cfg(not(rust_analyzer))]
 #[macro_export]
 macro_rules! cell_result {
     ($value:expr) => {
@@ -201,9 +202,21 @@ macro_rules! cell_result {
             value => {
                 #[allow(unused_imports)] // of these, Rust takes the first that the type allows
                 use $crate::display::{DisplayPlain as _, DisplayTypeName as _};
-                $crate::display::result(|| $crate::display::ShownValue::of(value).evcxr_display());
+                $crate::display::begin_result();
+                $crate::display::ShownValue::of(value).evcxr_display();
+                $crate::display::end_result();
             }
         }
+    };
+}
+
+/// The value at the end of a cell, for rust-analyzer: it only looks for the types of variables, and how a value is shown
+/// takes it as long as the rest of a cell.
+#[cfg(rust_analyzer)]
+#[macro_export]
+macro_rules! cell_result {
+    ($value:expr) => {
+        let _ = &$value;
     };
 }
 

@@ -16,6 +16,11 @@ class Numbers(KernelTest):
         self.assertEqual(result["execution_count"], request.reply["execution_count"])
         return request.reply["execution_count"]
 
+    def test_nothing_is_shown_before_the_first_cell(self):
+        self.kernel.listen_for(1)
+        for request in self.kernel.requests.values():
+            self.assertLessEqual({message.kind for message in request.published}, {"status", "iopub_welcome"}, request)
+
     def test_count_from_one(self):
         self.assertEqual([self.numbers() for _ in range(3)], [1, 2, 3])
 

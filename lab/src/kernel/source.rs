@@ -150,6 +150,11 @@ impl<'a> Parsed<'a> {
     }
 }
 
+/// A line for evcxr without what shows the result.
+pub fn without_result(line: &str) -> &str {
+    line.strip_prefix(RESULT).map_or(line, |rest| rest.strip_suffix(");").unwrap_or(rest))
+}
+
 /// Where a cell's Rust code begins: evcxr takes commands only before it.
 fn rust_start(code: &str) -> usize {
     let mut start = 0;

@@ -6,6 +6,7 @@ use super::outputs::{Cell, Outputs};
 use super::session::Session;
 use super::{Evcxr, lock};
 use crate::kernel::BuildFolder;
+use crate::kernel::cell_code::NOTHING;
 use crate::kernel::pipes::{Events, Input};
 use crate::kernel::source::{Implementations, Parsed, Rewritten};
 use anyhow::{Context, Result};
@@ -24,9 +25,6 @@ use std::time::Duration;
 
 /// How often a running cell is looked after.
 const TICK: Duration = Duration::from_millis(50);
-
-/// A cell that does nothing: evcxr finds out by it which variables are gone.
-const NOTHING: &str = "{}";
 
 /// What executes cells.
 pub struct Executor {

@@ -1,5 +1,7 @@
 //! What the tests share: where things are, and how a test says that it was skipped.
 
+pub mod notebook;
+
 use kernel_helpers::cifar10::{GENERATED_MARKER, TEST_FILE, TRAIN_FILES};
 use std::io::Write;
 use std::path::{Path, PathBuf};

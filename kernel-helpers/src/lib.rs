@@ -25,6 +25,7 @@ pub mod panic;
 pub mod paths;
 pub mod plot;
 pub mod prelude;
+mod progress;
 pub mod prune;
 pub mod resnet20;
 pub mod results;

@@ -158,6 +158,7 @@ fn an_interrupted_run_ends_with_the_bits_of_an_undisturbed_one() {
         let record = RunRecord::load(files.record()).unwrap();
         assert_eq!(record.last_state_sha256, expected_record.last_state_sha256);
         assert_eq!(record.run, expected_record.run);
+        assert!(last_history().is_some(), "whatever fails after the run, its history is kept");
         let names = std::fs::read_dir(folder.path()).unwrap();
         assert_eq!(names.count(), 4, "two files of each run, and nothing else");
     }

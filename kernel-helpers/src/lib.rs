@@ -27,6 +27,7 @@ pub mod plot;
 pub mod prelude;
 mod progress;
 pub mod prune;
+pub mod random;
 pub mod resnet20;
 pub mod results;
 mod scale;

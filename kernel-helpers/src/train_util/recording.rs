@@ -190,7 +190,10 @@ impl Recording {
 
     /// The state in a file, or why it is not this run's.
     fn usable_state(&mut self, path: &Path) -> Result<(RunState, StateDict), String> {
-        let (state, tensors) = RunState::load(path).map_err(|error| error.to_string())?;
+        let (state, tensors) = RunState::load(path).map_err(|error| match error {
+            Error::File { found, .. } => format!("damaged: {found}"),
+            other => other.to_string(),
+        })?;
         if !self.is_this(&state.run, &self.files.best_so_far()) {
             return Err(format!("another run: {}", self.run.differences(&state.run).join("; ")));
         }

@@ -1,5 +1,6 @@
 //! Runs that are interrupted, resumed, recorded and confused on purpose.
 
+use super::state::RunState;
 use super::*;
 use crate::digest::sha256_of_state;
 use crate::fp_layers::{BatchNorm, FpConv, FpLinear, Ste};
@@ -257,6 +258,9 @@ fn altered_weights_and_states_are_noticed() {
     interrupt();
     let state = read(&files.state());
     std::fs::write(files.state(), &state[..state.len() / 2]).unwrap();
+    let error = RunState::load(&files.state()).unwrap_err().to_string();
+    assert!(error.contains("net.state.safetensors: expected the state of an unfinished run"), "{error}");
+    assert!(error.contains("Delete it") && !error.contains("download"), "{error}");
     assert_eq!(steps(&interrupted), EPOCHS * STEPS_PER_EPOCH);
     std::fs::write(files.record(), "{}").unwrap();
     let error = train(&TestNet::new(None), &data(), &interrupted).unwrap_err().to_string();

@@ -1,6 +1,6 @@
 //! What is shown while something goes on, and is gone when it is over.
 
-use super::{DisplayHandle, MimeBundle, Show, display};
+use super::{DisplayHandle, MimeBundle, show_in_place};
 use std::sync::{Mutex, PoisonError};
 
 /// The running cell by its number, 0 where nobody tells of cells; and the place in it for what passes.
@@ -24,8 +24,8 @@ impl Passing {
 
     pub(crate) fn show(&mut self, bundle: &MimeBundle) {
         match &self.0 {
-            Some(place) => place.update(&Forms(bundle)),
-            None => self.0 = Some(display(&Forms(bundle))),
+            Some(place) => place.replace(bundle),
+            None => self.0 = Some(show_in_place(bundle)),
         }
     }
 }
@@ -34,20 +34,11 @@ impl Drop for Passing {
     fn drop(&mut self) {
         let Some(place) = self.0.take() else { return };
         // A viewer that prefers HTML, as JupyterLab does, leaves no empty line for it.
-        place.update(&Forms(&MimeBundle::plain("").html("")));
+        place.replace(&MimeBundle::plain("").html(""));
         let mut cell = CELL.lock().unwrap_or_else(PoisonError::into_inner);
         if cell.0 > 0 {
             cell.1 = Some(place);
         }
-    }
-}
-
-/// Forms that were made before.
-struct Forms<'a>(&'a MimeBundle);
-
-impl Show for Forms<'_> {
-    fn forms(&self) -> MimeBundle {
-        self.0.clone()
     }
 }
 

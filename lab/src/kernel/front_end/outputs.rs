@@ -245,7 +245,12 @@ impl Carrier {
         }
         if let Some(cell) = self.cell.as_ref().filter(|cell| cell.shows_value) {
             let execution_count = ExecutionCount::new(cell.number);
-            self.publish(ExecuteResult { execution_count, data: media(data), metadata, transient: None });
+            self.publish(ExecuteResult {
+                execution_count,
+                data: media(data),
+                metadata,
+                transient: Some(Transient::default()),
+            });
         }
     }
 

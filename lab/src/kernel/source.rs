@@ -63,11 +63,6 @@ impl<'a> Parsed<'a> {
         &self.errors
     }
 
-    /// Whether the code ends the function around it, as too many closing braces do.
-    pub fn leaves_its_function(&self) -> bool {
-        self.file.items().count() != 1
-    }
-
     fn statements(&self) -> Option<ast::StmtList> {
         match self.file.items().next()? {
             ast::Item::Fn(function) => function.body()?.stmt_list(),

@@ -60,8 +60,10 @@ impl CellError {
             traceback.truncate(MOST);
             traceback.push(format!("and {more} more errors"));
         }
-        let value =
-            errors.first().map_or_else(|| "the cell does not compile".to_owned(), |error| error.message());
+        let value = errors.first().map_or_else(
+            || "the cell does not compile".to_owned(),
+            |error| without_progress(&error.message()).to_owned(),
+        );
         if traceback.is_empty() {
             traceback.push(value.clone());
         }
@@ -84,10 +86,15 @@ impl From<CellError> for ReplyError {
     }
 }
 
+/// What cargo says of a failure, without what it says before it.
+fn without_progress(message: &str) -> &str {
+    message.split_once("\nerror: ").map_or(message, |(_, error)| error)
+}
+
 /// One of the compiler's errors: the message, the lines that it is about, and what helps.
 fn describe(error: &CompilationError, rewritten: &Rewritten, cell: &str) -> String {
     let code = error.code().map(|code| format!("[{code}]")).unwrap_or_default();
-    let mut text = format!("{BOLD}error{code}{PLAIN}: {}", error.message());
+    let mut text = format!("{BOLD}error{code}{PLAIN}: {}", without_progress(&error.message()));
     let mut spanned: Vec<_> =
         error.spanned_messages().iter().filter(|message| message.span.is_some()).collect();
     spanned.sort_by_key(|message| !message.is_primary);

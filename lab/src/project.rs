@@ -1,6 +1,6 @@
 //! Where the command keeps its files. All that it installs or builds lies in `.lab/`, which may be deleted at any time.
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use std::path::{Path, PathBuf};
 
 /// The project's folder, the root of all paths here.
@@ -27,6 +27,23 @@ impl Project {
         &self.root
     }
 
+    /// Fails if the project lies where what it needs from others cannot work: cargo and Python's environments put their
+    /// folders into lists that are divided by colons, and Jupyter and cargo write paths as lines of text.
+    pub fn check_place(&self) -> Result<()> {
+        let root = self.root.display();
+        let advice = "Move or clone the project to a folder without it in its path";
+        let Some(path) = self.root.to_str() else {
+            bail!("the path {root} is not UTF-8, which cargo and Jupyter ask for. {advice}");
+        };
+        match path.chars().find(|&character| character == ':' || character.is_control()) {
+            Some(character) => bail!(
+                "the path {path:?} contains the character {character:?}, with which neither cargo nor Python's \
+                 environments work. {advice}"
+            ),
+            None => Ok(()),
+        }
+    }
+
     /// The notebooks.
     pub fn notebooks(&self) -> PathBuf {
         self.root.join("notebooks")
@@ -47,9 +64,9 @@ impl Project {
         self.root.join(".lab")
     }
 
-    /// Notebooks that were executed with another seed than 0.
-    pub fn executed(&self, seed: u64) -> PathBuf {
-        self.installed().join(format!("executed/seed-{seed}"))
+    /// Copies of notebooks that were executed otherwise than usual, with another seed or in the other kernel.
+    pub fn executed(&self, how: &str) -> PathBuf {
+        self.installed().join("executed").join(how)
     }
 
     /// The Python environment.
@@ -65,5 +82,26 @@ impl Project {
     /// `path` as the user would type it from the project's folder.
     pub fn relative(&self, path: &Path) -> String {
         path.strip_prefix(&self.root).unwrap_or(path).display().to_string()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::ffi::OsStr;
+    use std::os::unix::ffi::OsStrExt;
+
+    #[test]
+    fn a_place_where_nothing_works_is_named_with_its_character() {
+        let check = |root: &OsStr| Project { root: root.into() }.check_place();
+        for path in ["/home/a b", "/home/#%20{}'\"$", "/home/u\u{308}ber/é", "/C/x;y"] {
+            assert!(check(OsStr::new(path)).is_ok(), "{path}");
+        }
+        for (path, character) in [("/home/a:b", "':'"), ("/home/a\nb", "'\\n'")] {
+            let message = check(OsStr::new(path)).unwrap_err().to_string();
+            assert!(message.contains(character), "{message}");
+        }
+        let message = check(OsStr::from_bytes(b"/home/\xff")).unwrap_err().to_string();
+        assert!(message.contains("UTF-8"), "{message}");
     }
 }

@@ -4,6 +4,8 @@ mod python;
 
 pub use python::{python, wire};
 
+pub mod notebook;
+
 use kernel_helpers::cifar10::{GENERATED_MARKER, TEST_FILE, TRAIN_FILES};
 use std::io::Write;
 use std::path::{Path, PathBuf};

@@ -24,12 +24,15 @@
 mod bundle;
 mod models;
 mod output;
+mod passing;
 mod plain;
 mod value;
 
 pub use bundle::MimeBundle;
 pub(crate) use models::{size, summary};
-pub(crate) use output::print_line;
+pub(crate) use output::{Channel, print_line};
+pub(crate) use passing::Passing;
+pub use passing::cell_begins;
 pub use value::{
     DisplayPlain, DisplayTypeName, ShownReference, ShownValue, begin_result, end_result, type_name_of,
 };

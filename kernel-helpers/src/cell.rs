@@ -119,6 +119,17 @@ pub(crate) fn line_of_cell(place: &Location<'_>) -> u32 {
     if place.file().ends_with("cell/lib.rs") { place.line() } else { 0 }
 }
 
+/// Runs a part of a cell. Returns whether the next may run.
+pub fn part<E>(part: impl FnOnce() -> Result<(), E>) -> bool {
+    match std::panic::catch_unwind(std::panic::AssertUnwindSafe(part)) {
+        Ok(result) => result.is_ok(),
+        Err(_) => {
+            panicked();
+            false
+        }
+    }
+}
+
 /// The cell's code has returned: what it printed without the end of a line is written out.
 pub fn finished() {
     panic::show_caught();
@@ -194,6 +205,7 @@ pub fn create_variable_store() -> *mut VariableStore {
 }
 
 /// Shows the value at the end of a cell; the kernel wraps it around the last expression.
+#[cfg(not(rust_analyzer))]
 #[macro_export]
 macro_rules! cell_result {
     ($value:expr) => {
@@ -201,9 +213,21 @@ macro_rules! cell_result {
             value => {
                 #[allow(unused_imports)] // of these, Rust takes the first that the type allows
                 use $crate::display::{DisplayPlain as _, DisplayTypeName as _};
-                $crate::display::result(|| $crate::display::ShownValue::of(value).evcxr_display());
+                $crate::display::begin_result();
+                $crate::display::ShownValue::of(value).evcxr_display();
+                $crate::display::end_result();
             }
         }
+    };
+}
+
+/// The value at the end of a cell, for rust-analyzer: it only looks for the types of variables, and how a value is shown
+/// takes it as long as the rest of a cell.
+#[cfg(rust_analyzer)]
+#[macro_export]
+macro_rules! cell_result {
+    ($value:expr) => {
+        let _ = &$value;
     };
 }
 

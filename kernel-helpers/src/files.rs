@@ -3,6 +3,12 @@
 use crate::{Error, Result};
 use std::io::Write;
 use std::path::Path;
+use std::time::Duration;
+
+/// What the name of a file begins with that is not whole yet. Git ignores such files.
+const PARTIAL: &str = ".partial-";
+/// Nobody writes a file for this long: what is older was left by a process that was killed.
+const STALE: Duration = Duration::from_secs(60 * 60);
 
 /// Writes a file beside and renames it into place, so that it is never there in part; makes the folder if need be.
 ///
@@ -13,6 +19,7 @@ pub fn write_whole(path: impl AsRef<Path>, bytes: &[u8]) -> Result<()> {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let failed = |source| Error::io(path, source, "Check the folder's permissions and the free space.");
     std::fs::create_dir_all(folder).map_err(failed)?;
+    sweep(folder, STALE);
     let mut file = temporary(folder).map_err(failed)?;
     file.write_all(bytes).map_err(failed)?;
     file.persist(path).map_err(|e| failed(e.error))?;
@@ -26,7 +33,18 @@ fn temporary(folder: &Path) -> std::io::Result<tempfile::NamedTempFile> {
     let permissions = std::os::unix::fs::PermissionsExt::from_mode(0o666); // less the process's mask
     #[cfg(unix)]
     builder.permissions(permissions);
-    builder.tempfile_in(folder)
+    builder.prefix(PARTIAL).tempfile_in(folder)
+}
+
+/// Removes what killed processes have left in a folder. If that fails, nothing is lost but space.
+fn sweep(folder: &Path, stale: Duration) {
+    let files = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    for file in files.filter(|file| file.file_name().to_string_lossy().starts_with(PARTIAL)) {
+        let modified = file.metadata().and_then(|metadata| metadata.modified());
+        if modified.is_ok_and(|modified| modified.elapsed().is_ok_and(|age| age >= stale)) {
+            let _ = std::fs::remove_file(file.path());
+        }
+    }
 }
 
 #[cfg(test)]
@@ -41,5 +59,17 @@ mod tests {
         assert!(write_whole(path.join("below a file"), b"new").is_err());
         assert_eq!(std::fs::read(&path).unwrap(), b"old");
         assert_eq!(std::fs::read_dir(path.parent().unwrap()).unwrap().count(), 1, "no temporary file stays");
+    }
+
+    #[test]
+    fn what_a_killed_process_left_is_swept_when_nobody_can_be_writing_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let left = temporary(folder.path()).unwrap().keep().unwrap().1;
+        assert!(left.file_name().unwrap().to_string_lossy().starts_with(".partial-"));
+        let path = folder.path().join("results.json");
+        write_whole(&path, b"new").unwrap();
+        assert!(left.exists(), "another process may be writing it");
+        sweep(folder.path(), Duration::ZERO);
+        assert!(!left.exists() && path.exists());
     }
 }

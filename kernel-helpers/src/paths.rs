@@ -21,7 +21,8 @@ pub fn project_root() -> Result<PathBuf> {
     })
 }
 
-/// The folder of the CIFAR-10 files: `data/` in the project, or what the environment variable `LAB_DATA` names.
+/// The folder of the CIFAR-10 files: `data/` in the project, or what the environment variable `LAB_DATA` names, from the
+/// project's folder on if that is not an absolute path.
 ///
 /// # Errors
 /// If the project's folder is not found.
@@ -30,7 +31,7 @@ pub fn data_dir() -> Result<PathBuf> {
 }
 
 /// The folder of weights and results: `checkpoints/` in the project, or what the environment variable
-/// `LAB_CHECKPOINTS` names.
+/// `LAB_CHECKPOINTS` names, from the project's folder on if that is not an absolute path.
 ///
 /// # Errors
 /// If the project's folder is not found.
@@ -78,8 +79,24 @@ pub fn pretrained_model() -> Result<PathBuf> {
 }
 
 fn folder(variable: &str, name: &str) -> Result<PathBuf> {
-    match std::env::var_os(variable) {
-        Some(folder) => Ok(PathBuf::from(folder)),
-        None => Ok(project_root()?.join(name)),
+    from_project(std::env::var_os(variable).map_or_else(|| PathBuf::from(name), PathBuf::from))
+}
+
+/// An absolute path as it is, another from the project's folder on: a notebook runs in another folder than a command.
+fn from_project(path: PathBuf) -> Result<PathBuf> {
+    if path.is_absolute() { Ok(path) } else { Ok(project_root()?.join(path)) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_relative_folder_is_one_of_the_project() {
+        // Tests run in the package's folder.
+        let root = std::env::current_dir().unwrap().parent().unwrap().to_owned();
+        assert_eq!(from_project("runs/a".into()).unwrap(), root.join("runs/a"));
+        let absolute = root.join("elsewhere");
+        assert_eq!(from_project(absolute.clone()).unwrap(), absolute);
     }
 }

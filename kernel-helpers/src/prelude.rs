@@ -12,6 +12,7 @@ pub use crate::ops;
 pub use crate::paths::{checkpoints_dir, output_dir, pretrained_model};
 pub use crate::plot::*;
 pub use crate::prune::*;
+pub use crate::random::{rand, randn};
 pub use crate::resnet20::{ResNetCifar, ResNetConfig};
 pub use crate::results::Results;
 pub use crate::scan::{Case, Mode, Scan};
@@ -22,8 +23,14 @@ pub use crate::table::{Table, percent, points};
 pub use crate::train_util::*;
 pub use crate::{Error, Network, Result, Scale, markdown, seed_from_env};
 pub use candle_core;
-pub use candle_core::{DType, Device, Module, Tensor, Var};
+pub use candle_core::{D, DType, Device, IndexOp, Module, Shape, Tensor, Var};
 pub use candle_nn;
-pub use candle_nn::{ModuleT, Optimizer};
-pub use rand::SeedableRng;
+// The kernel writes the type of a variable out, and that of a `VarBuilder` contains this trait.
+pub use candle_nn::var_builder::SimpleBackend;
+pub use candle_nn::{
+    Activation, AdamW, Conv2d, Conv2dConfig, Dropout, Embedding, Init, Linear, ModuleT, Optimizer,
+    ParamsAdamW, Sequential, VarBuilder, VarMap, conv2d, conv2d_no_bias, embedding, linear, linear_no_bias,
+    loss, seq,
+};
+pub use rand::{Rng, SeedableRng};
 pub use rand_chacha::ChaCha8Rng;

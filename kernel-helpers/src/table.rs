@@ -222,7 +222,7 @@ fn is_number(cell: &str) -> bool {
 }
 
 /// Text that a Markdown pipe table shows as it is: no column breaks, no line breaks, no emphasis by accident.
-fn escape(cell: &str) -> String {
+pub(crate) fn escape(cell: &str) -> String {
     let mut escaped = String::with_capacity(cell.len());
     for c in cell.trim().chars() {
         match c {

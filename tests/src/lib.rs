@@ -1,4 +1,8 @@
-//! What the tests share: where things are, and how a test says that it was skipped.
+//! What the tests share: where things are, the Python that some of them need, and how a test says that it was skipped.
+
+mod python;
+
+pub use python::{python, wire};
 
 pub mod notebook;
 

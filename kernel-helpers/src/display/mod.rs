@@ -24,13 +24,18 @@
 mod bundle;
 mod models;
 mod output;
+mod passing;
 mod plain;
 mod value;
 
 pub use bundle::MimeBundle;
 pub(crate) use models::{size, summary};
-pub(crate) use output::print_line;
-pub use value::{DisplayPlain, DisplayTypeName, ShownReference, ShownValue, result, type_name_of};
+pub(crate) use output::{Channel, print_line};
+pub(crate) use passing::Passing;
+pub use passing::cell_begins;
+pub use value::{
+    DisplayPlain, DisplayTypeName, ShownReference, ShownValue, begin_result, end_result, type_name_of,
+};
 
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -61,14 +66,23 @@ pub(crate) use shows_itself;
 
 /// Shows a value as an output of the current cell, at this place between the cell's other outputs.
 pub fn display<T: Show + ?Sized>(value: &T) -> DisplayHandle {
+    show_in_place(&value.forms())
+}
+
+/// Cells compile generic functions anew, so these do no more than ask for the forms.
+fn show_in_place(forms: &MimeBundle) -> DisplayHandle {
     let handle = DisplayHandle::new();
-    output::stdout().display(&value.forms(), Some(&handle.id));
+    output::stdout().display(forms, Some(&handle.id));
     handle
 }
 
 /// Shows a value that is not going to be replaced.
 pub(crate) fn show<T: Show + ?Sized>(value: &T) {
-    output::stdout().display(&value.forms(), None);
+    show_forms(&value.forms());
+}
+
+fn show_forms(forms: &MimeBundle) {
+    output::stdout().display(forms, None);
 }
 
 /// Takes away what the current cell has shown so far; with `wait`, only when the next output is there, so that nothing
@@ -95,7 +109,11 @@ impl DisplayHandle {
     /// Shows another value in this place, wherever it is shown. Plain evcxr has no such places, but keeps of each form of
     /// a cell's outputs the last.
     pub fn update<T: Show + ?Sized>(&self, value: &T) {
-        output::stdout().update(&value.forms(), &self.id);
+        self.replace(&value.forms());
+    }
+
+    fn replace(&self, forms: &MimeBundle) {
+        output::stdout().update(forms, &self.id);
     }
 }
 

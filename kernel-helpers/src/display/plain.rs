@@ -9,7 +9,7 @@ const COUNTED: usize = 1_000_000;
 
 /// The `Debug` form of a value, cut after a length that a notebook can show, with the length of the whole where that is
 /// not far.
-pub(super) fn bounded_debug<T: Debug + ?Sized>(value: &T) -> String {
+pub(super) fn bounded_debug(value: &dyn Debug) -> String {
     let mut bounded = Bounded::default();
     // Of a failure there is nothing to say: either the text is cut, or `Debug` itself gave up.
     let _ = write!(bounded, "{value:?}");

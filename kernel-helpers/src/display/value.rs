@@ -87,9 +87,14 @@ pub trait DisplayPlain {
 
 impl<T: Debug + ?Sized> DisplayPlain for T {
     fn evcxr_display(&self) {
-        if std::any::type_name::<T>() != "()" {
-            show(&Plain(bounded_debug(self)));
-        }
+        show_debug(std::any::type_name::<T>(), &self);
+    }
+}
+
+/// What loops and formats is compiled here and not in the cell.
+fn show_debug(type_name: &str, value: &dyn Debug) {
+    if type_name != "()" {
+        show(&Plain(bounded_debug(value)));
     }
 }
 
@@ -101,8 +106,12 @@ pub trait DisplayTypeName {
 
 impl<T: ?Sized> DisplayTypeName for &T {
     fn evcxr_display(&mut self) {
-        show(&Plain(format!("a value of type {}", type_name_of(*self))));
+        show_type_name(std::any::type_name::<T>());
     }
+}
+
+fn show_type_name(name: &str) {
+    show(&Plain(format!("a value of type {}", short_type_name(name))));
 }
 
 /// Text as it is.
@@ -114,10 +123,13 @@ impl Show for Plain {
     }
 }
 
-/// Calls `show`, and makes what it shows the result of the cell.
-pub fn result(show: impl FnOnce()) {
+/// What is shown from here on is the result of the cell.
+pub fn begin_result() {
     output::stdout().begin_result();
-    show();
+}
+
+/// The result has been shown.
+pub fn end_result() {
     output::stdout().end_result();
 }
 

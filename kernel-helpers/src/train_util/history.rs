@@ -4,6 +4,7 @@ use crate::display::{MimeBundle, Show, shows_itself};
 use serde::{Deserialize, Deserializer, Serialize};
 use std::collections::BTreeSet;
 use std::fmt;
+use std::sync::{Mutex, PoisonError};
 
 /// One epoch of a run.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -107,6 +108,20 @@ impl fmt::Display for History {
             remarks => write!(f, " ({})", remarks.join("; ")),
         }
     }
+}
+
+/// The history of the run that went on or was found recorded last.
+static LAST: Mutex<Option<History>> = Mutex::new(None);
+
+/// The history of the last run in this notebook or command, as far as it came. A cell that fails or is stopped after a
+/// training loses its variables, but not this.
+pub fn last_history() -> Option<History> {
+    LAST.lock().unwrap_or_else(PoisonError::into_inner).clone()
+}
+
+/// Keeps a history for [`last_history`].
+pub(super) fn remember(history: &History) {
+    *LAST.lock().unwrap_or_else(PoisonError::into_inner) = Some(history.clone());
 }
 
 /// What a table or figure has to say of the runs behind it: which of them are recorded, and on which days they were made.

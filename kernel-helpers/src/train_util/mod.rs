@@ -8,7 +8,6 @@
 
 mod history;
 mod identity;
-mod progress;
 mod record;
 mod recording;
 mod seeds;
@@ -19,7 +18,7 @@ mod trainer;
 #[cfg(test)]
 mod tests;
 
-pub use history::{EpochRecord, History, recorded_note};
+pub use history::{EpochRecord, History, last_history, recorded_note};
 pub use identity::{Images, Procedure, RunIdentity};
 pub use record::{RunFiles, RunRecord, Weights};
 pub use seeds::{mean_and_deviation, records_over_seeds};
@@ -28,6 +27,7 @@ pub use trainer::{EpochStatistics, TrainConfig, Trainer};
 
 use crate::cifar10::{Cifar10, DataLoader};
 use crate::display::{MimeBundle, Show, shows_itself};
+use crate::progress::TestWatch;
 use crate::prune::PruneSchedule;
 use crate::{Error, Network, Result, ops, stop};
 use candle_core::D;
@@ -132,6 +132,12 @@ pub struct TestResult {
 /// If a tensor operation fails, or the notebook's stop button is pressed: an accuracy on a part of the images would be
 /// another number.
 pub fn test<N: Network>(net: &N, data: &Cifar10) -> Result<TestResult> {
+    let mut watch = TestWatch::new(data.test.len());
+    test_watched(net, data, |images| watch.done(images))
+}
+
+/// [`test`], which tells after each batch how many images have been tested.
+fn test_watched<N: Network>(net: &N, data: &Cifar10, mut done: impl FnMut(usize)) -> Result<TestResult> {
     let loader = DataLoader::new(&data.test, TEST_BATCH)?.on(net.device());
     let (mut loss, mut correct) = (0.0, 0);
     for (index, batch) in loader.epoch(0).enumerate() {
@@ -140,6 +146,7 @@ pub fn test<N: Network>(net: &N, data: &Cifar10) -> Result<TestResult> {
         let logits = net.forward_t(&batch.images, false)?.detach();
         loss += f64::from(ops::cross_entropy(&logits, &batch.labels)?.to_scalar::<f32>()?);
         correct += correct_predictions(&logits, &batch.labels)?;
+        done((index * TEST_BATCH + batch.labels.dims()[0]).min(data.test.len()));
     }
     let images = data.test.len();
     Ok(TestResult {

@@ -1,5 +1,6 @@
 //! Runs that are saved as they go, continued where they were, and recorded when they are done.
 
+use super::history::remember;
 use super::identity::{Procedure, RunIdentity};
 use super::record::{RunFiles, RunRecord, Weights, file_name};
 use super::state::RunState;
@@ -7,10 +8,10 @@ use super::{History, TestResult, TrainConfig, Trainer};
 use crate::checkpoint::{StateDict, load_state_dict};
 use crate::cifar10::Cifar10;
 use crate::digest::{sha256_of_file, sha256_of_state};
-use crate::display::print_line;
 use crate::files::write_whole;
 use crate::machine::Machine;
 use crate::network::set_state;
+use crate::progress::Watch;
 use crate::{Error, Network, Result, state_dict};
 use std::fs::{File, TryLockError};
 use std::path::Path;
@@ -34,9 +35,12 @@ pub(super) fn run<N: Network>(
     mut epoch: impl FnMut(&mut Trainer, usize) -> Result<TestResult>,
 ) -> Result<History> {
     let mut trainer = Trainer::new(net, data, config)?;
-    let mut recording = Recording::of(procedure, net, data, config)?;
+    trainer.watch().begin();
+    let mut recording = Recording::of(procedure, net, data, config, trainer.watch())?;
     if let Some(recording) = &mut recording {
-        if let Some(history) = recording.finished(net)? {
+        if let Some((history, provenance)) = recording.finished(net, trainer.watch())? {
+            remember(&history);
+            trainer.watch().end(&history, Some(&provenance));
             return Ok(history);
         }
         recording.begin(net, &mut trainer)?;
@@ -57,17 +61,28 @@ pub(super) fn run<N: Network>(
     {
         let left = recording.leave(net, &trainer);
         trained.and(left)?;
-        print_line("the same call continues after the last epoch that was finished");
+        trainer.watch().warn("the same call continues after the last epoch that was finished");
         return Ok(trainer.finish());
     }
     trained?;
-    if let Some(recording) = &recording {
-        recording.finish(net, &trainer)?;
-    }
+    let record = match &recording {
+        Some(recording) => {
+            recording.finish(net, &trainer)?.map(|record| provenance(&record, &recording.files))
+        }
+        None => None,
+    };
     if let (Some(best), Some(_)) = (&config.save_to, trainer.history().best()) {
         net.load_weights(best)?;
     }
-    Ok(trainer.finish())
+    trainer.watch().end(trainer.history(), record.as_deref());
+    Ok(trainer.history().clone())
+}
+
+/// How a recorded run came about, and how to have it anew.
+fn provenance(record: &RunRecord, files: &RunFiles) -> String {
+    let RunRecord { made_on, minutes, machine, .. } = record;
+    let name = file_name(&files.record());
+    format!("Recorded on {made_on} in {minutes:.1} minutes on {machine} ({name}); {RETRAIN}=1 trains anew")
 }
 
 /// Where a run of known identity is kept.
@@ -91,11 +106,12 @@ impl Recording {
         net: &N,
         data: &Cifar10,
         config: &TrainConfig,
+        watch: &Watch,
     ) -> Result<Option<Self>> {
         let Some(weights) = &config.save_to else { return Ok(None) };
         let Some(run) = RunIdentity::of(procedure, net, data, config)? else {
             let file = file_name(weights);
-            print_line(format_args!(
+            watch.warn(&format!(
                 "{file}: will be saved, but the run is not recorded and cannot be resumed; that takes a Network::description"
             ));
             return Ok(None);
@@ -125,8 +141,8 @@ impl Recording {
         same
     }
 
-    /// The history of this run if it is recorded; the network then has its best weights.
-    fn finished<N: Network>(&mut self, net: &N) -> Result<Option<History>> {
+    /// The history of this run if it is recorded, and how it came about; the network then has its best weights.
+    fn finished<N: Network>(&mut self, net: &N, watch: &Watch) -> Result<Option<(History, String)>> {
         let path = self.files.record();
         if self.retrain || !path.exists() {
             return Ok(None);
@@ -135,21 +151,18 @@ impl Recording {
         let weights = self.files.weights().to_owned();
         if !self.is_this(&record.run, &weights) {
             let differences = self.run.differences(&record.run).join("; ");
-            print_line(format_args!("{name} records another run ({differences}): training anew"));
+            watch.warn(&format!("{name} records another run ({differences}): training anew"));
             return Ok(None);
         }
         let found = if weights.exists() { Some(sha256_of_file(&weights)?) } else { None };
         if found.as_deref() != Some(&record.weights.sha256) {
             let what = if found.is_some() { "are not those" } else { "are missing" };
-            print_line(format_args!("The weights of the recorded run {name} {what}: training anew"));
+            watch.warn(&format!("The weights of the recorded run {name} {what}: training anew"));
             return Ok(None);
         }
         net.load_weights(&weights)?;
-        print_line(format_args!(
-            "Recorded on {} in {:.1} minutes on {} ({name}); {RETRAIN}=1 trains anew",
-            record.made_on, record.minutes, record.machine
-        ));
-        Ok(Some(History { recorded_on: Some(record.made_on), ..record.history }))
+        let provenance = provenance(&record, &self.files);
+        Ok(Some((History { recorded_on: Some(record.made_on), ..record.history }, provenance)))
     }
 
     /// Takes the run for this process, and brings network and trainer to where it was interrupted, if there is such a
@@ -165,22 +178,22 @@ impl Recording {
         let (state, tensors) = match self.usable_state(&path) {
             Ok(state) => state,
             Err(reason) => {
-                print_line(format_args!("{name} is of no use ({reason}): starting with epoch 1"));
+                trainer.watch().warn(&format!("{name} is of no use ({reason}): starting with epoch 1"));
                 return Ok(());
             }
         };
         self.minutes_before = state.minutes;
-        print_line(format_args!(
-            "Continuing after epoch {} of {} ({name})",
-            state.history.epochs.len(),
-            self.run.epochs
-        ));
+        let epochs = state.history.epochs.len();
+        trainer.watch().say(&format!("Continuing after epoch {epochs} of {} ({name})", self.run.epochs));
         state.restore(&tensors, net, trainer, &self.files.best_so_far(), &path)
     }
 
     /// The state in a file, or why it is not this run's.
     fn usable_state(&mut self, path: &Path) -> Result<(RunState, StateDict), String> {
-        let (state, tensors) = RunState::load(path).map_err(|error| error.to_string())?;
+        let (state, tensors) = RunState::load(path).map_err(|error| match error {
+            Error::File { found, .. } => format!("damaged: {found}"),
+            other => other.to_string(),
+        })?;
         if !self.is_this(&state.run, &self.files.best_so_far()) {
             return Err(format!("another run: {}", self.run.differences(&state.run).join("; ")));
         }
@@ -203,11 +216,13 @@ impl Recording {
         }
     }
 
-    /// Puts the best weights into their place, writes the record and removes the state.
-    fn finish<N: Network>(&self, net: &N, trainer: &Trainer) -> Result<()> {
+    /// Puts the best weights into their place, writes the record and removes the state. There is no record of a run
+    /// without a candidate for the best weights.
+    fn finish<N: Network>(&self, net: &N, trainer: &Trainer) -> Result<Option<RunRecord>> {
         let refused = |path: &Path, e| Error::io(path, e, "Check the folder's permissions.");
         let (history, weights) = (trainer.history().clone(), self.files.weights());
         let (state, best) = (self.files.state(), self.files.best_so_far());
+        let mut written = None;
         if history.best().is_some() {
             write_whole(weights, &std::fs::read(&best).map_err(|e| refused(&best, e))?)?;
             let record = RunRecord {
@@ -224,6 +239,7 @@ impl Recording {
                 history,
             };
             record.save(self.files.record())?;
+            written = Some(record);
         }
         std::fs::remove_file(&state).map_err(|e| refused(&state, e))?;
         for file in [best, self.files.lock()] {
@@ -232,7 +248,7 @@ impl Recording {
                 _ => {}
             }
         }
-        Ok(())
+        Ok(written)
     }
 
     fn minutes(&self) -> f64 {

@@ -49,9 +49,15 @@ impl RunState {
 
     /// Reads what [`Self::save`] wrote: the state and the tensors.
     pub fn load(path: &Path) -> Result<(Self, StateDict)> {
-        let (tensors, text) = load_with_text(path, KEY)?;
-        let state = serde_json::from_str(&text)
-            .map_err(|e| Error::file(path, "the state of a run", e, "Delete it: the run starts anew."))?;
+        let damaged = |found: String| {
+            Error::file(path, "the state of an unfinished run", found, "Delete it, and the run starts anew.")
+        };
+        let (tensors, text) = load_with_text(path, KEY).map_err(|error| match error {
+            // A checkpoint could be fetched again, but this file was written here.
+            Error::File { found, .. } => damaged(found),
+            other => other,
+        })?;
+        let state = serde_json::from_str(&text).map_err(|e| damaged(e.to_string()))?;
         Ok((state, tensors))
     }
 

@@ -1,5 +1,6 @@
 //! Runs that are interrupted, resumed, recorded and confused on purpose.
 
+use super::state::RunState;
 use super::*;
 use crate::digest::sha256_of_state;
 use crate::fp_layers::{BatchNorm, FpConv, FpLinear, Ste};
@@ -158,6 +159,7 @@ fn an_interrupted_run_ends_with_the_bits_of_an_undisturbed_one() {
         let record = RunRecord::load(files.record()).unwrap();
         assert_eq!(record.last_state_sha256, expected_record.last_state_sha256);
         assert_eq!(record.run, expected_record.run);
+        assert!(last_history().is_some(), "whatever fails after the run, its history is kept");
         let names = std::fs::read_dir(folder.path()).unwrap();
         assert_eq!(names.count(), 4, "two files of each run, and nothing else");
     }
@@ -256,6 +258,9 @@ fn altered_weights_and_states_are_noticed() {
     interrupt();
     let state = read(&files.state());
     std::fs::write(files.state(), &state[..state.len() / 2]).unwrap();
+    let error = RunState::load(&files.state()).unwrap_err().to_string();
+    assert!(error.contains("net.state.safetensors: expected the state of an unfinished run"), "{error}");
+    assert!(error.contains("Delete it") && !error.contains("download"), "{error}");
     assert_eq!(steps(&interrupted), EPOCHS * STEPS_PER_EPOCH);
     std::fs::write(files.record(), "{}").unwrap();
     let error = train(&TestNet::new(None), &data(), &interrupted).unwrap_err().to_string();

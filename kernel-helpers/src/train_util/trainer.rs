@@ -1,9 +1,9 @@
 //! The training loop, an epoch at a time.
 
-use super::progress::Progress;
-use super::{EpochRecord, History, Sgd, SgdConfig, TestResult, correct_predictions, test};
+use super::history::remember;
+use super::{EpochRecord, History, Sgd, SgdConfig, TestResult, correct_predictions, test_watched};
 use crate::cifar10::{Cifar10, DataLoader};
-use crate::display::print_line;
+use crate::progress::{Plan, Watch};
 use crate::prune::{Masks, sparsity};
 use crate::{Error, Network, Result, ops, paths, stop};
 use candle_core::Tensor;
@@ -23,9 +23,10 @@ pub struct TrainConfig {
     pub weight_decay: f64,
     /// The momentum of SGD.
     pub momentum: f64,
-    /// A progress line every so many steps, but none within 20 s of the last line; 0 for none.
+    /// Where progress is told in lines, a line every so many steps, but none within 20 s of the last line; 0 for none.
     pub log_every_n: usize,
-    /// A line every so many epochs, and after the last; 0 for none.
+    /// Where progress is told in lines, a line every so many epochs, and after the last; 0 for none. With 0 here and in
+    /// `log_every_n`, a notebook or terminal shows no progress either.
     pub log_every_epochs: usize,
     /// The seed of shuffling and augmentation.
     pub seed: u64,
@@ -74,7 +75,7 @@ pub struct Trainer {
     data: Cifar10,
     loader: DataLoader,
     optimizer: Sgd,
-    progress: Progress,
+    watch: Watch,
     epoch: usize,
     step: usize,
     statistics: EpochStatistics,
@@ -104,7 +105,12 @@ impl Trainer {
             weight_decay: config.weight_decay,
         };
         Ok(Self {
-            progress: Progress::new(config.epochs * loader.batches_per_epoch()),
+            watch: Watch::new(Plan {
+                epochs: config.epochs,
+                steps: loader.batches_per_epoch(),
+                log_every_n: config.log_every_n,
+                log_every_epochs: config.log_every_epochs,
+            }),
             optimizer: Sgd::of(net, sgd),
             loader,
             config: config.clone(),
@@ -156,10 +162,11 @@ impl Trainer {
             let loss = f64::from(loss.to_scalar::<f32>()?);
             let hits = correct_predictions(&logits, &batch.labels)?;
             (losses, correct, batches) = (losses + loss, correct + hits, batches + 1);
-            self.report_step(loss, hits, batch.labels.dims()[0])?;
+            self.check_loss(loss)?;
+            self.watch.step(self.epoch, batches, (loss, hits), batch.labels.dims()[0]);
         }
         let accuracy = correct as f64 / self.data.train.len() as f64;
-        self.statistics = EpochStatistics { loss: losses / f64::from(batches), accuracy };
+        self.statistics = EpochStatistics { loss: losses / batches as f64, accuracy };
         Ok(self.statistics)
     }
 
@@ -170,7 +177,11 @@ impl Trainer {
     /// # Errors
     /// If a tensor operation fails or the weights cannot be saved.
     pub fn test<N: Network>(&mut self, net: &N, candidate: bool) -> Result<TestResult> {
-        let tested = if self.stopped { Err(Error::Stopped(String::new())) } else { test(net, &self.data) };
+        let images = self.data.test.len();
+        let tested = match self.stopped {
+            true => Err(Error::Stopped(String::new())),
+            false => test_watched(net, &self.data, |done| self.watch.testing(self.epoch, done, images)),
+        };
         let result = match tested {
             Err(Error::Stopped(_)) => {
                 self.stop(&format!("the test of epoch {}", self.epoch));
@@ -194,7 +205,8 @@ impl Trainer {
         if let (true, Some(path)) = (improved, &self.config.save_to) {
             net.save_packed(path)?;
         }
-        self.report_epoch(&result);
+        remember(&self.history);
+        self.watch.epoch(&self.history);
         Ok(result)
     }
 
@@ -202,10 +214,10 @@ impl Trainer {
     pub(super) fn resume(&mut self, history: History, velocities: Vec<Option<Tensor>>) {
         self.epoch = history.epochs.len();
         self.step = self.epoch * self.loader.batches_per_epoch();
-        let left = self.config.epochs.saturating_sub(self.epoch);
-        self.progress = Progress::new(left * self.loader.batches_per_epoch());
         self.optimizer.set_velocities(velocities);
         self.history = history;
+        remember(&self.history);
+        self.watch.resumed(&self.history);
     }
 
     /// Saves the best weights of the following epochs to another file.
@@ -228,8 +240,14 @@ impl Trainer {
         &self.history
     }
 
+    /// What is told of the run while it goes on.
+    pub(super) fn watch(&self) -> &Watch {
+        &self.watch
+    }
+
     /// Ends the run.
     pub fn finish(self) -> History {
+        self.watch.end(&self.history, None);
         self.history
     }
 
@@ -246,44 +264,20 @@ impl Trainer {
                 paths::project_root().ok().and_then(|root| path.strip_prefix(root).ok()).unwrap_or(path);
             format!("the best weights so far (epoch {}) are in {}", best.epoch, path.display())
         });
-        print_line(format_args!("{after}, in {during}; {left}"));
+        self.watch.warn(&format!("{after}, in {during}; {left}"));
         let notes = self.history.note.take().into_iter().chain([after]);
         self.history.note = Some(notes.collect::<Vec<_>>().join("; "));
+        remember(&self.history);
     }
 
-    /// Counts a step and prints a line now and then.
-    fn report_step(&mut self, loss: f64, hits: usize, images: usize) -> Result<()> {
+    /// Counts a step, and refuses to go on from a loss that is no number.
+    fn check_loss(&mut self, loss: f64) -> Result<()> {
         if !loss.is_finite() {
             let found = format!("{loss} at step {} of epoch {}", self.step, self.epoch);
-            return Err(Error::argument(
-                "the training loss",
-                "a number (try a smaller learning rate)",
-                found,
-            ));
+            let expected = "a number (try a smaller learning rate)";
+            return Err(Error::argument("the training loss", expected, found));
         }
         self.step += 1;
-        self.progress.step(images);
-        if self.step.is_multiple_of(self.config.log_every_n) && self.progress.is_due() {
-            let accuracy = hits as f64 / images as f64;
-            print_line(format_args!(
-                "[Step={}] Loss={loss:.4} acc={accuracy:.4} {}",
-                self.step,
-                self.progress.lap()
-            ));
-        }
         Ok(())
-    }
-
-    /// Prints the line of a finished epoch, if its turn has come.
-    fn report_epoch(&mut self, result: &TestResult) {
-        let (epoch, epochs) = (self.epoch, self.config.epochs);
-        let every = self.config.log_every_epochs;
-        if epoch.is_multiple_of(every) || (every > 0 && epoch == epochs) {
-            print_line(format_args!(
-                "Epoch {epoch}/{epochs}: Test Loss={:.4}, Test acc={:.4}",
-                result.loss, result.accuracy
-            ));
-            self.progress.printed();
-        }
     }
 }

@@ -68,6 +68,7 @@ rpath = true
 [profile.dev.package.ctx]
 opt-level = 0
 incremental = false
+codegen-units = 1
 
 [profile.dev.build-override]
 opt-level = 0

@@ -46,7 +46,7 @@ pub fn build(project: &Project) -> Result<bool> {
             .with_context(|| format!("could not remove {}", folder.path().display()))?;
     }
     folder.write(project)?;
-    compile::forget_calls(&folder)?;
+    compile::forget(&folder)?;
     if !reusable || !analysis::has_library(project) {
         analysis::copy_library(project)?;
     }

@@ -15,6 +15,7 @@ use std::fs::File;
 use std::io::Write;
 use std::panic::Location;
 use std::sync::{Arc, LazyLock};
+use std::time::Duration;
 
 /// What the front end is told of a cell that runs.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -200,8 +201,21 @@ impl VariableStore {
 
 /// The store of a process, and what else a process that runs cells needs once.
 pub fn create_variable_store() -> *mut VariableStore {
-    panic::report_to_kernel();
+    if PIPES_OF_THIS_PROCESS.is_some() {
+        panic::report_to_kernel();
+        flush_now_and_then();
+    }
     Box::into_raw(Box::default())
+}
+
+/// Writes out what a cell prints without the end of a line, as soon as a person would look for it.
+fn flush_now_and_then() {
+    std::thread::spawn(|| {
+        loop {
+            std::thread::sleep(Duration::from_millis(100));
+            let _ = std::io::stdout().flush();
+        }
+    });
 }
 
 /// Shows the value at the end of a cell; the kernel wraps it around the last expression.

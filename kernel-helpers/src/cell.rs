@@ -119,6 +119,17 @@ pub(crate) fn line_of_cell(place: &Location<'_>) -> u32 {
     if place.file().ends_with("cell/lib.rs") { place.line() } else { 0 }
 }
 
+/// Runs a part of a cell. Returns whether the next may run.
+pub fn part<E>(part: impl FnOnce() -> Result<(), E>) -> bool {
+    match std::panic::catch_unwind(std::panic::AssertUnwindSafe(part)) {
+        Ok(result) => result.is_ok(),
+        Err(_) => {
+            panicked();
+            false
+        }
+    }
+}
+
 /// The cell's code has returned: what it printed without the end of a line is written out.
 pub fn finished() {
     panic::show_caught();

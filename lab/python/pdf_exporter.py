@@ -1,11 +1,12 @@
 """JupyterLab's File > Save and Export Notebook As > PDF: the same PDF as `cargo lab report` writes.
 
-nbconvert finds it through the entry point in `pdf_exporter-1.dist-info`. `cargo lab jupyter` puts this folder in front
+nbconvert finds it through the entry point in `exporters-1.dist-info`. `cargo lab jupyter` puts this folder in front
 of the installed packages, so it takes the place of nbconvert's own exporter, which needs a LaTeX installation.
 """
 
 from nbconvert.exporters import Exporter
 
+import notebook_file
 import to_pdf
 
 
@@ -16,4 +17,5 @@ class PdfExporter(Exporter):
 
     def from_notebook_node(self, nb, resources=None, **kwargs):
         notebook, resources = super().from_notebook_node(nb, resources, **kwargs)
-        return to_pdf.export(notebook), resources
+        name = resources.get("metadata", {}).get("name", "the notebook")
+        return to_pdf.export(notebook_file.checked(notebook, name)), resources

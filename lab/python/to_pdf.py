@@ -5,7 +5,7 @@ usage: to_pdf.py NOTEBOOK PDF
 
 import os
 import pathlib
-import re
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -14,10 +14,26 @@ import nbformat
 import pypandoc
 import typst
 
+import notebook_file
+from plain_text import plain
+
 STYLE = pathlib.Path(__file__).resolve().parent.parent / "pdf"
-ANSI_ESCAPE = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 # Of an output that is there in several forms, the first of these is shown.
 PREFERENCE = ["image/png", "image/svg+xml", "image/jpeg", "text/markdown", "text/latex", "text/plain"]
+# Of longer outputs, so much is printed.
+FIRST_LINES, LAST_LINES, LONGEST_LINE = 200, 100, 2000
+
+
+def shortened(text):
+    """What is printed of a text; nobody reads two thousand pages, and Typst takes half a millisecond for each line."""
+    lines = [
+        line if len(line) <= LONGEST_LINE else f"{line[:LONGEST_LINE]}… ({len(line) - LONGEST_LINE:,} characters more)"
+        for line in plain(text).split("\n")
+    ]
+    left_out = len(lines) - FIRST_LINES - LAST_LINES
+    if left_out > 1:
+        lines[FIRST_LINES:-LAST_LINES] = [f"… {left_out:,} lines are left out here; the notebook has them …"]
+    return "\n".join(lines)
 
 
 def prepare(notebook):
@@ -29,18 +45,23 @@ def prepare(notebook):
             if "data" in output:
                 best = next((mime for mime in PREFERENCE if mime in output.data), None)
                 output.data = {best: output.data[best]} if best else {}
+                if best == "text/plain":
+                    output.data[best] = shortened(output.data[best])
             if "traceback" in output:
-                output.traceback = [ANSI_ESCAPE.sub("", line) for line in output.traceback]
+                output.traceback = shortened("\n".join(output.traceback)).split("\n")
             if "text" in output:
-                output.text = ANSI_ESCAPE.sub("", output.text)
+                output.text = shortened(output.text)
     return notebook
 
 
 def to_typst(notebook, folder):
     """The notebook as Typst source; its pictures go into `folder`."""
     command = [pypandoc.get_pandoc_path(), "--from=ipynb", "--to=typst", "--standalone", "--wrap=none"]
-    command += ["--syntax-highlighting=idiomatic", "--extract-media=.", f"--lua-filter={STYLE / 'notebook.lua'}"]
-    command += [f"--template={STYLE / 'template.typ'}"]
+    command += ["--syntax-highlighting=idiomatic", "--extract-media=."]
+    command += ["--lua-filter=notebook.lua", "--template=template.typ"]
+    # By their names alone, as pandoc takes a path with `#` or `%` for an address.
+    for file in ("notebook.lua", "template.typ"):
+        shutil.copyfile(STYLE / file, pathlib.Path(folder) / file)
     scale = notebook.metadata.get("lab", {}).get("scale", "full")
     if scale != "full":
         command += [f"--metadata=smaller-scale:{scale}"]
@@ -60,7 +81,7 @@ def export(notebook):
 
 
 def main(notebook, pdf):
-    content = export(nbformat.read(notebook, as_version=4))
+    content = export(notebook_file.read(notebook))
     partial = pdf + ".part"
     with open(partial, "wb") as file:
         file.write(content)
@@ -70,5 +91,5 @@ def main(notebook, pdf):
 if __name__ == "__main__":
     try:
         main(sys.argv[1], sys.argv[2])
-    except (RuntimeError, OSError) as error:
+    except (notebook_file.BrokenNotebook, RuntimeError, OSError) as error:
         sys.exit(f"{getattr(error, 'diagnostic', None) or error}")

@@ -79,7 +79,8 @@ mod tests {
         };
         let save = |content: &Value| save_as("report.ipynb", content);
         let here = || Executions::with(&project, json!("as it is"));
-        let mut content = json!({ "cells": [{ "cell_type": "code", "source": "1 + 1" }], "metadata": {} });
+        let mut content =
+            json!({ "cells": [{ "cell_type": "code", "source": "1 + 1" }], "metadata": {}, "nbformat": 4 });
         let execution = save(&content).execution(Scale::Full);
         content["metadata"]["lab"] = execution;
         let notebook = save(&content);

@@ -1,6 +1,6 @@
 //! What the command needs to know of a notebook file without executing it.
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, anyhow};
 use kernel_helpers::Scale;
 use kernel_helpers::digest::sha256;
 use serde_json::{Value, json};
@@ -19,9 +19,13 @@ pub struct Notebook {
 impl Notebook {
     /// Reads the notebook at `path`.
     pub fn read(path: &Path) -> Result<Self> {
-        let text = fs::read_to_string(path).with_context(|| format!("could not read {}", path.display()))?;
-        let content = serde_json::from_str(&text)
-            .with_context(|| format!("{} is not a notebook: it should hold JSON", path.display()))?;
+        let bytes = fs::read(path).with_context(|| format!("could not read {}", path.display()))?;
+        let content = parse(&bytes).map_err(|problem| {
+            let path = path.display();
+            anyhow!(
+                "{path} is not a notebook: {problem}. Restore it, for example with `git checkout -- {path}`"
+            )
+        })?;
         Ok(Notebook { path: path.canonicalize()?, content })
     }
 
@@ -48,6 +52,20 @@ impl Notebook {
             code.push('\0');
         }
         sha256(code.as_bytes())
+    }
+}
+
+/// The content of a notebook file, or what is wrong with it. Before the fourth version of the format cells lay elsewhere;
+/// Python, which checks all the rest, brings them where they belong.
+fn parse(bytes: &[u8]) -> Result<Value, String> {
+    let content: Value =
+        serde_json::from_slice(bytes).map_err(|error| format!("it should hold JSON, but {error}"))?;
+    match content["nbformat"].as_u64() {
+        None => Err("it should be a JSON object with a number `nbformat`, but has none".to_owned()),
+        Some(4..) if !content["cells"].is_array() => {
+            Err("it should have a list of `cells`, but has none".to_owned())
+        }
+        Some(_) => Ok(content),
     }
 }
 

@@ -1,6 +1,6 @@
 //! Where the command keeps its files. All that it installs or builds lies in `.lab/`, which may be deleted at any time.
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use std::path::{Path, PathBuf};
 
 /// The project's folder, the root of all paths here.
@@ -8,6 +8,11 @@ use std::path::{Path, PathBuf};
 pub struct Project {
     root: PathBuf,
 }
+
+/// What no path of the project may contain, and whose fault it is: lists of folders are divided by colons, Rust's linker puts
+/// random letters in place of `%` in the names of its files, and cargo takes the members of a workspace for patterns.
+const REFUSED: [(char, &str); 3] =
+    [(':', "cargo and Python's environments"), ('%', "Rust's linker"), ('[', "cargo")];
 
 impl Project {
     /// The project that the working directory is in.
@@ -25,6 +30,22 @@ impl Project {
     /// The folder of the clone.
     pub fn root(&self) -> &Path {
         &self.root
+    }
+
+    /// Fails if the project lies where what it needs from others cannot work.
+    pub fn check_place(&self) -> Result<()> {
+        let advice = "Move or clone the project to a folder without it in its path";
+        let Some(path) = self.root.to_str() else {
+            bail!("the path {} is not UTF-8, which cargo and Jupyter ask for. {advice}", self.root.display());
+        };
+        let refuse = |character: char, by: &str| {
+            bail!("the path {path:?} contains {character:?}, with which {by} cannot work. {advice}")
+        };
+        if let Some(character) = path.chars().find(|character| character.is_control()) {
+            return refuse(character, "cargo");
+        }
+        let refused = REFUSED.iter().find(|(character, _)| path.contains(*character));
+        refused.map_or(Ok(()), |(character, by)| refuse(*character, by))
     }
 
     /// The notebooks.
@@ -47,9 +68,9 @@ impl Project {
         self.root.join(".lab")
     }
 
-    /// Notebooks that were executed with another seed than 0.
-    pub fn executed(&self, seed: u64) -> PathBuf {
-        self.installed().join(format!("executed/seed-{seed}"))
+    /// Copies of notebooks that were executed otherwise than usual, with another seed or in the other kernel.
+    pub fn executed(&self, how: &str) -> PathBuf {
+        self.installed().join("executed").join(how)
     }
 
     /// The Python environment.
@@ -65,5 +86,28 @@ impl Project {
     /// `path` as the user would type it from the project's folder.
     pub fn relative(&self, path: &Path) -> String {
         path.strip_prefix(&self.root).unwrap_or(path).display().to_string()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::ffi::OsStr;
+    use std::os::unix::ffi::OsStrExt;
+
+    #[test]
+    fn a_place_where_nothing_works_is_named_with_its_character() {
+        let check = |root: &OsStr| Project { root: root.into() }.check_place();
+        for path in ["/home/a b", "/home/#{}'\"$", "/home/u\u{308}ber/é", "/C/x;y"] {
+            assert!(check(OsStr::new(path)).is_ok(), "{path}");
+        }
+        for (path, character) in
+            [("/home/a:b", "':'"), ("/home/a%20b", "'%'"), ("/home/a[1]", "'['"), ("/home/a\nb", "'\\n'")]
+        {
+            let message = check(OsStr::new(path)).unwrap_err().to_string();
+            assert!(message.contains(character), "{message}");
+        }
+        let message = check(OsStr::from_bytes(b"/home/\xff")).unwrap_err().to_string();
+        assert!(message.contains("UTF-8"), "{message}");
     }
 }

@@ -3,8 +3,9 @@
 
 use crate::project::Project;
 use anyhow::{Context, Result, bail};
+use clap::ValueEnum;
 use kernel_helpers::files::write_whole;
-use serde_json::json;
+use serde_json::{Value, json};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
@@ -70,21 +71,58 @@ pub fn install(project: &Project) -> Result<bool> {
     Ok(true)
 }
 
-/// Registers the kernel in the environment, and only there.
-pub fn register_kernel(project: &Project) -> Result<()> {
-    let specification = json!({
-        "argv": [std::env::current_exe()?, "kernel", "--root", project.root(), "--connection-file", "{connection_file}"],
-        "display_name": "Rust",
-        "language": "rust",
-        "interrupt_mode": "signal",
-    });
-    let folder = project.venv().join("share/jupyter/kernels/rust");
-    let file = folder.join("kernel.json");
-    let text = format!("{specification:#}\n");
-    if fs::read_to_string(&file).is_ok_and(|old| old == text) {
-        return Ok(());
+/// Registers the kernels in the environment, and only there.
+pub fn register_kernels(project: &Project) -> Result<()> {
+    let lab = std::env::current_exe()?;
+    Kernelspec::value_variants().iter().try_for_each(|kernel| kernel.register(project, &lab))
+}
+
+/// The kernels of the project's own Jupyter.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum Kernelspec {
+    /// The project's own.
+    #[default]
+    Rust,
+    /// evcxr_jupyter as it is, started in the same kind of folder.
+    Evcxr,
+}
+
+impl Kernelspec {
+    /// The name by which notebooks ask for it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Kernelspec::Rust => "rust",
+            Kernelspec::Evcxr => "evcxr",
+        }
     }
-    Ok(write_whole(&file, text.as_bytes())?)
+
+    fn register(self, project: &Project, lab: &Path) -> Result<()> {
+        let file = project.venv().join("share/jupyter/kernels").join(self.name()).join("kernel.json");
+        let text = format!("{:#}\n", self.specification(project, lab));
+        if fs::read_to_string(&file).is_ok_and(|old| old == text) {
+            return Ok(());
+        }
+        Ok(write_whole(&file, text.as_bytes())?)
+    }
+
+    fn specification(self, project: &Project, lab: &Path) -> Value {
+        let mut argv = vec![json!(lab), json!("kernel"), json!("--root"), json!(project.root())];
+        let name = match self {
+            Kernelspec::Rust => "Rust",
+            Kernelspec::Evcxr => {
+                argv.push(json!("--evcxr-jupyter"));
+                "Rust (evcxr_jupyter)"
+            }
+        };
+        argv.extend([json!("--connection-file"), json!("{connection_file}")]);
+        json!({
+            "argv": argv,
+            "display_name": name,
+            "language": "rust",
+            "interrupt_mode": "message",
+            "metadata": { "debugger": false },
+        })
+    }
 }
 
 fn python(project: &Project) -> PathBuf {
@@ -121,4 +159,52 @@ fn run(command: &mut Command) -> Result<Output> {
 fn text(output: &Output) -> String {
     let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     format!("{}\n{}", out.trim(), err.trim()).trim().to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Characters that a shell, a URL, a template or a list of options could take for its own.
+    const ODD: &str = "a b#{}%20\"'u\u{308}$;&é";
+
+    fn answer(command: &mut Command) -> String {
+        let output = command.output().unwrap();
+        assert!(output.status.success(), "{command:?}\n{}", text(&output));
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    #[test]
+    fn the_environment_works_in_any_folder() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path().join(ODD);
+        let copied = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+        for part in ["lab/python", "lab/pdf"] {
+            fs::create_dir_all(root.join(part)).unwrap();
+            for file in fs::read_dir(copied.join(part)).unwrap().map(|file| file.unwrap().path()) {
+                if file.is_file() {
+                    fs::copy(&file, root.join(part).join(file.file_name().unwrap())).unwrap();
+                }
+            }
+        }
+        let project = Project::at(&root).unwrap();
+        assert!(install(&project).unwrap());
+        register_kernels(&project).unwrap();
+
+        let listed = answer(command(&project).args(["-m", "jupyter_client.kernelspecapp", "list", "--json"]));
+        let listed: Value = serde_json::from_str(&listed).unwrap();
+        for kernel in Kernelspec::value_variants() {
+            let specification = &listed["kernelspecs"][kernel.name()]["spec"];
+            assert_eq!(specification["argv"][3], json!(project.root()), "{listed:#}");
+        }
+
+        let notebook = root.join("notebook.ipynb");
+        let cell = json!({ "cell_type": "markdown", "metadata": {}, "source": "# Title\n\n$x^2$" });
+        let content = json!({ "cells": [cell], "metadata": {}, "nbformat": 4, "nbformat_minor": 4 });
+        fs::write(&notebook, content.to_string()).unwrap();
+        let pdf = notebook.with_extension("pdf");
+        let script = project.python_scripts().join("to_pdf.py");
+        answer(command(&project).arg(script).arg(&notebook).arg(&pdf));
+        assert!(fs::read(&pdf).unwrap().starts_with(b"%PDF"));
+    }
 }

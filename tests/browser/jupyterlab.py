@@ -96,6 +96,20 @@ class Student:
     def output(self, index):
         return self.cell(index).locator(".jp-Cell-outputArea")
 
+    def prompt(self, index):
+        return self.cell(index).locator(".jp-InputPrompt")
+
+    def error_outputs(self):
+        """The errors of the notebook in front."""
+        return self.notebook().locator('[data-mime-type="application/vnd.jupyter.error"]')
+
+    def add_cell(self, index):
+        """Adds a cell below this one."""
+        self.cell(index).locator(".cm-content").click()
+        self.page.keyboard.press("Escape")
+        self.page.keyboard.press("b")
+        expect(self.cell(index + 1)).to_be_visible()
+
     def open(self, name):
         """Opens a notebook from the list of files and waits for its kernel."""
         self.page.locator(".jp-DirListing-item", has_text=name).dblclick()
@@ -129,7 +143,7 @@ class Student:
 
     def run(self, index):
         """Runs a cell without waiting for its end."""
-        prompt = self.cell(index).locator(".jp-InputPrompt")
+        prompt = self.prompt(index)
         before = prompt.inner_text()
         self.cell(index).locator(".cm-content").click()
         self.page.keyboard.press("Shift+Enter")
@@ -143,7 +157,7 @@ class Student:
         expect(prompts.filter(has_text="[*]")).to_have_count(0, timeout=PATIENCE)
 
     def wait_for_end(self, index):
-        expect(self.cell(index).locator(".jp-InputPrompt")).to_have_text(re.compile(r"\[\d+\]"), timeout=PATIENCE)
+        expect(self.prompt(index)).to_have_text(re.compile(r"\[\d+\]"), timeout=PATIENCE)
 
     def press_stop(self):
         self.notebook().locator('[data-jp-item-name="interrupt"]').click()

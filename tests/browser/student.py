@@ -12,6 +12,7 @@ import re
 import sys
 import time
 
+import reading
 from jupyterlab import PATIENCE, SECOND, Student, jupyterlab, processes_with, until
 from playwright.sync_api import expect, sync_playwright
 
@@ -61,7 +62,7 @@ def stops_a_training_while_another_notebook_runs(student):
     expect(student.output(0).locator("img")).to_be_visible(timeout=PATIENCE)
     student.screenshot("scratch")
     student.turn_to(training)
-    expect(student.cell(0).locator(".jp-InputPrompt")).to_have_text("[*]:")
+    expect(student.prompt(0)).to_have_text("[*]:")
     student.press_stop()
     student.wait_for_end(0)
     expect(student.output(0)).to_contain_text("stopped")
@@ -130,6 +131,7 @@ STEPS = (
     looks_things_up,
     reads_what_went_wrong,
     ends_a_cell_that_does_not_listen,
+    *reading.STEPS,
     exports_a_pdf_from_the_menu,
     turns_the_light_off,
 )
@@ -160,7 +162,7 @@ def main(chromium, lab, folder):
         expect(page.locator(".jp-LauncherCard").first).to_be_visible()
         work(Student(page, folder))
         kernels = set(running.glob("*")) - before
-        assert len(kernels) == 3, f"three notebooks were open, and these kernels ran: {kernels}"
+        assert len(kernels) == 7, f"seven notebooks were open, and these kernels ran: {kernels}"
         browser.close()
     for kernel in kernels:
         until(lambda: not processes_with(str(kernel)), f"the processes of {kernel} end with JupyterLab")

@@ -1,4 +1,10 @@
-//! What the tests share: where things are, and how a test says that it was skipped.
+//! What the tests share: where things are, the Python that some of them need, and how a test says that it was skipped.
+
+mod python;
+
+pub use python::{python, wire};
+
+pub mod notebook;
 
 use kernel_helpers::cifar10::{GENERATED_MARKER, TEST_FILE, TRAIN_FILES};
 use std::io::Write;

@@ -1,47 +1,14 @@
 //! Cells through the real kernel, executed as `cargo lab run` executes a notebook.
 
-use homework_tests::{generated_data, lab, project_root, scratch_folder};
-use serde_json::{Value, json};
-use std::path::{Path, PathBuf};
+use homework_tests::notebook::{notebook, outputs};
+use homework_tests::{generated_data, lab, project_root};
+use std::path::Path;
 use std::process::Output;
-
-/// A notebook with these code cells, in a folder of its own.
-fn notebook(test: &str, cells: &[&str]) -> PathBuf {
-    let cell = |(index, source): (usize, &&str)| {
-        json!({ "cell_type": "code", "id": format!("cell-{index}"), "metadata": {}, "source": source,
-                "outputs": [], "execution_count": null })
-    };
-    let notebook = json!({
-        "cells": cells.iter().enumerate().map(cell).collect::<Vec<_>>(),
-        "metadata": { "kernelspec": { "name": "rust", "display_name": "Rust", "language": "rust" } },
-        "nbformat": 4,
-        "nbformat_minor": 5,
-    });
-    let path = scratch_folder(test).join("notebook.ipynb");
-    std::fs::write(&path, notebook.to_string()).unwrap();
-    path
-}
 
 fn run(notebook: &Path) -> Output {
     let mut command = lab();
     command.arg("run").arg(notebook).arg("--tiny").env("LAB_DATA", generated_data());
     command.output().unwrap()
-}
-
-/// What each cell of an executed notebook printed, and the MIME types that it showed.
-fn outputs(notebook: &Path) -> Vec<(String, Vec<String>)> {
-    let executed: Value = serde_json::from_slice(&std::fs::read(notebook).unwrap()).unwrap();
-    let text = |value: &Value| match value {
-        Value::Array(lines) => lines.iter().filter_map(Value::as_str).collect(),
-        other => other.as_str().unwrap_or_default().to_owned(),
-    };
-    let cell = |cell: &Value| {
-        let outputs = cell["outputs"].as_array().unwrap();
-        let printed = outputs.iter().map(|output| text(&output["text"])).collect();
-        let shown = outputs.iter().filter_map(|output| output["data"].as_object());
-        (printed, shown.flat_map(|data| data.keys().cloned()).collect())
-    };
-    executed["cells"].as_array().unwrap().iter().map(cell).collect()
 }
 
 #[test]

@@ -11,6 +11,10 @@ use std::process::{Command, ExitCode};
 /// Prints a line for everything that the project needs; fails if something is missing that a command would not install.
 pub fn doctor(project: &Project) -> Result<ExitCode> {
     let mut report = Report { missing: false };
+    match project.check_place() {
+        Ok(()) => report.line(true, "folder", &project.root().display().to_string()),
+        Err(error) => report.missing("folder", &error.to_string()),
+    }
     report.tool("Rust", "rustc", &["--version"], "install it from https://rustup.rs");
     report.tool("Python", "python3", &["--version"], "install Python 3.10 or newer");
     let packages =

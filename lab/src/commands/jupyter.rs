@@ -2,9 +2,9 @@
 
 use super::setup;
 use crate::project::Project;
-use crate::python;
+use crate::python::{self, Kernelspec};
 use anyhow::{Context, Result, ensure};
-use clap::Args;
+use clap::{Args, ValueEnum};
 use kernel_helpers::files::write_whole;
 use std::fs;
 use std::os::unix::process::CommandExt;
@@ -31,6 +31,7 @@ pub fn jupyter(project: &Project, options: &Options) -> Result<()> {
     ensure!(folder.is_dir(), "{} is not a folder", folder.display());
     setup::ensure(project)?;
     copy_style(project)?;
+    let kernels = Kernelspec::value_variants().iter();
     let mut command = python::command(project);
     command
         // Where nbconvert finds our PDF exporter, before its own.
@@ -38,11 +39,10 @@ pub fn jupyter(project: &Project, options: &Options) -> Result<()> {
         .env("JUPYTER_CONFIG_PATH", project.jupyter_settings())
         .args(["-m", "jupyterlab", "--ServerApp.ip=127.0.0.1"])
         .arg(format!("--ServerApp.root_dir={}", folder.canonicalize()?.display()))
-        // Only the project's kernel, whatever else is registered on the machine.
-        .args([
-            "--KernelSpecManager.ensure_native_kernel=False",
-            "--KernelSpecManager.allowed_kernelspecs=rust",
-        ])
+        // Only the project's kernels, whatever else is registered on the machine.
+        .arg("--KernelSpecManager.ensure_native_kernel=False")
+        .args(kernels.map(|kernel| format!("--KernelSpecManager.allowed_kernelspecs={}", kernel.name())))
+        .arg(format!("--MultiKernelManager.default_kernel_name={}", Kernelspec::default().name()))
         .arg("--LabApp.custom_css=True")
         .args(["--LabApp.news_url=None", "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate"]);
     if *no_browser {

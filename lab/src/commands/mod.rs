@@ -4,16 +4,19 @@ mod bench;
 mod bench_kernel;
 mod data;
 mod doctor;
+mod execute;
 mod finetune;
 mod jupyter;
 mod report;
 mod run;
 mod scan;
 mod setup;
+mod stop;
 mod train;
 
 use crate::kernel;
 use crate::project::Project;
+use crate::python::Kernelspec;
 use anyhow::Result;
 use clap::{Args, Parser, Subcommand};
 use kernel_helpers::Scale;
@@ -46,6 +49,9 @@ enum Command {
         /// checkpoints/, and the executed notebook to .lab/executed/.
         #[arg(long, default_value_t = 0)]
         seed: u64,
+        /// The kernel that runs the cells. Notebooks that evcxr executes go to .lab/executed/.
+        #[arg(long, value_enum, default_value_t)]
+        kernel: Kernelspec,
     },
     /// Write PDFs of the notebooks, executing them first where they have not been.
     Report(Notebooks),
@@ -104,13 +110,13 @@ struct Notebooks {
 }
 
 impl Notebooks {
-    fn execution(&self, seed: u64) -> Execution {
+    fn execution(&self, seed: u64, kernel: Kernelspec) -> Execution {
         let scale = match (self.quick, self.tiny) {
             (_, true) => Scale::Tiny,
             (true, _) => Scale::Quick,
             _ => Scale::Full,
         };
-        Execution { scale, seed, retrain: self.retrain }
+        Execution { scale, seed, retrain: self.retrain, kernel }
     }
 }
 
@@ -120,11 +126,12 @@ pub fn run(cli: Cli) -> Result<ExitCode> {
         Command::Setup => setup::setup(&Project::find()?)?,
         Command::Data(options) => data::data(&Project::find()?, &options)?,
         Command::Jupyter(options) => jupyter::jupyter(&Project::find()?, &options)?,
-        Command::Run { notebooks, seed } => {
-            run::run(&Project::find()?, &notebooks.names, notebooks.execution(seed))?;
+        Command::Run { notebooks, seed, kernel } => {
+            run::run(&Project::find()?, &notebooks.names, notebooks.execution(seed, kernel))?;
         }
         Command::Report(notebooks) => {
-            report::report(&Project::find()?, &notebooks.names, notebooks.execution(0))?;
+            let execution = notebooks.execution(0, Kernelspec::Rust);
+            report::report(&Project::find()?, &notebooks.names, execution)?;
         }
         Command::Scan(options) => scan::scan(&Project::find()?, &options)?,
         Command::Train(options) => train::train(&Project::find()?, &options)?,

@@ -1,5 +1,6 @@
 //! `cargo lab report`: PDFs of the notebooks, executed where they have not been in this clone.
 
+use super::execute::execute;
 use super::run::Execution;
 use super::{data, run, setup};
 use crate::executions::Executions;
@@ -13,12 +14,14 @@ use std::path::{Path, PathBuf};
 /// now, or all if they are to train anew; then writes a PDF of each.
 pub fn report(project: &Project, names: &[PathBuf], execution: Execution) -> Result<()> {
     let notebooks = notebook::select(&project.notebooks(), names)?;
+    // A broken one is told of before hours of training.
+    notebooks.iter().try_for_each(|path| Notebook::read(path).map(drop))?;
     setup::ensure(project)?;
     for path in notebooks {
         let notebook = Notebook::read(&path)?;
         if execution.retrain || !Executions::of(project)?.contain(&notebook, execution.scale) {
             data::ensure(project)?;
-            run::execute(project, &notebook, execution)?;
+            execute(project, &notebook, execution)?;
         }
         let pdf = notebook.path().with_extension("pdf");
         typeset(project, notebook.path(), &pdf)?;

@@ -17,6 +17,7 @@ pub fn setup(project: &Project) -> Result<()> {
 
 /// Sets up what is missing; quick and silent when nothing is.
 pub fn ensure(project: &Project) -> Result<()> {
+    project.check_place()?;
     let started = Instant::now();
     let spinner = ProgressBar::new_spinner()
         .with_style(ProgressStyle::with_template("{spinner} {msg} {elapsed}").expect("a valid template"));
@@ -29,7 +30,7 @@ pub fn ensure(project: &Project) -> Result<()> {
     if installed? {
         eprintln!("Installed JupyterLab, pandoc and Typst into .lab/venv in {}.", seconds(started));
     }
-    python::register_kernel(project)?;
+    python::register_kernels(project)?;
     let started = Instant::now();
     if kernel::warm::build(project)? {
         eprintln!("Compiled the helpers for the notebooks in {}.", seconds(started));

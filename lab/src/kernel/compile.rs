@@ -6,7 +6,8 @@
 //! gets the code as [`cell_code`](super::cell_code) rewrites it, with one name for the crate of all cells whatever their
 //! dependencies, so that a type that a cell defines stays the same type after a `:dep`.
 
-use super::{BuildFolder, cell_code};
+use super::cell_code::{self, Rewritten};
+use super::{BuildFolder, metadata};
 use anyhow::{Context, Result};
 use kernel_helpers::digest::sha256;
 use kernel_helpers::files::write_whole;
@@ -57,7 +58,7 @@ pub fn instead_of_cargo(cargo: &Path, arguments: &[OsString]) -> Result<ExitCode
     let checks = arguments.first().is_some_and(|name| name == "check");
     let (status, compiled) = match Call::read(&note, folder.path()) {
         Some(call) if checks => (run(&folder, &mut call.check(&folder))?, None),
-        Some(call) => (run(&folder, &mut call.build(&folder)?)?, call.library()),
+        Some(call) => (call.build(&folder)?, call.library()),
         None => {
             let mut command = Command::new(cargo);
             command.args(arguments);
@@ -94,7 +95,8 @@ pub fn instead_of_rustc() -> Result<ExitCode> {
     }
     let folder = BuildFolder::of_this_kernel()?;
     let call = Call { folder: folder.path().to_owned(), rustc, arguments };
-    let status = call.command(&folder, &rewritten(&folder, &call.arguments)?).status();
+    let code = write_code(&folder, &rewritten(&folder, &call.arguments)?.whole)?;
+    let status = call.command(&folder, &for_cells(&call.arguments, &code)).status();
     let status = status.context("could not start rustc")?;
     if status.success() {
         call.write(&note)?;
@@ -119,7 +121,19 @@ fn note(folder: &BuildFolder, arguments: &[OsString]) -> Result<PathBuf> {
         key.push('\n');
         key.push_str(&part.to_string_lossy());
     }
-    Ok(folder.crate_path().join("calls").join(sha256(key.as_bytes())))
+    Ok(calls(folder).join(sha256(key.as_bytes())))
+}
+
+fn calls(folder: &BuildFolder) -> PathBuf {
+    folder.crate_path().join("calls")
+}
+
+/// Forgets the calls, and what cargo told of the dependencies: it has to look where they may have changed.
+pub fn forget(folder: &BuildFolder) -> Result<()> {
+    for notes in [calls(folder), metadata::notes(folder)].iter().filter(|notes| notes.exists()) {
+        fs::remove_dir_all(notes).with_context(|| format!("could not remove {}", notes.display()))?;
+    }
+    Ok(())
 }
 
 impl Call {
@@ -152,13 +166,25 @@ impl Call {
         command
     }
 
-    /// Compiles the cell. What only cargo reads is not written.
-    fn build(&self, folder: &BuildFolder) -> Result<Command> {
-        let arguments = rewritten(folder, &self.arguments)?;
-        let link = |argument: String| {
-            if argument.starts_with("--emit=") { "--emit=link".to_owned() } else { argument }
-        };
-        Ok(self.command(folder, &arguments.into_iter().map(link).collect::<Vec<_>>()))
+    /// Compiles the cell, in parts if it can be. What only cargo reads is not written.
+    fn build(&self, folder: &BuildFolder) -> Result<ExitStatus> {
+        let code = rewritten(folder, &self.arguments)?;
+        if let Some(in_parts) = code.in_parts {
+            let mut command = self.build_of(folder, &in_parts)?;
+            let status = run(folder, command.stdout(Stdio::null()).stderr(Stdio::null()))?;
+            if status.success() || folder.is_stopped() {
+                return Ok(status);
+            }
+        }
+        run(folder, &mut self.build_of(folder, &code.whole)?)
+    }
+
+    fn build_of(&self, folder: &BuildFolder, code: &str) -> Result<Command> {
+        let mut arguments = for_cells(&self.arguments, &write_code(folder, code)?);
+        for argument in arguments.iter_mut().filter(|argument| argument.starts_with("--emit=")) {
+            "--emit=link".clone_into(argument);
+        }
+        Ok(self.command(folder, &arguments))
     }
 
     /// Looks for errors in the code that evcxr analyzes.
@@ -183,21 +209,36 @@ impl Call {
     }
 }
 
-/// The arguments for the rewritten code, which this writes.
-fn rewritten(folder: &BuildFolder, arguments: &[String]) -> Result<Vec<String>> {
+/// evcxr's code of the cell, rewritten if the cell has the helpers.
+fn rewritten(folder: &BuildFolder, arguments: &[String]) -> Result<Rewritten> {
     let has_helpers = arguments.iter().any(|argument| argument.starts_with("kernel_helpers="));
-    let source = folder.crate_path().join("src/lib.rs");
-    let code = fs::read_to_string(&source).context("evcxr writes the cell's code")?;
-    let code = if has_helpers && !takes_cells_as_they_are() { cell_code::rewrite(&code) } else { code };
-    let target = folder.crate_path().join("cell/lib.rs");
-    fs::create_dir_all(target.parent().expect("a file in a folder"))?;
-    fs::write(&target, code).with_context(|| format!("could not write {}", target.display()))?;
+    let code =
+        fs::read_to_string(folder.crate_path().join("src/lib.rs")).context("evcxr writes the cell's code")?;
+    Ok(match (takes_cells_as_they_are(), has_helpers) {
+        (true, _) => Rewritten { whole: code, in_parts: None },
+        (false, true) => cell_code::rewrite(&code),
+        (false, false) => Rewritten { whole: cell_code::rewrite_without_helpers(&code), in_parts: None },
+    })
+}
+
+/// Writes the code that is compiled, and returns its file.
+fn write_code(folder: &BuildFolder, code: &str) -> Result<PathBuf> {
+    let file = folder.compiled_code();
+    let parent = file.parent().expect("a file in a folder");
+    fs::create_dir_all(parent)
+        .and_then(|()| fs::write(&file, code))
+        .with_context(|| format!("could not write {}", file.display()))?;
+    Ok(file)
+}
+
+/// The arguments for this file, and for one crate of all cells.
+fn for_cells(arguments: &[String], code: &Path) -> Vec<String> {
     let replace = |argument: &String| match argument {
-        path if path.ends_with("src/lib.rs") => target.display().to_string(),
+        path if path.ends_with("src/lib.rs") => code.display().to_string(),
         metadata if metadata.starts_with("metadata=") => "metadata=cells".to_owned(),
         other => other.clone(),
     };
-    Ok(arguments.iter().map(replace).collect())
+    arguments.iter().map(replace).collect()
 }
 
 /// Runs a compiler, and ends it when the stop button is pressed.

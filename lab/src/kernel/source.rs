@@ -8,6 +8,9 @@ use std::collections::BTreeMap;
 const BEFORE: &str = "fn cell() {";
 const AFTER: &str = "\n}";
 
+/// Begins the names that `impl` blocks have for evcxr.
+const ANCHOR: &str = "IMPLEMENTATION_";
+
 /// Shows the value at the end of a cell.
 const RESULT: &str = "kernel_helpers::cell_result!(";
 
@@ -58,11 +61,6 @@ impl<'a> Parsed<'a> {
     /// The syntax errors, each with its place in the cell.
     pub fn errors(&self) -> &[(String, usize)] {
         &self.errors
-    }
-
-    /// Whether the code ends the function around it, as too many closing braces do.
-    pub fn leaves_its_function(&self) -> bool {
-        self.file.items().count() != 1
     }
 
     fn statements(&self) -> Option<ast::StmtList> {
@@ -120,12 +118,6 @@ impl<'a> Parsed<'a> {
     fn implementation(&self, block: &ast::Impl) -> Implementation {
         let (start, _) = self.range(block.syntax());
         let body = block.assoc_item_list();
-        let header = block
-            .syntax()
-            .children_with_tokens()
-            .take_while(|part| part.kind() != SyntaxKind::ASSOC_ITEM_LIST);
-        let header = header.filter(|part| part.kind() != SyntaxKind::ATTR);
-        let header: String = header.map(|part| part.to_string()).collect();
         let names = body.into_iter().flat_map(|body| body.assoc_items().collect::<Vec<_>>());
         let names = names.filter_map(|item| match item {
             ast::AssocItem::Fn(item) => item.name(),
@@ -134,7 +126,7 @@ impl<'a> Parsed<'a> {
             ast::AssocItem::MacroCall(_) => None,
         });
         Implementation {
-            header: header.split_whitespace().collect::<Vec<_>>().join(" "),
+            header: header(block),
             is_of_trait: block.trait_().is_some(),
             names: names.map(|name| name.to_string()).collect(),
             start,
@@ -148,6 +140,20 @@ impl<'a> Parsed<'a> {
             matches!(expression, ast::Expr::ForExpr(_) | ast::Expr::WhileExpr(_) | ast::Expr::LoopExpr(_));
         (!is_loop).then(|| self.range(expression.syntax()))
     }
+}
+
+/// The text of an `impl` block up to its body.
+fn header(block: &ast::Impl) -> String {
+    let parts = block.syntax().children_with_tokens();
+    let header = parts.take_while(|part| part.kind() != SyntaxKind::ASSOC_ITEM_LIST);
+    let header: String =
+        header.filter(|part| part.kind() != SyntaxKind::ATTR).map(|part| part.to_string()).collect();
+    header.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+/// A line for evcxr without what shows the result.
+pub fn without_result(line: &str) -> &str {
+    line.strip_prefix(RESULT).map_or(line, |rest| rest.strip_suffix(");").unwrap_or(rest))
 }
 
 /// Where a cell's Rust code begins: evcxr takes commands only before it.
@@ -168,6 +174,42 @@ fn rust_start(code: &str) -> usize {
 pub fn definitions_in(items: &str) -> Vec<Definition> {
     let file = SourceFile::parse(items, Edition::Edition2024).tree();
     file.items().filter_map(|item| definition(&item)).collect()
+}
+
+/// An item of the code that cells have defined, as it can be told to the user and to evcxr.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Item {
+    /// The name by which evcxr would replace it.
+    pub name: String,
+    /// What it is: `fn f`, `impl A`.
+    pub title: String,
+}
+
+/// The items in these lines, counted from 1, of the code that evcxr has made of all cells.
+pub fn items_in_lines(code: &str, lines: &[usize]) -> Vec<Item> {
+    let file = SourceFile::parse(code, Edition::Edition2024).tree();
+    let line_at = |offset: usize| code[..offset].matches('\n').count() + 1;
+    let (mut found, mut anchor) = (Vec::new(), None);
+    for item in file.items() {
+        let range = item.syntax().text_range();
+        let is_in =
+            (line_at(range.start().into())..=line_at(range.end().into())).any(|line| lines.contains(&line));
+        let item = match &item {
+            ast::Item::Fn(item) => {
+                item.name().map(|name| Item { name: name.to_string(), title: format!("fn {name}") })
+            }
+            ast::Item::Impl(block) => anchor.clone().map(|name| Item { name, title: header(block) }),
+            _ => None,
+        };
+        anchor = definition_name(&file, range).filter(|name| name.starts_with(ANCHOR));
+        found.extend(item.filter(|_| is_in));
+    }
+    found
+}
+
+fn definition_name(file: &SourceFile, range: ra_ap_syntax::TextRange) -> Option<String> {
+    let item = file.items().find(|item| item.syntax().text_range() == range)?;
+    definition(&item).map(|definition| definition.name)
 }
 
 fn definition(item: &ast::Item) -> Option<Definition> {
@@ -239,6 +281,12 @@ impl Implementations {
         insert(parsed.code, &parts)
     }
 
+    /// Forgets a block, by the name that it has for evcxr.
+    pub fn forget(&mut self, name: &str) {
+        let number = name.strip_prefix(ANCHOR).and_then(|number| number.parse().ok());
+        number.map(|number: usize| self.known.remove(&number));
+    }
+
     /// The items before a block: its own name, and those of blocks that it makes void.
     fn anchors(&mut self, block: Implementation, taken: &mut Vec<usize>) -> String {
         let same = |(name, known): (&usize, &Implementation)| {
@@ -255,11 +303,7 @@ impl Implementations {
         replaced.iter().for_each(|void| drop(self.known.remove(void)));
         taken.push(own);
         self.known.insert(own, block);
-        replaced
-            .into_iter()
-            .chain([own])
-            .map(|name| format!("const IMPLEMENTATION_{name}: () = (); "))
-            .collect()
+        replaced.into_iter().chain([own]).map(|name| format!("const {ANCHOR}{name}: () = (); ")).collect()
     }
 }
 
@@ -331,6 +375,14 @@ mod tests {
         let first = rewrite(all, code);
         assert!(first.contains("IMPLEMENTATION_1") && first.contains("IMPLEMENTATION_2"));
         assert_eq!(rewrite(all, code), first);
+    }
+
+    #[test]
+    fn items_are_found_by_their_lines() {
+        let code = "struct A;\nfn f() {\n    g()\n}\nconst IMPLEMENTATION_7: () = (); impl A {\n}\nfn h() {}";
+        let item = |name: &str, title: &str| Item { name: name.to_owned(), title: title.to_owned() };
+        assert_eq!(items_in_lines(code, &[3, 6]), [item("f", "fn f"), item("IMPLEMENTATION_7", "impl A")]);
+        assert_eq!(items_in_lines(code, &[1]), []);
     }
 
     #[test]

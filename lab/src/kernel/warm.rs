@@ -1,7 +1,7 @@
 //! The warm build folder: compiled once, by evcxr itself, so that its outputs are exactly those that a kernel looks for.
 
 use super::copy::folders_lock;
-use super::{BuildFolder, WORKSPACE_MANIFEST, analysis, files};
+use super::{BuildFolder, WORKSPACE_MANIFEST, analysis, compile, files};
 use crate::project::Project;
 use anyhow::{Context, Result, bail};
 use indicatif::{ProgressBar, ProgressStyle};
@@ -46,12 +46,13 @@ pub fn build(project: &Project) -> Result<bool> {
             .with_context(|| format!("could not remove {}", folder.path().display()))?;
     }
     folder.write(project)?;
+    compile::forget(&folder)?;
     if !reusable || !analysis::has_library(project) {
         analysis::copy_library(project)?;
     }
     // Until all is compiled no sources match, but what an interrupted build has compiled is used by the next.
     Stamp { toolchain: new.toolchain.clone(), sources: "unfinished".to_owned() }.write(&folder)?;
-    compile(project, &folder)?;
+    load_helpers(project, &folder)?;
     new.write(&folder)?;
     Ok(true)
 }
@@ -65,7 +66,7 @@ pub fn warm_up() -> Result<()> {
     Ok(())
 }
 
-fn compile(project: &Project, folder: &BuildFolder) -> Result<()> {
+fn load_helpers(project: &Project, folder: &BuildFolder) -> Result<()> {
     let mut child = folder
         .command(project, &std::env::current_exe()?)?
         .args(["kernel", "--warm-up"])

@@ -1,7 +1,8 @@
 //! The measurement inside a notebook's cell.
 
 use super::Options;
-use crate::commands::run::{self, Execution};
+use crate::commands::execute::execute;
+use crate::commands::run::Execution;
 use crate::commands::setup;
 use crate::notebook::Notebook;
 use crate::project::Project;
@@ -19,7 +20,7 @@ pub fn measure(project: &Project, options: &Options) -> Result<BenchReport> {
     let path = folder.join("throughput.ipynb");
     fs::write(&path, notebook(options).to_string())
         .with_context(|| format!("could not write {}", path.display()))?;
-    run::execute(project, &Notebook::read(&path)?, Execution::at(Scale::Full))?;
+    execute(project, &Notebook::read(&path)?, Execution::at(Scale::Full))?;
     let executed: Value = serde_json::from_str(&fs::read_to_string(&path)?)?;
     let printed = match &executed["cells"][0]["outputs"][0]["text"] {
         Value::Array(lines) => lines.iter().filter_map(Value::as_str).collect(),

@@ -9,13 +9,13 @@ const INDENT: &str = "    ";
 pub fn of(code: &str) -> IsCompleteReply {
     let end = code.trim_end().len();
     match open_at_end(code) {
-        Some(depth) if depth > 0 => return IsCompleteReply::incomplete(INDENT.repeat(depth)),
-        Some(_) => {}
+        Some(depth) if depth > 0 => return IsCompleteReply::incomplete(INDENT.repeat(depth.unsigned_abs())),
+        Some(0) => {}
+        Some(_) => return IsCompleteReply::invalid(),
         None => return IsCompleteReply::incomplete(String::new()),
     }
     let parsed = Parsed::new(code);
     match parsed.errors().first() {
-        _ if parsed.leaves_its_function() => IsCompleteReply::invalid(),
         None => IsCompleteReply::complete(),
         // Something is missing at the end, such as an operand; but a semicolon is not waited for.
         Some((message, place)) if *place >= end && !message.contains("SEMICOLON") => {
@@ -30,11 +30,11 @@ fn indent_of_last_line(code: &str) -> String {
     last.chars().take_while(|character| *character == ' ').collect()
 }
 
-/// How many brackets are open at the end; `None` within a comment or a text.
-fn open_at_end(code: &str) -> Option<usize> {
+/// How many more brackets were opened than closed; `None` within a comment or a text.
+fn open_at_end(code: &str) -> Option<isize> {
     use ra_ap_syntax::{AstNode, Edition, SourceFile, SyntaxKind as Kind};
     let file = SourceFile::parse(code, Edition::Edition2024).tree();
-    let mut depth = 0i64;
+    let mut depth = 0;
     for token in file.syntax().descendants_with_tokens().filter_map(|element| element.into_token()) {
         let text = token.text();
         match token.kind() {
@@ -53,8 +53,7 @@ fn open_at_end(code: &str) -> Option<usize> {
             _ => {}
         }
     }
-    // Too many closing brackets are for the parser to judge.
-    Some(usize::try_from(depth).unwrap_or(0))
+    Some(depth)
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! What a cell shows when it fails: which kind of error, what is wrong, and where in the cell.
 
-use crate::kernel::source::Rewritten;
+use crate::kernel::cell_code::without_insertions;
+use crate::kernel::source::{Rewritten, without_result};
 use evcxr::CompilationError;
 use jupyter_protocol::{ErrorOutput, ReplyError};
 
@@ -59,8 +60,10 @@ impl CellError {
             traceback.truncate(MOST);
             traceback.push(format!("and {more} more errors"));
         }
-        let value =
-            errors.first().map_or_else(|| "the cell does not compile".to_owned(), |error| error.message());
+        let value = errors.first().map_or_else(
+            || "the cell does not compile".to_owned(),
+            |error| without_progress(&error.message()).to_owned(),
+        );
         if traceback.is_empty() {
             traceback.push(value.clone());
         }
@@ -83,10 +86,15 @@ impl From<CellError> for ReplyError {
     }
 }
 
+/// What cargo says of a failure, without what it says before it.
+fn without_progress(message: &str) -> &str {
+    message.split_once("\nerror: ").map_or(message, |(_, error)| error)
+}
+
 /// One of the compiler's errors: the message, the lines that it is about, and what helps.
 fn describe(error: &CompilationError, rewritten: &Rewritten, cell: &str) -> String {
     let code = error.code().map(|code| format!("[{code}]")).unwrap_or_default();
-    let mut text = format!("{BOLD}error{code}{PLAIN}: {}", error.message());
+    let mut text = format!("{BOLD}error{code}{PLAIN}: {}", without_progress(&error.message()));
     let mut spanned: Vec<_> =
         error.spanned_messages().iter().filter(|message| message.span.is_some()).collect();
     spanned.sort_by_key(|message| !message.is_primary);
@@ -130,7 +138,7 @@ pub fn line_of_cell(generated: &str, line: u32, cell: &str) -> Option<usize> {
     let cell: Vec<&str> = cell.lines().collect();
     let mut next = 0;
     for (number, text) in generated.lines().enumerate() {
-        let text = text.trim();
+        let text = without_result(without_insertions(text).trim());
         let found = (next..cell.len()).find(|&index| is_of(text, cell[index]));
         if number == wanted {
             return found.map(|index| index + 1);
@@ -156,7 +164,7 @@ mod tests {
 
     #[test]
     fn a_line_of_the_generated_code_is_one_of_the_cell() {
-        let generated = "use std::fs;\nfn run(\n) {\nlet a = f()?; \nlet b =\n    g()?;\nkernel_helpers::cell_result!(a + b);\n}\n";
+        let generated = "use std::fs;\nfn run(\n) {\nlet a = f()?; \nlet b =\n    g()?;/* part */; f()\nkernel_helpers::cell_result!(a + b);\n}\n";
         let cell = "// first\nlet a = f()?; let b =\n    g()?;\na + b";
         let lines: Vec<_> = (1..=8).map(|line| line_of_cell(generated, line, cell)).collect();
         assert_eq!(lines, [None, None, None, Some(2), Some(2), Some(3), Some(4), None]);

@@ -6,17 +6,18 @@ use super::outputs::{Cell, Outputs};
 use super::session::Session;
 use super::{Evcxr, lock};
 use crate::kernel::BuildFolder;
+use crate::kernel::cell_code::NOTHING;
 use crate::kernel::pipes::{Events, Input};
-use crate::kernel::source::{Implementations, Parsed, Rewritten};
+use crate::kernel::source::{Implementations, Item, Parsed, Rewritten, items_in_lines};
 use anyhow::{Context, Result};
-use evcxr::{Error, EvalOutputs};
+use evcxr::{CompilationError, Error, EvalOutputs};
 use jupyter_protocol::{
     ExecuteInput, ExecuteReply, ExecuteRequest, ExecutionCount, ExpressionResult, JupyterMessage,
     JupyterMessageContent as Content, ReplyError, ReplyStatus,
 };
 use kernel_helpers::cell::Event;
 use serde_json::json;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fs;
 use std::process::ExitStatus;
 use std::sync::Arc;
@@ -24,9 +25,6 @@ use std::time::Duration;
 
 /// How often a running cell is looked after.
 const TICK: Duration = Duration::from_millis(50);
-
-/// A cell that does nothing: evcxr finds out by it which variables are gone.
-const NOTHING: &str = "{}";
 
 /// What executes cells.
 pub struct Executor {
@@ -136,8 +134,7 @@ impl Executor {
         });
         if changed {
             // The variables of the old type have to be gone before the cell makes new ones of their names.
-            let items = parsed.items_alone();
-            if let Err(error) = self.evaluate(&items, request)? {
+            if let Err(error) = self.define_anew(parsed.items_alone(), request)? {
                 return Ok(Err(error));
             }
             self.forget_what_is_gone();
@@ -145,11 +142,40 @@ impl Executor {
                 return Ok(Ok(()));
             }
         }
-        self.evaluate(code, request)
+        Ok(self.evaluate(code, request)?.map_err(|failure| failure.error))
+    }
+
+    /// Compiles items in place of others of their names. Functions and `impl` blocks of earlier cells that do not fit them are
+    /// dropped, as neither could be changed before the other.
+    fn define_anew(&mut self, mut items: String, request: &JupyterMessage) -> Result<Result<(), CellError>> {
+        let mut dropped = BTreeSet::new();
+        loop {
+            let failure = match self.evaluate(&items, request)? {
+                Ok(()) => break,
+                Err(failure) => failure,
+            };
+            let broken: Vec<Item> =
+                failure.broken.into_iter().filter(|item| !dropped.contains(item)).collect();
+            if broken.is_empty() {
+                return Ok(Err(failure.error));
+            }
+            for item in broken {
+                items += &format!("\nconst {}: () = ();", item.name);
+                dropped.insert(item);
+            }
+        }
+        for item in &dropped {
+            self.implementations.forget(&item.name);
+            self.outputs.note(&format!(
+                "`{}` is dropped, as it does not fit what was defined anew: run its cell again.\n",
+                item.title
+            ))?;
+        }
+        Ok(Ok(()))
     }
 
     /// Compiles and runs code, and knows afterwards what it has defined.
-    fn evaluate(&mut self, code: &str, request: &JupyterMessage) -> Result<Result<(), CellError>> {
+    fn evaluate(&mut self, code: &str, request: &JupyterMessage) -> Result<Result<(), Failure>> {
         let parsed = Parsed::new(code);
         let mut implementations = self.implementations.clone();
         let rewritten = implementations.rewrite(&parsed);
@@ -160,7 +186,7 @@ impl Executor {
             let new = parsed.definitions().into_iter().map(|definition| (definition.name, definition.text));
             self.definitions.extend(new);
         }
-        Ok(done.map_err(|failure| failure.error))
+        Ok(done)
     }
 
     fn run_rewritten(
@@ -173,20 +199,34 @@ impl Executor {
         self.events.wait(Duration::ZERO)?;
         let compiled = lock(&self.evcxr).execute(&rewritten.code);
         let failed = |name: &str, message: String| {
-            Ok(Err(Failure { error: CellError::new(name, message), ran: false }))
+            Ok(Err(Failure { error: CellError::new(name, message), ran: false, broken: Vec::new() }))
         };
         match compiled {
             Ok(shown) => {
                 self.show(shown, request);
                 let error = self.follow(cell, request)?;
-                Ok(error.map_or(Ok(()), |error| Err(Failure { error, ran: true })))
+                Ok(error.map_or(Ok(()), |error| Err(Failure { error, ran: true, broken: Vec::new() })))
             }
             Err(Error::CompilationErrors(errors)) => {
-                Ok(Err(Failure { error: CellError::of_compiler(&errors, rewritten, cell), ran: false }))
+                let error = CellError::of_compiler(&errors, rewritten, cell);
+                Ok(Err(Failure { error, ran: false, broken: self.broken_items(&errors) }))
             }
             Err(Error::SubprocessTerminated(message)) => failed("ProcessDied", message),
             Err(error) => failed("Error", error.to_string()),
         }
+    }
+
+    /// The items of earlier cells that these errors are in, if none is in the cell itself.
+    fn broken_items(&self, errors: &[CompilationError]) -> Vec<Item> {
+        let is_own =
+            |error: &CompilationError| error.spanned_messages().iter().any(|message| message.span.is_some());
+        if errors.iter().any(is_own) {
+            return Vec::new();
+        }
+        let spans = errors.iter().filter_map(|error| error.json["spans"].as_array()).flatten();
+        let lines = spans.filter_map(|span| usize::try_from(span["line_start"].as_u64()?).ok());
+        let code = lock(&self.evcxr).last_source().unwrap_or_default();
+        items_in_lines(&code, &lines.collect::<Vec<_>>())
     }
 
     /// What commands such as `:help` show.
@@ -294,6 +334,8 @@ impl Executor {
 struct Failure {
     error: CellError,
     ran: bool,
+    /// The items of earlier cells that do not compile with it.
+    broken: Vec<Item>,
 }
 
 /// A type's name without its path: `ParseIntError`.

@@ -4,9 +4,16 @@
 //! evcxr compiles a store for variables into each cell, and writes lines to the standard output where a cell fails or
 //! ends. In their place stand calls of `kernel_helpers::cell`: compiled once, and out of the cell's way.
 
+mod parts;
+
+pub use parts::without_insertions;
+
 use super::source::definitions_in;
 use kernel_helpers::digest::sha256;
 use std::collections::{BTreeMap, BTreeSet};
+
+/// The code of a cell that asks evcxr which of all variables are there.
+pub const NOTHING: &str = "{}";
 
 const RUNTIME: &str = "evcxr_internal_runtime";
 /// Where evcxr's runtime begins, and the line behind it.
@@ -15,19 +22,48 @@ const FUNCTION_BEGIN: &str = "#[unsafe(no_mangle)]";
 /// A cell's function returns the store in its last line but one.
 const STORE: &str = "evcxr_variable_store";
 
-/// The code as it is compiled. Code that is not as evcxr's version writes it stays as it is.
-pub fn rewrite(generated: &str) -> String {
+/// What rustc gets in place of evcxr's code.
+pub struct Rewritten {
+    /// The code.
+    pub whole: String,
+    /// The same in [`parts`], where that helps.
+    pub in_parts: Option<String>,
+}
+
+/// Rewrites the code of a cell. Code that is not as evcxr's version writes it stays as it is.
+pub fn rewrite(generated: &str) -> Rewritten {
+    match rewrite_lines(generated) {
+        Some(lines) => Rewritten {
+            in_parts: parts::split(&lines).map(|lines| lines.join("\n")),
+            whole: lines.join("\n"),
+        },
+        None => Rewritten { whole: generated.to_owned(), in_parts: None },
+    }
+}
+
+/// What evcxr compiles before it has the helpers, with a way to show its value: it would compile a second time.
+pub fn rewrite_without_helpers(generated: &str) -> String {
+    let shown = "trait Shown { fn evcxr_display(&self) {} } impl<T> Shown for T {}";
+    if generated.contains(").evcxr_display();") {
+        format!("{generated}{shown}\n")
+    } else {
+        generated.to_owned()
+    }
+}
+
+fn rewrite_lines(generated: &str) -> Option<Vec<String>> {
     let mut lines: Vec<String> = generated.split('\n').map(str::to_owned).collect();
     let place =
         |wanted: &str, from: usize| lines.iter().skip(from).position(|line| line == wanted).map(|n| n + from);
-    let Some(runtime) = place(RUNTIME_BEGIN, 0) else { return generated.to_owned() };
-    let Some(function) = place(FUNCTION_BEGIN, runtime) else { return generated.to_owned() };
+    let runtime = place(RUNTIME_BEGIN, 0)?;
+    let function = place(FUNCTION_BEGIN, runtime)?;
     lines[runtime + 1..function].fill(String::new());
     lines[runtime] = format!(
         "use kernel_helpers::cell as {RUNTIME}; #[unsafe(no_mangle)] pub static CELL_ANSWERS: u8 = 0;"
     );
     report_errors(&mut lines[..runtime]);
     let definitions = Definitions::of(&lines[..runtime].join("\n"));
+    leave_alone_what_is_not_used(&mut lines[function..]);
     for line in &mut lines[function..] {
         if let Some(replacement) = replacement(line, &definitions) {
             *line = replacement;
@@ -36,7 +72,42 @@ pub fn rewrite(generated: &str) -> String {
     if let Some(end) = lines.iter().rposition(|line| line == STORE) {
         lines[end] = format!("{RUNTIME}::finished(); {STORE}");
     }
-    lines.join("\n")
+    Some(lines)
+}
+
+/// Leaves variables that the cell does not mention where they are: evcxr takes all of them out and puts them back, which
+/// makes each cell's compilation longer by all variables of the notebook.
+fn leave_alone_what_is_not_used(lines: &mut [String]) {
+    let Some(loaded) = lines.iter().position(|line| line.starts_with("if !vars_ok")) else { return };
+    let code = lines[loaded + 1..].iter().filter(|line| variable(line).is_none());
+    let used: BTreeSet<String> = code.flat_map(|line| words_of(line)).map(str::to_owned).collect();
+    let is_empty = !lines[loaded + 1..].iter().any(|line| line.contains("catch_unwind"))
+        || lines.iter().any(|line| line.trim() == NOTHING);
+    if is_empty {
+        // A cell that asks which variables are there.
+        return;
+    }
+    for line in lines {
+        if variable(line).is_some_and(|name| !used.contains(name)) {
+            line.clear();
+        }
+    }
+}
+
+/// The name of the variable that one of evcxr's lines checks, takes or puts.
+fn variable(line: &str) -> Option<&str> {
+    let (_, call) = line.split_once("evcxr_variable_store.")?;
+    let is_own = ["check_variable::<", "take_variable::<", "put_variable::<"]
+        .iter()
+        .any(|name| call.starts_with(name));
+    let name = call.rsplit_once(">(stringify!(")?.1.split_once(')')?.0;
+    is_own.then_some(name)
+}
+
+/// The names and keywords in a text.
+fn words_of(text: &str) -> impl Iterator<Item = &str> {
+    text.split(|character: char| !character.is_alphanumeric() && character != '_')
+        .filter(|word| !word.is_empty())
 }
 
 /// Has `?` tell the error and its place.
@@ -109,8 +180,10 @@ impl Definitions {
     }
 
     fn named_in(&self, text: &str) -> Vec<&str> {
-        let words = text.split(|character: char| !character.is_alphanumeric() && character != '_');
-        words.filter_map(|word| self.texts.get_key_value(word)).map(|(name, _)| name.as_str()).collect()
+        words_of(text)
+            .filter_map(|word| self.texts.get_key_value(word))
+            .map(|(name, _)| name.as_str())
+            .collect()
     }
 }
 
@@ -165,7 +238,7 @@ evcxr_variable_store
 
     #[test]
     fn lines_keep_their_numbers_and_evcxrs_become_calls() {
-        let rewritten = rewrite(GENERATED);
+        let rewritten = rewrite(GENERATED).whole;
         assert_eq!(rewritten.lines().count(), GENERATED.lines().count());
         for part in ["let n = p.a;", "fn from(error: T)", "Err(_) =>"] {
             assert_eq!(line(&rewritten, part).0, line(GENERATED, part).0);
@@ -184,11 +257,11 @@ evcxr_variable_store
 
     #[test]
     fn a_type_that_was_defined_otherwise_has_another_sum() {
-        let put = |code: &str| line(&rewrite(code), "put_variable::<P>").1;
+        let put = |code: &str| line(&rewrite(code).whole, "put_variable::<P>").1;
         let otherwise = GENERATED.replace("a: i32", "a: u32");
         assert_ne!(put(GENERATED), put(&otherwise));
         assert_eq!(put(GENERATED), put(&GENERATED.replace("{ a: i32 }", "{\n a: i32\n}")));
-        assert!(line(&rewrite(GENERATED), "put_variable::<i32>").1.ends_with("(stringify!(n), n, 0);"));
+        assert!(line(&rewrite(GENERATED).whole, "put_variable::<i32>").1.ends_with("(stringify!(n), n, 0);"));
         let nested = Definitions::of("struct A { b: Vec<B> } struct B; struct C;");
         let without = Definitions::of("struct A { b: Vec<B> } struct B { c: C } struct C;");
         assert_ne!(nested.sum("Option<A>"), without.sum("Option<A>"));
@@ -196,7 +269,19 @@ evcxr_variable_store
     }
 
     #[test]
+    fn variables_that_a_cell_does_not_mention_stay_where_they_are() {
+        let has =
+            |code: &str| ["check", "take", "put"].map(|way| code.contains(&format!("{way}_variable::<P>")));
+        assert_eq!(has(&rewrite(GENERATED).whole), [true; 3]);
+        let other = GENERATED.replace("let n = p.a;", "let n = 1;");
+        assert_eq!(has(&rewrite(&other).whole), [false; 3]);
+        assert_eq!(has(&rewrite(&GENERATED.replace("p.a", "format!(\"{p}\")")).whole), [true; 3]);
+        let nothing = GENERATED.replace("let n = p.a;", NOTHING);
+        assert_eq!(has(&rewrite(&nothing).whole), [true; 3]);
+    }
+
+    #[test]
     fn other_code_stays_as_it_is() {
-        assert_eq!(rewrite("fn main() {}\n"), "fn main() {}\n");
+        assert_eq!(rewrite("fn main() {}\n").whole, "fn main() {}\n");
     }
 }

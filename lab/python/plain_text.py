@@ -1,0 +1,10 @@
+"""Text without what only a terminal understands."""
+
+import re
+
+# Colors and the like (CSI), and what begins links and titles (OSC).
+ESCAPE = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\))")
+
+
+def plain(text):
+    return ESCAPE.sub("", text)

@@ -30,7 +30,8 @@ mod value;
 
 pub use bundle::MimeBundle;
 pub(crate) use models::{size, summary};
-pub(crate) use output::{Channel, print_line};
+pub(crate) use output::Channel;
+pub use output::print_line;
 pub(crate) use passing::Passing;
 pub use passing::cell_begins;
 pub use value::{

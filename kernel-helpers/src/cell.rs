@@ -7,6 +7,7 @@
 //!
 //! Nothing here is meant to be called from a notebook, but for [`cell_result`](crate::cell_result).
 
+use crate::display;
 use crate::panic::{self, Panic};
 use serde::{Deserialize, Serialize};
 use std::any::{Any, TypeId, type_name};
@@ -85,6 +86,7 @@ pub const COMPLETE: &str = "EVCXR_EXECUTION_COMPLETE";
 /// The cell has found all variables and begins.
 pub fn accepted() {
     if PIPES_OF_THIS_PROCESS.is_some() {
+        display::cell_begins();
         tell(&Event::Accepted);
         tell_evcxr(COMPLETE);
     }

@@ -60,11 +60,10 @@ pub fn instead_of_cargo(cargo: &Path, arguments: &[OsString]) -> Result<ExitCode
         Some(call) if checks => (run(&folder, &mut call.check(&folder))?, None),
         Some(call) => (call.build(&folder)?, call.library()),
         None => {
+            // In place of a check too, for which cargo would look at all dependencies once more.
             let mut command = Command::new(cargo);
-            command.args(arguments);
-            if !checks {
-                command.env("RUSTC_WORKSPACE_WRAPPER", std::env::current_exe()?).env(NOTE, &note);
-            }
+            command.arg("build").args(&arguments[1..]);
+            command.env("RUSTC_WORKSPACE_WRAPPER", std::env::current_exe()?).env(NOTE, &note);
             let status = run(&folder, &mut command)?;
             (status, Call::read(&note, folder.path()).and_then(|call| call.library()))
         }

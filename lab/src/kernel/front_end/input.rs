@@ -66,10 +66,9 @@ impl Asking {
                 // A read cannot be taken back; an empty line ends it.
                 return self.pipe.give("");
             }
-            if let Ok(reply) = came.recv_timeout(Duration::from_millis(50)) {
-                if let Content::InputReply(reply) = reply.content {
-                    return self.pipe.give(&reply.value);
-                }
+            let reply = came.recv_timeout(Duration::from_millis(50)).ok().map(|reply| reply.content);
+            if let Some(Content::InputReply(reply)) = reply {
+                return self.pipe.give(&reply.value);
             }
         }
         Ok(())

@@ -68,7 +68,8 @@ impl Answer {
         Ok(write_whole(Self::file(folder, arguments)?, text.as_bytes())?)
     }
 
-    /// The note for these arguments and the present dependencies in their present versions.
+    /// The note for these arguments and the present dependencies. Their versions stay those of the lock file, which only a new
+    /// dependency changes.
     fn file(folder: &BuildFolder, arguments: &[OsString]) -> Result<PathBuf> {
         let path = folder.path().to_string_lossy();
         let mut key = String::new();

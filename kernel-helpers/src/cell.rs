@@ -7,6 +7,7 @@
 //!
 //! Nothing here is meant to be called from a notebook, but for [`cell_result`](crate::cell_result).
 
+use crate::display;
 use crate::panic::{self, Panic};
 use serde::{Deserialize, Serialize};
 use std::any::{Any, TypeId, type_name};
@@ -15,6 +16,7 @@ use std::fs::File;
 use std::io::Write;
 use std::panic::Location;
 use std::sync::{Arc, LazyLock};
+use std::time::Duration;
 
 /// What the front end is told of a cell that runs.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -84,6 +86,7 @@ pub const COMPLETE: &str = "EVCXR_EXECUTION_COMPLETE";
 /// The cell has found all variables and begins.
 pub fn accepted() {
     if PIPES_OF_THIS_PROCESS.is_some() {
+        display::cell_begins();
         tell(&Event::Accepted);
         tell_evcxr(COMPLETE);
     }
@@ -200,8 +203,21 @@ impl VariableStore {
 
 /// The store of a process, and what else a process that runs cells needs once.
 pub fn create_variable_store() -> *mut VariableStore {
-    panic::report_to_kernel();
+    if PIPES_OF_THIS_PROCESS.is_some() {
+        panic::report_to_kernel();
+        flush_now_and_then();
+    }
     Box::into_raw(Box::default())
+}
+
+/// Writes out what a cell prints without the end of a line, as soon as a person would look for it.
+fn flush_now_and_then() {
+    std::thread::spawn(|| {
+        loop {
+            std::thread::sleep(Duration::from_millis(100));
+            let _ = std::io::stdout().flush();
+        }
+    });
 }
 
 /// Shows the value at the end of a cell; the kernel wraps it around the last expression.

@@ -30,9 +30,6 @@ thread_local! {
 /// From now on, a panic in this thread is kept for the kernel, which shows it as the cell's error; in other threads it
 /// prints one line. Called in each process that runs cells, so it holds after the second press of the stop button too.
 pub(crate) fn report_to_kernel() {
-    if env::var_os(PIPES).is_none() {
-        return;
-    }
     RUNS_CELLS.set(true);
     panic::set_hook(Box::new(|panic| {
         if RUNS_CELLS.with_borrow(|runs| !runs) {

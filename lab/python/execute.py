@@ -120,7 +120,7 @@ class Run:
             self.notebook.metadata["lab"] = metadata
         # If no cell has run, the notebook keeps the outputs that it had.
         if failure is None or self.reached is not None:
-            self.client.settle()
+            self.client.finish()
             notebook_file.save(self.notebook, self.path)
 
     async def end_kernel(self):

@@ -4,6 +4,8 @@ import re
 
 from nbclient import NotebookClient
 
+from notebook_file import drop_empty_outputs
+
 MOVES = re.compile("([\r\b])")
 
 
@@ -66,7 +68,15 @@ class Client(NotebookClient):
         return out
 
     def settle(self):
-        """Brings the last output to what it shows; to be called before a notebook is saved."""
+        """Brings the last output to what it shows."""
         if self.printing is not None:
             self.printing.text = self.screen.text()
             self.printing = None
+
+    def finish(self):
+        """Brings the notebook to what it shows; to be called once, before it is saved.
+
+        Not earlier, as a display that is empty may still be updated, at the place where it is.
+        """
+        self.settle()
+        drop_empty_outputs(self.nb)

@@ -4,6 +4,7 @@ nbconvert's own exporter links to the images beside the notebook, and to a scrip
 Here pandoc makes MathML of them, which browsers typeset themselves. Found like the exporter in `pdf_exporter.py`.
 """
 
+import copy
 import json
 import re
 import subprocess
@@ -13,6 +14,8 @@ import pypandoc
 from jinja2 import pass_context
 from nbconvert.exporters import HTMLExporter
 from nbconvert.filters.markdown_mistune import IPythonRenderer, MarkdownWithMath
+
+from notebook_file import drop_empty_outputs
 
 TEMPLATE = """{% extends 'lab/index.html.j2' %}
 {% block html_head_js_mathjax %}{% endblock %}
@@ -88,6 +91,8 @@ class HtmlExporter(HTMLExporter):
 
     def from_notebook_node(self, nb, resources=None, **options):
         self.formulas.clear()
+        nb = copy.deepcopy(nb)
+        drop_empty_outputs(nb)
         html, resources = super().from_notebook_node(nb, resources, **options)
         rendered = math_ml(self.formulas)
         # A heading's anchor and an image's description hold text alone.

@@ -47,6 +47,17 @@ def read(path):
     return checked(notebook, path)
 
 
+def drop_empty_outputs(notebook):
+    """Removes the outputs that show nothing, such as live displays that their cell has emptied at its end."""
+    for cell in notebook.cells:
+        if "outputs" in cell:
+            cell.outputs = [output for output in cell.outputs if not shows_nothing(output)]
+
+
+def shows_nothing(output):
+    return "data" in output and all(form == "" for form in output.data.values())
+
+
 def save(notebook, path):
     """Beside first, then renamed, so that an interrupted save leaves the old notebook."""
     partial = path + ".part"

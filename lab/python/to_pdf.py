@@ -38,6 +38,7 @@ def shortened(text):
 
 def prepare(notebook):
     """Leaves of every output the one form that is to be printed, and of collapsed cells only the output."""
+    notebook_file.drop_empty_outputs(notebook)
     for cell in notebook.cells:
         if cell.metadata.get("jupyter", {}).get("source_hidden"):
             cell.source = ""

@@ -9,6 +9,11 @@ pub struct Project {
     root: PathBuf,
 }
 
+/// What no path of the project may contain, and whose fault it is: lists of folders are divided by colons, Rust's linker puts
+/// random letters in place of `%` in the names of its files, and cargo takes the members of a workspace for patterns.
+const REFUSED: [(char, &str); 3] =
+    [(':', "cargo and Python's environments"), ('%', "Rust's linker"), ('[', "cargo")];
+
 impl Project {
     /// The project that the working directory is in.
     pub fn find() -> Result<Self> {
@@ -27,21 +32,20 @@ impl Project {
         &self.root
     }
 
-    /// Fails if the project lies where what it needs from others cannot work: cargo and Python's environments put their
-    /// folders into lists that are divided by colons, and Jupyter and cargo write paths as lines of text.
+    /// Fails if the project lies where what it needs from others cannot work.
     pub fn check_place(&self) -> Result<()> {
-        let root = self.root.display();
         let advice = "Move or clone the project to a folder without it in its path";
         let Some(path) = self.root.to_str() else {
-            bail!("the path {root} is not UTF-8, which cargo and Jupyter ask for. {advice}");
+            bail!("the path {} is not UTF-8, which cargo and Jupyter ask for. {advice}", self.root.display());
         };
-        match path.chars().find(|&character| character == ':' || character.is_control()) {
-            Some(character) => bail!(
-                "the path {path:?} contains the character {character:?}, with which neither cargo nor Python's \
-                 environments work. {advice}"
-            ),
-            None => Ok(()),
+        let refuse = |character: char, by: &str| {
+            bail!("the path {path:?} contains {character:?}, with which {by} cannot work. {advice}")
+        };
+        if let Some(character) = path.chars().find(|character| character.is_control()) {
+            return refuse(character, "cargo");
         }
+        let refused = REFUSED.iter().find(|(character, _)| path.contains(*character));
+        refused.map_or(Ok(()), |(character, by)| refuse(*character, by))
     }
 
     /// The notebooks.
@@ -94,10 +98,12 @@ mod tests {
     #[test]
     fn a_place_where_nothing_works_is_named_with_its_character() {
         let check = |root: &OsStr| Project { root: root.into() }.check_place();
-        for path in ["/home/a b", "/home/#%20{}'\"$", "/home/u\u{308}ber/é", "/C/x;y"] {
+        for path in ["/home/a b", "/home/#{}'\"$", "/home/u\u{308}ber/é", "/C/x;y"] {
             assert!(check(OsStr::new(path)).is_ok(), "{path}");
         }
-        for (path, character) in [("/home/a:b", "':'"), ("/home/a\nb", "'\\n'")] {
+        for (path, character) in
+            [("/home/a:b", "':'"), ("/home/a%20b", "'%'"), ("/home/a[1]", "'['"), ("/home/a\nb", "'\\n'")]
+        {
             let message = check(OsStr::new(path)).unwrap_err().to_string();
             assert!(message.contains(character), "{message}");
         }

@@ -166,7 +166,7 @@ mod tests {
     use super::*;
 
     /// Characters that a shell, a URL, a template or a list of options could take for its own.
-    const ODD: &str = "a b#%20{}\"'u\u{308}$;&é";
+    const ODD: &str = "a b#{}%20\"'u\u{308}$;&é";
 
     fn answer(command: &mut Command) -> String {
         let output = command.output().unwrap();

@@ -114,7 +114,7 @@ fn evcxr_block(mime: &str, body: &str) -> String {
 
 /// Prints a line on the standard output as `println!` does, but goes on where nobody reads it any more, as in
 /// `cargo lab train | head`.
-pub(crate) fn print_line(line: impl Display) {
+pub fn print_line(line: impl Display) {
     let _ = writeln!(io::stdout(), "{line}");
 }
 

@@ -6,7 +6,7 @@ use crate::train_util::History;
 /// This many points can be told apart on a curve.
 const MOST_POINTS: usize = 400;
 /// Points of an epoch, to begin with.
-const POINTS_OF_AN_EPOCH: usize = 25;
+const POINTS_OF_AN_EPOCH: usize = 10;
 
 /// The loss and the accuracy of the training batches, in means over as many that the curves stay readable.
 #[derive(Clone, Debug)]
@@ -105,8 +105,8 @@ pub(super) mod tests {
     #[test]
     fn points_are_means_and_stay_few() {
         let mut batches = Batches::new(100);
-        (1..=8).for_each(|step| batches.add(1, step, step as f64, 0.5));
-        assert_eq!(batches.points, [[0.04, 2.5, 0.5], [0.08, 6.5, 0.5]]);
+        (1..=20).for_each(|step| batches.add(1, step, step as f64, 0.5));
+        assert_eq!(batches.points, [[0.1, 5.5, 0.5], [0.2, 15.5, 0.5]]);
         for epoch in 2..=200 {
             (1..=100).for_each(|step| batches.add(epoch, step, 1.0, 0.25));
         }

@@ -5,6 +5,7 @@ use super::train::record_command;
 use crate::project::Project;
 use anyhow::{Context, Result, bail};
 use clap::Args;
+use kernel_helpers::display::print_line;
 use kernel_helpers::prelude::*;
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -54,7 +55,7 @@ pub fn finetune(project: &Project, options: &Options) -> Result<()> {
     let data = Cifar10::load(scale)?;
     let runs = if options.runs.is_empty() { Run::all().collect() } else { options.runs.clone() };
     for run in runs {
-        println!("{run}");
+        print_line(run);
         let files = RunFiles::of(run.weights(&folder));
         let config = TrainConfig {
             epochs: scale.epochs(20),
@@ -68,7 +69,7 @@ pub fn finetune(project: &Project, options: &Options) -> Result<()> {
         let history = run.run(&folder, &data, &config).with_context(|| run.to_string())?;
         let seed = if options.seed == 0 { String::new() } else { format!(" --seed {}", options.seed) };
         record_command(&files, &history, format!("cargo lab finetune {run}{seed}"))?;
-        println!("{history}\n{}", project.relative(files.weights()));
+        print_line(format_args!("{history}\n{}", project.relative(files.weights())));
     }
     Ok(())
 }

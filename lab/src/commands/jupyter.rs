@@ -43,6 +43,11 @@ pub fn jupyter(project: &Project, options: &Options) -> Result<()> {
         .arg("--KernelSpecManager.ensure_native_kernel=False")
         .args(kernels.map(|kernel| format!("--KernelSpecManager.allowed_kernelspecs={}", kernel.name())))
         .arg(format!("--MultiKernelManager.default_kernel_name={}", Kernelspec::default().name()))
+        // The kernel itself bounds what a cell prints; beyond its own rates, Jupyter's server would drop outputs.
+        .args([
+            "--ZMQChannelsWebsocketConnection.iopub_msg_rate_limit=10000",
+            "--ZMQChannelsWebsocketConnection.iopub_data_rate_limit=100000000",
+        ])
         .arg("--LabApp.custom_css=True")
         .args(["--LabApp.news_url=None", "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate"]);
     if *no_browser {

@@ -4,6 +4,7 @@ use super::data;
 use crate::project::Project;
 use anyhow::Result;
 use clap::Args;
+use kernel_helpers::display::print_line;
 use kernel_helpers::prelude::*;
 use std::path::PathBuf;
 
@@ -25,22 +26,25 @@ pub fn scan(project: &Project, options: &Options) -> Result<()> {
     let data = Cifar10::load(Scale::from_env()?)?;
     let device = best_device()?;
     if !options.json {
-        println!("{}", weights.display());
-        data.note().iter().for_each(|note| println!("{note}"));
-        println!("{:<26}{:>10}{:>10}{:>10}", "case", "accuracy", "loss", "sparsity");
+        print_line(weights.display());
+        data.note().iter().for_each(print_line);
+        print_line(format_args!("{:<26}{:>10}{:>10}{:>10}", "case", "accuracy", "loss", "sparsity"));
     }
     let mut results = Vec::new();
     for case in Case::all() {
         let result = case.test(&weights, &data, &device)?;
         if !options.json {
             let case = case.to_string();
-            println!("{case:<26}{:>10.4}{:>10.4}{:>10.4}", result.accuracy, result.loss, result.sparsity);
+            print_line(format_args!(
+                "{case:<26}{:>10.4}{:>10.4}{:>10.4}",
+                result.accuracy, result.loss, result.sparsity
+            ));
         }
         results.push(result);
     }
     if options.json {
         let record = Scan::of(results, &weights, &data, &device)?;
-        println!("{}", serde_json::to_string_pretty(&record)?);
+        print_line(serde_json::to_string_pretty(&record)?);
     }
     Ok(())
 }

@@ -4,6 +4,7 @@ use super::data;
 use crate::project::Project;
 use anyhow::{Context, Result};
 use clap::Args;
+use kernel_helpers::display::print_line;
 use kernel_helpers::paths::checkpoints_dir;
 use kernel_helpers::prelude::*;
 use std::fmt;
@@ -62,7 +63,7 @@ pub fn train(project: &Project, options: &Options) -> Result<()> {
     files.check_no_other_run(&run)?;
     let history = kernel_helpers::train_util::train(&net, &data, &config)?;
     record_command(&files, &history, options)?;
-    println!("{history}\n{}", out.display());
+    print_line(format_args!("{history}\n{}", out.display()));
     Ok(())
 }
 

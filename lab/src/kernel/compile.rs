@@ -6,8 +6,8 @@
 //! gets the code as [`cell_code`](super::cell_code) rewrites it, with one name for the crate of all cells whatever their
 //! dependencies, so that a type that a cell defines stays the same type after a `:dep`.
 
-use super::BuildFolder;
 use super::cell_code::{self, Rewritten};
+use super::{BuildFolder, metadata};
 use anyhow::{Context, Result};
 use kernel_helpers::digest::sha256;
 use kernel_helpers::files::write_whole;
@@ -60,11 +60,10 @@ pub fn instead_of_cargo(cargo: &Path, arguments: &[OsString]) -> Result<ExitCode
         Some(call) if checks => (run(&folder, &mut call.check(&folder))?, None),
         Some(call) => (call.build(&folder)?, call.library()),
         None => {
+            // In place of a check too, for which cargo would look at all dependencies once more.
             let mut command = Command::new(cargo);
-            command.args(arguments);
-            if !checks {
-                command.env("RUSTC_WORKSPACE_WRAPPER", std::env::current_exe()?).env(NOTE, &note);
-            }
+            command.arg("build").args(&arguments[1..]);
+            command.env("RUSTC_WORKSPACE_WRAPPER", std::env::current_exe()?).env(NOTE, &note);
             let status = run(&folder, &mut command)?;
             (status, Call::read(&note, folder.path()).and_then(|call| call.library()))
         }
@@ -128,11 +127,10 @@ fn calls(folder: &BuildFolder) -> PathBuf {
     folder.crate_path().join("calls")
 }
 
-/// Forgets the calls: cargo has to compile the dependencies anew where they have changed.
-pub fn forget_calls(folder: &BuildFolder) -> Result<()> {
-    let calls = calls(folder);
-    if calls.exists() {
-        fs::remove_dir_all(&calls).with_context(|| format!("could not remove {}", calls.display()))?;
+/// Forgets the calls, and what cargo told of the dependencies: it has to look where they may have changed.
+pub fn forget(folder: &BuildFolder) -> Result<()> {
+    for notes in [calls(folder), metadata::notes(folder)].iter().filter(|notes| notes.exists()) {
+        fs::remove_dir_all(notes).with_context(|| format!("could not remove {}", notes.display()))?;
     }
     Ok(())
 }
@@ -215,10 +213,11 @@ fn rewritten(folder: &BuildFolder, arguments: &[String]) -> Result<Rewritten> {
     let has_helpers = arguments.iter().any(|argument| argument.starts_with("kernel_helpers="));
     let code =
         fs::read_to_string(folder.crate_path().join("src/lib.rs")).context("evcxr writes the cell's code")?;
-    if has_helpers && !takes_cells_as_they_are() {
-        return Ok(cell_code::rewrite(&code));
-    }
-    Ok(Rewritten { whole: code, in_parts: None })
+    Ok(match (takes_cells_as_they_are(), has_helpers) {
+        (true, _) => Rewritten { whole: code, in_parts: None },
+        (false, true) => cell_code::rewrite(&code),
+        (false, false) => Rewritten { whole: cell_code::rewrite_without_helpers(&code), in_parts: None },
+    })
 }
 
 /// Writes the code that is compiled, and returns its file.

@@ -3,12 +3,15 @@
 use super::BuildFolder;
 use super::analysis::show_library;
 use anyhow::{Context, Result, bail};
+use kernel_helpers::digest::sha256;
+use kernel_helpers::files::write_whole;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::collections::{HashMap, HashSet};
 use std::ffi::OsString;
 use std::fs;
 use std::io::Write;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// The helper crate, and the crates whose types it shows.
@@ -22,10 +25,72 @@ const UNEXPECTED: &str = "`cargo metadata` printed something unexpected";
 
 /// Prints what `cargo metadata` with these arguments prints, without the crates whose types no cell meets.
 ///
+/// The answers for a folder's dependencies are noted in it, as evcxr and rust-analyzer ask three times at each start.
+///
 /// # Errors
 /// If cargo fails, or a cell's `:dep` brings another version of candle.
 pub fn print(cargo: &Path, arguments: &[OsString]) -> Result<()> {
     let folder = BuildFolder::of_this_kernel()?;
+    let answer = match Answer::noted(&folder, arguments) {
+        Some(answer) => answer,
+        None => {
+            let answer = ask(cargo, arguments, &folder)?;
+            answer.note(&folder, arguments)?;
+            answer
+        }
+    };
+    if answer.has_cells {
+        show_library(&folder);
+    }
+    println!("{}", answer.metadata);
+    Ok(())
+}
+
+/// What is printed, and whether the crate with the cells has the helpers by then.
+#[derive(Serialize, Deserialize)]
+struct Answer {
+    has_cells: bool,
+    metadata: Value,
+}
+
+/// Stands in notes for the folder's path.
+const FOLDER: &str = "{folder}";
+
+impl Answer {
+    fn noted(folder: &BuildFolder, arguments: &[OsString]) -> Option<Self> {
+        let text = fs::read_to_string(Self::file(folder, arguments).ok()?).ok()?;
+        serde_json::from_str(&text.replace(FOLDER, folder.path().to_str()?)).ok()
+    }
+
+    fn note(&self, folder: &BuildFolder, arguments: &[OsString]) -> Result<()> {
+        let path = folder.path().to_str().context("the project's path is not UTF-8")?;
+        let text = serde_json::to_string(self)?.replace(path, FOLDER);
+        Ok(write_whole(Self::file(folder, arguments)?, text.as_bytes())?)
+    }
+
+    /// The note for these arguments and the present dependencies. Their versions stay those of the lock file, which only a new
+    /// dependency changes.
+    fn file(folder: &BuildFolder, arguments: &[OsString]) -> Result<PathBuf> {
+        let path = folder.path().to_string_lossy();
+        let mut key = String::new();
+        for argument in arguments {
+            key += &argument.to_string_lossy().replace(&*path, FOLDER);
+            key.push('\n');
+        }
+        for file in [folder.crate_path().join("Cargo.toml"), folder.path().join("Cargo.lock")] {
+            key +=
+                &fs::read_to_string(&file).with_context(|| format!("could not read {}", file.display()))?;
+        }
+        Ok(notes(folder).join(sha256(key.as_bytes())))
+    }
+}
+
+/// The folder of the notes.
+pub fn notes(folder: &BuildFolder) -> PathBuf {
+    folder.crate_path().join("metadata")
+}
+
+fn ask(cargo: &Path, arguments: &[OsString], folder: &BuildFolder) -> Result<Answer> {
     let lock_file = folder.path().join("Cargo.lock");
     let old_lock = fs::read(&lock_file).ok();
     let output = Command::new(cargo)
@@ -46,11 +111,7 @@ pub fn print(cargo: &Path, arguments: &[OsString]) -> Result<()> {
         bail!("{message}");
     }
     show_less(&mut metadata, &graph).context(UNEXPECTED)?;
-    if graph.has_cells() {
-        show_library(&folder);
-    }
-    println!("{metadata}");
-    Ok(())
+    Ok(Answer { has_cells: graph.has_cells(), metadata })
 }
 
 /// What to write instead, if the crate that evcxr makes of a `:dep` to try it needs another candle than the helpers: two

@@ -1,6 +1,8 @@
 //! The warm build folder: compiled once, by evcxr itself, so that its outputs are exactly those that a kernel looks for.
 
 use super::copy::folders_lock;
+use super::front_end::start_evcxr;
+use super::pipes::Pipes;
 use super::{BuildFolder, WORKSPACE_MANIFEST, analysis, compile, files};
 use crate::project::Project;
 use anyhow::{Context, Result, bail};
@@ -46,7 +48,7 @@ pub fn build(project: &Project) -> Result<bool> {
             .with_context(|| format!("could not remove {}", folder.path().display()))?;
     }
     folder.write(project)?;
-    compile::forget_calls(&folder)?;
+    compile::forget(&folder)?;
     if !reusable || !analysis::has_library(project) {
         analysis::copy_library(project)?;
     }
@@ -59,10 +61,8 @@ pub fn build(project: &Project) -> Result<bool> {
 
 /// Loads the helper crate and the prelude as a notebook's start does; runs in the process that [`build`] starts.
 pub fn warm_up() -> Result<()> {
-    let (mut context, _outputs) = evcxr::CommandContext::new()?;
-    context.execute(":load_config --quiet")?;
-    // After some compile errors evcxr asks `cargo check` about the cell, which checks the dependencies first.
-    context.check("()")?;
+    let pipes = Pipes::new()?;
+    start_evcxr(&pipes.inherited)?;
     Ok(())
 }
 

@@ -41,6 +41,16 @@ pub fn rewrite(generated: &str) -> Rewritten {
     }
 }
 
+/// What evcxr compiles before it has the helpers, with a way to show its value: it would compile a second time.
+pub fn rewrite_without_helpers(generated: &str) -> String {
+    let shown = "trait Shown { fn evcxr_display(&self) {} } impl<T> Shown for T {}";
+    if generated.contains(").evcxr_display();") {
+        format!("{generated}{shown}\n")
+    } else {
+        generated.to_owned()
+    }
+}
+
 fn rewrite_lines(generated: &str) -> Option<Vec<String>> {
     let mut lines: Vec<String> = generated.split('\n').map(str::to_owned).collect();
     let place =

@@ -35,14 +35,25 @@ impl Button {
 
     /// A cell begins.
     pub fn cell_starts(&mut self) {
-        // It is there only if stop was pressed in the cell before.
-        let _ = std::fs::remove_file(&self.file);
+        self.release();
         (self.running, self.last_press, self.pressed_twice) = (true, None, false);
     }
 
     /// The cell has ended.
     pub fn cell_ends(&mut self) {
         self.running = false;
+        // What is compiled between cells is not stopped.
+        self.release();
+    }
+
+    fn release(&self) {
+        // It is there only if stop was pressed.
+        let _ = std::fs::remove_file(&self.file);
+    }
+
+    /// Whether the present cell is to end.
+    pub fn is_pressed(&self) -> bool {
+        self.file.exists()
     }
 
     /// Whether the last cell was ended by a second press.
@@ -84,8 +95,9 @@ mod tests {
         assert_eq!(button.press(at(21)), Press::Second);
         assert!(button.was_pressed_twice());
         button.cell_ends();
+        assert!(!file.exists());
         assert_eq!(button.press(at(22)), Press::Idle);
         button.cell_starts();
-        assert!(!file.exists() && !button.was_pressed_twice());
+        assert!(!button.was_pressed_twice());
     }
 }

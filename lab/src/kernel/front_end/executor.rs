@@ -26,6 +26,10 @@ use std::time::Duration;
 /// How often a running cell is looked after.
 const TICK: Duration = Duration::from_millis(50);
 
+/// By this, rust-analyzer learns the helpers' types, which takes it half a second, before a cell needs them. It leaves a
+/// variable with nothing in it, as to drop the tensor would take evcxr one more attempt at compiling.
+const LEARN: &str = "let _learned = Tensor::zeros(1, DType::F32, &Device::Cpu)?; let _learned = ();";
+
 /// What executes cells.
 pub struct Executor {
     session: Arc<Session>,
@@ -69,6 +73,10 @@ impl Executor {
 
     /// Executes the cells that come, for ever.
     pub fn run(mut self) -> Result<()> {
+        if self.session.is_idle() {
+            // Of no use if it fails.
+            let _ = lock(&self.evcxr).execute(LEARN);
+        }
         loop {
             let request = self.session.next_cell();
             if let Content::ExecuteRequest(asked) = request.content.clone() {

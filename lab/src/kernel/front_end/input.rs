@@ -62,10 +62,13 @@ impl Asking {
         came.try_iter().for_each(drop);
         session.wire.ask(InputRequest { prompt: String::new(), password: false }, request);
         while !ended() {
-            if let Ok(reply) = came.recv_timeout(Duration::from_millis(50)) {
-                if let Content::InputReply(reply) = reply.content {
-                    return self.pipe.give(&reply.value);
-                }
+            if lock(&session.button).is_pressed() {
+                // A read cannot be taken back; an empty line ends it.
+                return self.pipe.give("");
+            }
+            let reply = came.recv_timeout(Duration::from_millis(50)).ok().map(|reply| reply.content);
+            if let Some(Content::InputReply(reply)) = reply {
+                return self.pipe.give(&reply.value);
             }
         }
         Ok(())

@@ -18,7 +18,7 @@ mod text;
 mod wire;
 
 use super::BuildFolder;
-use super::pipes::{INHERITED, Pipes};
+use super::pipes::{INHERITED, Inherited, Pipes};
 use anyhow::{Context, Result};
 use evcxr::{CommandContext, EvalContext};
 use executor::Executor;
@@ -48,10 +48,7 @@ pub fn serve(connection_file: &Path) -> Result<()> {
     // Clients are answered from here on; cells wait until evcxr is ready.
     ends.serve(connection, Arc::clone(&session) as _)?;
     session.starts();
-    let mut cells = Command::new(std::env::current_exe()?);
-    cells.env(INHERITED, inherited.to_variable());
-    let evcxr = start_evcxr(cells);
-    let evcxr = match evcxr {
+    let evcxr = match start_evcxr(&inherited) {
         Ok(evcxr) => evcxr,
         Err(error) => return session.explain_to_all(&error),
     };
@@ -59,8 +56,10 @@ pub fn serve(connection_file: &Path) -> Result<()> {
     Executor::new(session, evcxr, outputs, events, input, folder)?.run()
 }
 
-/// evcxr with the helpers and the prelude loaded, whose cells run in the process of this command.
-pub fn start_evcxr(cells: Command) -> Result<Evcxr> {
+/// evcxr with the helpers and the prelude loaded, whose cells have these pipes.
+pub fn start_evcxr(pipes: &Inherited) -> Result<Evcxr> {
+    let mut cells = Command::new(std::env::current_exe()?);
+    cells.env(INHERITED, pipes.to_variable());
     // What cells print does not come through evcxr, and it prints nothing itself.
     let (context, _) = EvalContext::with_subprocess_command(cells)?;
     let mut context = CommandContext::with_eval_context(context);

@@ -203,7 +203,10 @@ impl Carrier {
 
     fn publish(&mut self, content: impl Into<jupyter_protocol::JupyterMessageContent>) {
         self.sent = Instant::now();
-        self.wire.publish(content, self.cell.as_ref().map(|cell| &cell.request));
+        // What evcxr has run to get ready belongs to no cell.
+        if let Some(cell) = &self.cell {
+            self.wire.publish(content, Some(&cell.request));
+        }
     }
 
     fn operate(&mut self, operation: Operation) {

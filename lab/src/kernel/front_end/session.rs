@@ -72,6 +72,11 @@ impl Session {
         }
     }
 
+    /// Whether no cell waits.
+    pub fn is_idle(&self) -> bool {
+        lock(&self.cells).is_empty()
+    }
+
     /// Completions and inspections; only one thread answers them.
     pub fn lookups(&self) -> Option<Receiver<JupyterMessage>> {
         lock(&self.lookups_to_answer).take()

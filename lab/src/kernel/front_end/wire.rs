@@ -4,18 +4,22 @@
 //! requests heard whatever a cell does.
 
 use anyhow::{Context, Result};
-use jupyter_protocol::{ConnectionInfo, JupyterMessage, JupyterMessageContent};
+use jupyter_protocol::{ConnectionInfo, Header, JupyterMessage, JupyterMessageContent};
 use jupyter_zmq_client::connection::{
-    IoPubWelcome, KernelIoPubXPubConnection, RouterRecvConnection, RouterSendConnection, SubscriptionEvent,
+    IoPubWelcome, KernelIoPubXPubConnection, RawMessage, RouterRecvConnection, RouterSendConnection,
+    SubscriptionEvent,
 };
 use jupyter_zmq_client::{
     create_kernel_control_connection, create_kernel_heartbeat_connection,
     create_kernel_iopub_xpub_connection, create_kernel_shell_connection, create_kernel_stdin_connection,
 };
+use ring::hmac::Key;
+use serde_json::{Value, json};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::time::{sleep, timeout};
+use zeromq::{SocketRecv, ZmqMessage};
 
 /// A client that does not read what it subscribed to holds up the others so long at most for each message.
 const SLOW_CLIENT: Duration = Duration::from_secs(5);
@@ -164,11 +168,44 @@ fn input_reply(requests: &dyn Requests, message: JupyterMessage) {
 /// closes at once, is no reason to end.
 async fn listen(mut socket: RouterRecvConnection, requests: Arc<dyn Requests>, hear: Hear) {
     loop {
-        match socket.read().await {
-            Ok(message) => hear(&*requests, message),
+        match socket.socket.recv().await {
+            Ok(frames) => drop(read(frames, &socket.mac).map(|message| hear(&*requests, message))),
             Err(_) => sleep(Duration::from_millis(1)).await,
         }
     }
+}
+
+/// A message from its frames. Clients leave out what has a default, and send what we do not know.
+fn read(frames: ZmqMessage, key: &Option<Key>) -> Result<JupyterMessage> {
+    let RawMessage { zmq_identities, jparts } = RawMessage::from_multipart(frames, key)?;
+    let header: Header = serde_json::from_slice(&jparts[0])?;
+    let mut content: Value = serde_json::from_slice(&jparts[3])?;
+    if let (true, Value::Object(content)) = (header.msg_type == "history_request", &mut content) {
+        for (name, default) in [
+            ("raw", json!(true)),
+            ("output", json!(false)),
+            ("unique", json!(false)),
+            ("n", json!(0)),
+            ("start", json!(0)),
+            ("stop", json!(0)),
+            ("session", Value::Null),
+        ] {
+            let value = content.entry(name).or_insert_with(|| default.clone());
+            if value.is_null() {
+                *value = default;
+            }
+        }
+    }
+    let content = JupyterMessageContent::from_type_and_content(&header.msg_type, content)?;
+    Ok(JupyterMessage {
+        zmq_identities,
+        parent_header: serde_json::from_slice(&jparts[1]).ok(),
+        metadata: serde_json::from_slice(&jparts[2]).unwrap_or_default(),
+        header,
+        content,
+        buffers: Vec::new(),
+        channel: None,
+    })
 }
 
 async fn answer(mut socket: RouterSendConnection, mut messages: UnboundedReceiver<JupyterMessage>) {

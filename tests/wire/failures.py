@@ -249,4 +249,4 @@ class TheEndOfTheProcess(KernelTest):
 
     def test_by_a_panic_while_panicking(self):
         helper = 'struct Bomb;\nimpl Drop for Bomb { fn drop(&mut self) { panic!("again") } }'
-        self.expect_survival('let _bomb = Bomb; panic!("once");', helper)
+        self.expect_survival('{ let _bomb = Bomb; panic!("once"); }', helper)

@@ -13,7 +13,7 @@ import unittest
 
 import psutil
 import zmq
-from jupyter_client import BlockingKernelClient, KernelManager
+from jupyter_client import KernelManager
 from jupyter_kernel_test import msgspec_v5
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
@@ -169,9 +169,8 @@ def check_by_schema(message):
 class Client:
     """A front end: sends requests to a kernel and files what comes back."""
 
-    def __init__(self, connection_file):
-        self.channels = BlockingKernelClient(connection_file=connection_file)
-        self.channels.load_connection_file()
+    def __init__(self, manager):
+        self.channels = manager.client()
         self.channels.start_channels()
         self.channels.wait_for_ready(timeout=PATIENCE)
         self.requests = {}
@@ -275,7 +274,7 @@ class Kernel(Client):
         self.manager.start_kernel(cwd=str(folder), env={**os.environ, **(environment or {})})
         self.others = []
         try:
-            super().__init__(self.manager.connection_file)
+            super().__init__(self.manager)
         except BaseException:
             self.manager.shutdown_kernel(now=True)
             raise
@@ -295,13 +294,13 @@ class Kernel(Client):
         return [process, *process.children(recursive=True)]
 
     def another_client(self):
-        self.others.append(Client(self.manager.connection_file))
+        self.others.append(Client(self.manager))
         return self.others[-1]
 
     def restart(self):
         Client.close(self)
         self.manager.restart_kernel()
-        Client.__init__(self, self.manager.connection_file)
+        Client.__init__(self, self.manager)
 
     def close(self):
         """Shuts the kernel down, and expects that nothing of it is left."""

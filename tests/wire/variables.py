@@ -198,7 +198,7 @@ let flag = true;"""
         text = output.content["data"]["text/plain"]
         lines = {line.split()[0]: line for line in text.splitlines() if line.strip()}
         for name, parts in {
-            "tensor": (r"\bTensor\b", "2.*3", r"\b24 "),
+            "tensor": (r"\bTensor\b", r"\[2, 3\]", r"\b\d+ ?(B|bytes)"),
             "numbers": (r"Vec<u64>", r"\b5\b", r"\b\d+ ?(B|bytes)"),
             "word": ("String", r"\b5\b", r"\b\d+ ?(B|bytes)"),
             "flag": ("bool", r"\b1 ?(B|byte)"),

@@ -91,13 +91,22 @@ impl<'a> Parsed<'a> {
     /// Whether there is more than items: something that runs.
     pub fn has_statements(&self) -> bool {
         let list = self.statements();
-        list.is_some_and(|list| list.syntax().children().any(|node| ast::Item::cast(node).is_none()))
+        let calls_shell = self.code[..self.start].lines().any(|line| line.starts_with('!'));
+        calls_shell
+            || list.is_some_and(|list| list.syntax().children().any(|node| ast::Item::cast(node).is_none()))
     }
 
-    /// The cell's code with blanks in place of all that is not an item, at the same places.
+    /// The cell's code with blanks in place of all that is not an item or a command of evcxr's, at the same places.
     pub fn items_alone(&self) -> String {
         let mut blank: Vec<u8> =
             self.code.bytes().map(|byte| if byte == b'\n' { byte } else { b' ' }).collect();
+        let mut line_start = 0;
+        for line in self.code[..self.start].split_inclusive('\n') {
+            if line.trim_start().starts_with(':') {
+                blank[line_start..line_start + line.len()].copy_from_slice(line.as_bytes());
+            }
+            line_start += line.len();
+        }
         for item in self.items() {
             let (start, end) = self.range(item.syntax());
             blank[start..end].copy_from_slice(&self.code.as_bytes()[start..end]);
@@ -136,8 +145,7 @@ impl<'a> Parsed<'a> {
     /// The place of the expression whose value the cell shows.
     fn result(&self) -> Option<(usize, usize)> {
         let expression = self.statements()?.tail_expr()?;
-        let is_loop =
-            matches!(expression, ast::Expr::ForExpr(_) | ast::Expr::WhileExpr(_) | ast::Expr::LoopExpr(_));
+        let is_loop = matches!(expression, ast::Expr::ForExpr(_) | ast::Expr::WhileExpr(_));
         (!is_loop).then(|| self.range(expression.syntax()))
     }
 }
@@ -392,6 +400,9 @@ mod tests {
         assert_eq!(parsed.items_alone(), "struct A { x: i32 }\n                   ");
         assert!(parsed.has_statements());
         assert!(!Parsed::new("struct A; fn f() {}").has_statements());
+        let commands = Parsed::new(":dep a = \"1\"\n!ls\nstruct A;");
+        assert_eq!(commands.items_alone(), ":dep a = \"1\"\n   \nstruct A;");
+        assert!(commands.has_statements());
         assert_eq!(parsed.definitions(), definitions_in("struct A{x:i32}"));
     }
 }

@@ -18,7 +18,7 @@ pub const NOTHING: &str = "{}";
 const RUNTIME: &str = "evcxr_internal_runtime";
 /// Where evcxr's runtime begins, and the line behind it.
 const RUNTIME_BEGIN: &str = "mod evcxr_internal_runtime {";
-const FUNCTION_BEGIN: &str = "#[unsafe(no_mangle)]";
+pub const FUNCTION_BEGIN: &str = "#[unsafe(no_mangle)]";
 /// A cell's function returns the store in its last line but one.
 const STORE: &str = "evcxr_variable_store";
 
@@ -59,7 +59,7 @@ fn rewrite_lines(generated: &str) -> Option<Vec<String>> {
     let function = place(FUNCTION_BEGIN, runtime)?;
     lines[runtime + 1..function].fill(String::new());
     lines[runtime] = format!(
-        "use kernel_helpers::cell as {RUNTIME}; #[unsafe(no_mangle)] pub static CELL_ANSWERS: u8 = 0;"
+        "use ::kernel_helpers::cell as {RUNTIME}; #[unsafe(no_mangle)] pub static CELL_ANSWERS: u8 = 0;"
     );
     report_errors(&mut lines[..runtime]);
     let definitions = Definitions::of(&lines[..runtime].join("\n"));
@@ -88,7 +88,7 @@ fn leave_alone_what_is_not_used(lines: &mut [String]) {
         return;
     }
     for line in lines {
-        if variable(line).is_some_and(|name| !used.contains(name)) {
+        if variable(line).is_some_and(|name| !used.contains(name.trim_start_matches("r#"))) {
             line.clear();
         }
     }

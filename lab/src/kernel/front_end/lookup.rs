@@ -15,7 +15,13 @@ pub fn answer(session: Arc<Session>, evcxr: Evcxr) {
     let Some(requests) = session.lookups() else { return };
     std::thread::spawn(move || {
         for request in requests {
-            session.answer(&request, || answer_one(&session, &evcxr, &request));
+            session.answer(&request, || {
+                // Whatever happens in rust-analyzer, the client has its answer and the next is answered too.
+                let answer = || answer_one(&session, &evcxr, &request);
+                if std::panic::catch_unwind(std::panic::AssertUnwindSafe(answer)).is_err() {
+                    answer_nothing(&session, &request);
+                }
+            });
         }
     });
 }
@@ -31,6 +37,16 @@ fn answer_one(session: &Session, evcxr: &Evcxr, request: &JupyterMessage) {
             session.wire.reply(reply, request);
         }
         _ => {}
+    }
+}
+
+fn answer_nothing(session: &Session, request: &JupyterMessage) {
+    match &request.content {
+        Content::CompleteRequest(asked) => {
+            let (cursor_start, cursor_end) = (asked.cursor_pos, asked.cursor_pos);
+            session.wire.reply(CompleteReply { cursor_start, cursor_end, ..Default::default() }, request);
+        }
+        _ => session.wire.reply(InspectReply::default(), request),
     }
 }
 

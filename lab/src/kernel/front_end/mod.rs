@@ -1,8 +1,8 @@
 //! The kernel as Jupyter meets it.
 //!
-//! Three threads share the work. [`wire`] holds the sockets. [`executor`] has the cells compiled by evcxr, one after the
-//! other, and waits for each to end. [`outputs`] carries what cells print. evcxr itself is asked from two of them, but never
-//! while a cell runs: it believes that a cell has ended as soon as it runs. So completions are answered meanwhile.
+//! Four threads share the work. [`wire`] holds the sockets. [`executor`] has the cells compiled by evcxr, one after the
+//! other, and waits for each to end. [`outputs`] carries what cells print. [`lookup`] answers completions and inspections, also
+//! while a cell runs: evcxr believes that a cell has ended as soon as it runs, and is free then.
 
 mod blocks;
 mod button;
@@ -29,6 +29,9 @@ use std::path::Path;
 use std::process::Command;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use wire::Ends;
+
+/// Loads the helpers and the prelude.
+const LOAD: &str = ":load_config --quiet";
 
 /// evcxr, for the threads that ask it.
 type Evcxr = Arc<Mutex<CommandContext>>;
@@ -63,7 +66,7 @@ pub fn start_evcxr(pipes: &Inherited) -> Result<Evcxr> {
     // What cells print does not come through evcxr, and it prints nothing itself.
     let (context, _) = EvalContext::with_subprocess_command(cells)?;
     let mut context = CommandContext::with_eval_context(context);
-    context.execute(":load_config --quiet")?;
+    context.execute(LOAD)?;
     Ok(Arc::new(Mutex::new(context)))
 }
 

@@ -223,7 +223,11 @@ impl Carrier {
                 let transient = display_id.map(|name| Transient { display_id: Some(name) });
                 self.publish(DisplayData { data: media(data), metadata, transient });
             }
-            Operation::Clear { wait } => self.publish(ClearOutput { wait }),
+            Operation::Clear { wait } => {
+                // What is gone does not count.
+                self.streams.iter_mut().for_each(Text::clear);
+                self.publish(ClearOutput { wait });
+            }
             Operation::BeginResult => self.result = Some(Vec::new()),
             Operation::EndResult => self.show_result(),
             Operation::Update { .. } => {}

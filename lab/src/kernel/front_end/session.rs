@@ -58,6 +58,8 @@ impl Session {
 
     /// Says that the kernel is there.
     pub fn starts(&self) {
+        // The compiler is asked before a client waits for the answer.
+        std::thread::spawn(rust_version);
         self.wire.publish(Status::starting(), None);
     }
 
@@ -141,15 +143,15 @@ impl Session {
 
     fn press_stop(&self) {
         self.abort_waiting();
-        let press = lock(&self.button).press(Instant::now());
-        let done = match press {
+        // Held while the process is ended, so that it is the one of this cell.
+        let mut button = lock(&self.button);
+        let done = match button.press(Instant::now()) {
             Press::Idle => Ok(()),
             Press::First => self.outputs.note(
                 "Stopping at the next batch.\n\
                  To end whatever else runs here, press again within two seconds: all variables are lost then.\n",
             ),
             Press::Second => {
-                // It may have just ended, which is as good.
                 let _ = self.process.get().map(|process| lock(process).kill());
                 Ok(())
             }
@@ -192,10 +194,14 @@ impl Session {
         }
     }
 
-    fn end(&self, restart: bool, request: &JupyterMessage) {
+    fn end(&self, restart: bool, request: &JupyterMessage, on_shell: bool) {
         let reply = || ShutdownReply { restart, status: ReplyStatus::Ok, error: None };
         self.wire.publish(reply(), Some(request));
-        self.wire.reply_on_control(reply(), request);
+        if on_shell {
+            self.wire.reply(reply(), request);
+        } else {
+            self.wire.reply_on_control(reply(), request);
+        }
         self.wire.publish(Status::idle(), Some(request));
         std::thread::spawn(|| {
             // The reply has a moment to leave.
@@ -231,7 +237,7 @@ impl Requests for Session {
                 let close = CommClose { comm_id: open.comm_id.clone(), data: Default::default() };
                 self.wire.publish(close, Some(&request));
             }),
-            Content::ShutdownRequest(asked) => self.end(asked.restart, &request),
+            Content::ShutdownRequest(asked) => self.end(asked.restart, &request, true),
             _ => {}
         }
     }
@@ -239,12 +245,12 @@ impl Requests for Session {
     fn control(&self, request: JupyterMessage) {
         match &request.content {
             Content::InterruptRequest(_) => {
-                self.wire.publish(Status::busy(), Some(&request));
-                self.press_stop();
-                self.wire.reply_on_control(InterruptReply::new(), &request);
-                self.wire.publish(Status::idle(), Some(&request));
+                self.answer(&request, || {
+                    self.press_stop();
+                    self.wire.reply_on_control(InterruptReply::new(), &request);
+                });
             }
-            Content::ShutdownRequest(asked) => self.end(asked.restart, &request),
+            Content::ShutdownRequest(asked) => self.end(asked.restart, &request, false),
             Content::KernelInfoRequest(_) => self.answer(&request, || {
                 self.wire.reply_on_control(self.info(), &request);
             }),

@@ -1,6 +1,7 @@
 """Takes out of pandoc's reading of a notebook all that would do more on Typst's side than show something."""
 
 import re
+from itertools import chain
 
 from pictures import LeftOut
 
@@ -42,14 +43,15 @@ class Harmless:
         self.pictures, self.attachments = pictures, cell.get("attachments", {})
 
     def copy(self, node):
-        """A list's elements may become several or none."""
         if not isinstance(node, list):
             return node
         if is_attributes(node):
             return ["", [name for name in node[1] if CLASS.fullmatch(name)], []]
-        return [part for child in node for part in (self.element(child) if isinstance(child, dict) else [self.copy(child)])]
+        parts = (self.element(child) if isinstance(child, dict) else [self.copy(child)] for child in node)
+        return list(chain.from_iterable(parts))
 
     def element(self, node):
+        """What takes the element's place: itself, something else, or nothing."""
         special = getattr(self, node["t"].lower(), None) if node["t"] in SPECIAL else None
         if special:
             return special(*node["c"])

@@ -1,6 +1,6 @@
-//! `cargo lab report` and its typesetting: what is no notebook, what is too long for a page, and what a PDF is kept from.
+//! `cargo lab report` and its typesetting: what is no notebook, what is too long for a page, and what a PDF may hold.
 
-use homework_tests::notebook::{notebook, read, write};
+use homework_tests::notebook::{notebook, read, text, write};
 use homework_tests::{generated_data, lab, project_root, scratch_folder};
 use serde_json::{Value, json};
 use std::fs;
@@ -116,7 +116,8 @@ for stream in re.findall(rb'stream\\r?\\n(.*?)\\r?\\nendstream', parts[0], re.DO
         pass
 pdf = b'\\n'.join(parts)
 print(len(re.findall(rb'/Subtype ?/Image', pdf)))
-print(''.join(chr(int(letter, 16)) for letter in re.findall(rb'^<[0-9A-F]{4}> <([0-9A-F]{4})>$', pdf, re.MULTILINE)))
+letters = re.findall(rb'^<[0-9A-F]{4}> <([0-9A-F]{4})>$', pdf, re.MULTILINE)
+print(''.join(chr(int(letter, 16)) for letter in letters))
 ";
 
 /// What a file outside of the notebook's folder holds; letters that no notebook has.
@@ -177,36 +178,41 @@ fn a_display_that_its_cell_emptied_is_left_out() {
     output_of(python().args(["-c", finish]).arg(&path));
     let outputs = &read(&path)["cells"][0]["outputs"];
     assert_eq!(outputs.as_array().unwrap().len(), 1);
-    assert_eq!(outputs[0]["data"]["text/plain"], "kept");
+    assert_eq!(text(&outputs[0]["data"]["text/plain"]), "kept");
 }
 
-#[test]
-fn nothing_in_a_notebook_is_code_for_typst() {
-    let test = "nothing_in_a_notebook_is_code";
-    let secret = project_root().join("target/tmp").join(test).join("secret.txt").display().to_string();
+/// Texts that would read a file if something in them were code for Typst or LaTeX.
+fn attacks(secret: &str) -> Vec<String> {
     let read = format!("read(\"{secret}\")");
-    let script = format!("#let image(..names) = raw({read})\n#import \"@preview/cetz:0.3.0\"\n#raw({read})");
-    let fenced = format!(
-        "```{{=typst}}\n{script}\n```\n\n`#{read}`{{=typst}}\n\n~~~ {{.`#{read}}}\nx\n~~~\n\n#{read}\n"
+    let script = format!(
+        "#let image(..names) = raw(read(names.pos().first()))\n#import \"@preview/cetz:0.3.0\"\n#raw({read})\n![]({secret})"
     );
-    let attributes = format!(
-        "::: {{typst:fill='{read}'}}\nx\n:::\n\n[x]{{typst:text:fill='{read}'}}\n\n<span typst:text:fill='{read}'>x</span>\n\n\
-         <div typst:fill='{read}'>x</div>\n\n|a|\n|-|\n|[b]{{typst:fill='{read}'}}|\n\n: c {{#t typst:fill='{read}'}}\n"
-    );
-    let formulas = format!(
-        "$\\text{{\" #{read} \"}}$ $#{read}$ $eval(\"{read}\")$ $\\label{{a}}x$ $$\\mathrm{{\"#{read}}}$$"
-    );
-    let links = format!(
-        "[nowhere](#nowhere) [x](<\") #{read} (\">) ![\"), #{read}, (\"](data:image/png;base64,{PIXEL} \"\\\"#\") @user"
-    );
+    let attributes = [
+        format!("::: {{typst:fill='{read}'}}\nx\n:::"),
+        format!("<div typst:fill='{read}'>x</div>"),
+        format!("[x]{{typst:text:fill='{read}'}} <span typst:text:fill='{read}'>x</span>"),
+        format!("|a|\n|-|\n|[b]{{typst:fill='{read}'}}|\n\n: c {{#t typst:fill='{read}'}}"),
+    ];
+    let formulas = [
+        format!("$\\text{{\" #{read} \"}}$ $#{read}$ $eval(\"{read}\")$ $\\label{{a}}x$"),
+        format!("$$\\mathrm{{\"#{read}}}$$"),
+    ];
+    let addresses = [
+        format!("[nowhere](#nowhere) [x](<\") #{read} (\">) @user"),
+        format!("![\"), #{read}, (\"](data:image/png;base64,{PIXEL} \"\\\"#\")"),
+    ];
+    let fenced = [
+        format!("```{{=typst}}\n{script}\n```\n\n`#{read}`{{=typst}}"),
+        format!("~~~ {{.`#{read}}}\nx\n~~~\n\n~~~ {{.````#{read}}}\nx\n~~~"),
+    ];
     let include = format!("\\input{{{secret}}}");
-    let raw = |format: &str, source: &str| json!({ "cell_type": "raw", "metadata": { "format": format }, "source": source });
-    let mut cells: Vec<_> =
-        ["typst", "text/typst", "text/latex", "pdf", ""].iter().map(|format| raw(format, &script)).collect();
-    cells.push(raw("text/latex", &include));
-    let texts = [&script, &fenced, &attributes, &formulas, &links, &include];
-    cells.extend(texts.iter().map(|text| markdown(text)));
-    for form in [
+    let lists = [&attributes[..], &formulas, &addresses, &fenced].map(|texts| texts.join("\n\n"));
+    lists.into_iter().chain([script, include]).collect()
+}
+
+/// A notebook that tries the attacks in all of its parts.
+fn attacking(secret: &str) -> Value {
+    const FORMS: [&str; 7] = [
         "text/markdown",
         "text/latex",
         "text/plain",
@@ -214,34 +220,47 @@ fn nothing_in_a_notebook_is_code_for_typst() {
         "text/typst",
         "application/typst",
         "image/svg+xml",
-    ] {
-        cells.push(code(&texts.map(|text| json!({ form: text }))));
+    ];
+    let attacks = attacks(secret);
+    let svg = format!(
+        "<!DOCTYPE svg [<!ENTITY x SYSTEM 'file://{secret}'>]>\
+         <svg xmlns='http://www.w3.org/2000/svg'><text>&x;</text></svg>"
+    );
+    let mut outputs = vec![json!({ "image/svg+xml": svg })];
+    let mut cells = Vec::new();
+    for attack in &attacks {
+        let raw = |format| {
+            let metadata = json!({ "format": format, "raw_mimetype": format });
+            json!({ "cell_type": "raw", "metadata": metadata, "source": attack })
+        };
+        cells.extend(["typst", "text/typst", "text/latex", "text/markdown", "pdf", ""].map(raw));
+        cells.push(markdown(attack));
+        outputs.extend(FORMS.map(|form| json!({ form: attack })));
     }
-    let entity = "<!DOCTYPE svg [<!ENTITY x SYSTEM 'file://SECRET'>]><svg xmlns='http://www.w3.org/2000/svg'><text>&x;</text></svg>";
-    cells.push(code(&[json!({ "image/svg+xml": entity.replace("SECRET", &secret) })]));
-    let path = notebook_of(test, json!(cells));
-    fs::write(&secret, SECRET).unwrap();
-    let mut notebook = read_with_metadata(&path, &script);
-    typst_source(&path);
-    let (_, letters) = content(&path.with_extension("pdf"));
-    assert!(letters.contains('#') && !letters.contains(|letter| SECRET.contains(letter)), "{letters}");
-
-    notebook["cells"] = json!([markdown(SECRET)]);
-    write(&path, &notebook);
-    typst_source(&path);
-    let (_, letters) = content(&path.with_extension("pdf"));
-    assert!(SECRET.chars().all(|letter| letters.contains(letter)), "this would be seen: {letters}");
+    cells.push(code(&outputs));
+    let script = &attacks[4];
+    let metadata = json!({
+        "title": script, "author": script, "header-includes": script, "lab": { "scale": script },
+        "kernelspec": { "name": "rust", "display_name": "Rust", "language": script },
+    });
+    json!({ "cells": cells, "metadata": metadata, "nbformat": 4, "nbformat_minor": 4 })
 }
 
-/// The notebook, after code was put wherever its metadata may have a text.
-fn read_with_metadata(path: &Path, script: &str) -> Value {
-    let mut notebook = read(path);
-    notebook["metadata"] = json!({
-        "title": script, "author": script, "header-includes": script, "lab": { "scale": script },
-        "kernelspec": { "name": "rust", "display_name": script, "language": script },
-    });
-    write(path, &notebook);
-    notebook
+#[test]
+fn nothing_in_a_notebook_is_code_for_typst() {
+    let path = notebook_of("nothing_in_a_notebook_is_code", json!([markdown(SECRET)]));
+    let secret = path.parent().unwrap().with_file_name("secret.txt");
+    fs::write(&secret, SECRET).unwrap();
+    let letters = || {
+        typst_source(&path);
+        content(&path.with_extension("pdf")).1
+    };
+    let seen = letters();
+    assert!(SECRET.chars().all(|letter| seen.contains(letter)), "this would be seen: {seen}");
+
+    write(&path, &attacking(&secret.display().to_string()));
+    let seen = letters();
+    assert!(seen.contains('#') && !seen.contains(|letter| SECRET.contains(letter)), "{seen}");
 }
 
 #[test]
@@ -254,9 +273,8 @@ fn pictures_beside_a_notebook_are_in_its_pdf() {
         cell
     };
     let cells = json!([
-        markdown(
-            "# Title\n\n![alone](picture.png)\n\nInline ![inline](./below/my%20picture.png), <img src=\"picture.png\">"
-        ),
+        markdown("# Title\n\n![alone](picture.png)\n\nInline ![inline](./below/my%20picture.png) too"),
+        markdown("<img src=\"picture.png\">"),
         markdown(&format!(
             "![](data:image/png;base64,{PIXEL}) ![](inside.png) ![](../notebooks/drawing.svg)"
         )),
@@ -279,11 +297,8 @@ fn pictures_beside_a_notebook_are_in_its_pdf() {
 
     let source = typst_source(&path);
     assert!(!source.contains("left out"), "{source}");
-    assert_eq!(
-        source.matches("image(\"picture-").count() + source.matches("#picture(\"picture-").count(),
-        11,
-        "{source}"
-    );
+    let count = |function: &str| source.matches(&format!("{function}(\"picture-")).count();
+    assert_eq!((count("(image"), count("#picture")), (4, 7), "{source}");
     let (pictures, _) = content(&path.with_extension("pdf"));
     assert!(pictures >= 2, "the screenshot and the pixel");
 
@@ -332,8 +347,9 @@ fn a_picture_that_may_not_be_read_is_left_out_with_a_note() {
 
     let source = typst_source(&path);
     for (address, reason) in cases {
-        // Typst reads `//` as the beginning of a comment.
-        let note = format!("The picture {} is left out: {reason}", address.replace("//", "/\\/"));
+        // What means something in Typst is escaped.
+        let address = address.replace("//", "/\\/").replace('_', "\\_");
+        let note = format!("The picture {address} is left out: {reason}");
         assert_eq!(source.matches(&note).count(), 2, "{note} in {source}");
     }
     assert_eq!(content(&path.with_extension("pdf")).0, 0);
@@ -351,10 +367,9 @@ fn what_cannot_be_typeset_ends_with_the_reason() {
     );
 
     // What pandoc needs exponential time for.
-    write(
-        &path,
-        &json!({ "cells": [markdown(&"[".repeat(20_000))], "metadata": {}, "nbformat": 4, "nbformat_minor": 4 }),
-    );
+    let mut content = read(&path);
+    content["cells"] = json!([markdown(&"[".repeat(20_000))]);
+    write(&path, &content);
     let hurry = "import sys, to_pdf, notebook_file as file\n\
                  to_pdf.TIME_LIMIT = 2\n\
                  to_pdf.export(file.read(sys.argv[1]), None)";

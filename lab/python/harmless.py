@@ -6,7 +6,7 @@ from itertools import chain
 from pictures import LeftOut
 
 # An element's attributes are its name, its classes, and what pandoc would pass to Typst as code.
-CLASS = re.compile(r"[\w+#-]+")
+CLASS = re.compile(r"[\w+-]+")
 NAME = re.compile(r"[\w-]+")
 NO_ATTRIBUTES = ["", [], []]
 # Pandoc makes a label of it.

@@ -8,7 +8,7 @@ import sys
 import time
 import unittest
 
-from session import PATIENCE, ROOT, RUNNING, SCRATCH, Kernel, expect_end, until
+from session import PATIENCE, ROOT, RUNNING, SCRATCH, Kernel, expect_end, slow_to_compile, until
 
 SHARED = ROOT / ".lab/kernel/warm"
 
@@ -71,10 +71,8 @@ class Kernels(unittest.TestCase):
 
     def test_shut_down_while_a_cell_compiles(self):
         kernel = Kernel(SCRATCH)
-        functions = "\n".join(
-            f"fn f{n}(x: u64) -> u64 {{ x.wrapping_mul({n}).rotate_left(7) ^ {n} }}" for n in range(4000)
-        )
-        request = kernel.send_cell(functions)
+        kernel.run("1")
+        request = kernel.send_cell(slow_to_compile())
         kernel.listen(lambda: request.state == "busy", "the compilation begins")
         kernel.listen_for(0.5)
         self.assertFalse(request.ended)

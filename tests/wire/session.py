@@ -13,7 +13,7 @@ import unittest
 
 import psutil
 import zmq
-from jupyter_client import KernelManager
+from jupyter_client import BlockingKernelClient, KernelManager
 from jupyter_kernel_test import msgspec_v5
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
@@ -31,6 +31,12 @@ def until(condition, what, seconds=10):
         assert time.monotonic() < deadline, f"{what}: not within {seconds} s"
         time.sleep(0.05)
     return result
+
+
+def slow_to_compile():
+    """Functions that the compiler works on for some seconds."""
+    body = '(0..x).map(|n| format!("{n} {}", x + NUMBER)).collect()'
+    return "\n".join(f"fn f{n}(x: u64) -> Vec<String> {{ {body.replace('NUMBER', str(n))} }}" for n in range(6000))
 
 
 def without_color(text):
@@ -170,7 +176,9 @@ class Client:
     """A front end: sends requests to a kernel and files what comes back."""
 
     def __init__(self, manager):
-        self.channels = manager.client()
+        # The clients that a manager makes are one to the kernel: they share a session.
+        self.channels = BlockingKernelClient(connection_file=manager.connection_file, parent=manager)
+        self.channels.load_connection_file()
         self.channels.start_channels()
         self.channels.wait_for_ready(timeout=PATIENCE)
         self.requests = {}
@@ -352,7 +360,7 @@ class KernelTest(unittest.TestCase):
         cls.kernel.close()
 
     def setUp(self):
-        if any(not request.ended for request in self.kernel.requests.values() if request.name != "of another client"):
+        if any(request.state == "busy" for request in self.kernel.requests.values()):
             self.kernel.manager.shutdown_kernel(now=True)
             self.start()
         self.kernel.requests.clear()

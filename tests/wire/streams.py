@@ -180,7 +180,7 @@ class Much(KernelTest):
         shown = request.stdout + request.stderr
         self.assertTrue(shown.startswith("0\n1\n2\n"), shown[:80])
         self.assertLess(len(shown), 5_000_000)
-        self.assertRegex(shown[-2000:], "(?i)cut|left out|omitted|not shown|more")
+        self.assertRegex(shown, "(?i)cut|left out|omitted|not shown|more")
         self.assertEqual(self.run_cell('println!("next");').stdout, "next\n")
 
     def test_the_figure_and_the_value_behind_a_million_lines_are_shown(self):

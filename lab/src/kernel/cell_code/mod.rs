@@ -64,9 +64,9 @@ fn rewrite_lines(generated: &str) -> Option<Vec<String>> {
     report_errors(&mut lines[..runtime]);
     let definitions = Definitions::of(&lines[..runtime].join("\n"));
     leave_alone_what_is_not_used(&mut lines[function..]);
-    for line in &mut lines[function..] {
-        if let Some(replacement) = replacement(line, &definitions) {
-            *line = replacement;
+    for index in function..lines.len() {
+        if let Some(replacement) = replacement(&lines[index], &lines[index - 1], &definitions) {
+            lines[index] = replacement;
         }
     }
     if let Some(end) = lines.iter().rposition(|line| line == STORE) {
@@ -127,10 +127,10 @@ fn report_errors(lines: &mut [String]) {
     }
 }
 
-/// What stands in place of one of evcxr's lines.
-fn replacement(line: &str, definitions: &Definitions) -> Option<String> {
+/// What stands in place of one of evcxr's lines, which follows another.
+fn replacement(line: &str, previous: &str, definitions: &Definitions) -> Option<String> {
     let trimmed = line.trim();
-    if trimmed == "println!(\"EVCXR_PANIC_NOTIFICATION\");" {
+    if trimmed == "println!(\"EVCXR_PANIC_NOTIFICATION\");" && previous.trim() == "Err(_) => {" {
         return Some(format!("{RUNTIME}::panicked();"));
     }
     if trimmed == "if !vars_ok {return evcxr_variable_store;}}" {

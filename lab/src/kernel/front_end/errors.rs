@@ -1,7 +1,8 @@
 //! What a cell shows when it fails: which kind of error, what is wrong, and where in the cell.
 
 use crate::kernel::cell_code::{FUNCTION_BEGIN, without_insertions};
-use crate::kernel::source::{Rewritten, without_result};
+use crate::kernel::implementations::Rewritten;
+use crate::kernel::source::{Item, items_in_lines, without_result};
 use evcxr::CompilationError;
 use jupyter_protocol::{ErrorOutput, ReplyError};
 
@@ -129,6 +130,18 @@ fn describe(error: &CompilationError, rewritten: &Rewritten, cell: &str) -> Stri
         text += &format!("\nhelp: {}", hint.replace("Evcxr", "a notebook"));
     }
     text
+}
+
+/// The items of earlier cells that these errors are in, if none is in the cell itself.
+pub fn broken_items(errors: &[CompilationError], code: &str) -> Vec<Item> {
+    let is_own =
+        |error: &CompilationError| error.spanned_messages().iter().any(|message| message.span.is_some());
+    if errors.iter().any(is_own) {
+        return Vec::new();
+    }
+    let spans = errors.iter().filter_map(|error| error.json["spans"].as_array()).flatten();
+    let lines = spans.filter_map(|span| usize::try_from(span["line_start"].as_u64()?).ok());
+    items_in_lines(code, &lines.collect::<Vec<_>>())
 }
 
 /// The line of the cell, from 1, that stands in a line of the generated code: a cell's statements are in it as they are, in

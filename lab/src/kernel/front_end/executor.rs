@@ -1,16 +1,18 @@
 //! Executes cells, one after the other.
 
-use super::errors::{CellError, line_of_cell};
+use super::errors::{CellError, broken_items, line_of_cell};
 use super::input::Asking;
+use super::loading::{Evcxr, LOAD, Loading};
+use super::lock;
 use super::outputs::{Cell, Outputs};
 use super::session::Session;
-use super::{Evcxr, LOAD, lock};
 use crate::kernel::BuildFolder;
 use crate::kernel::cell_code::NOTHING;
+use crate::kernel::implementations::{Implementations, Rewritten};
 use crate::kernel::pipes::{Events, Input};
-use crate::kernel::source::{Implementations, Item, Parsed, Rewritten, items_in_lines};
-use anyhow::{Context, Result};
-use evcxr::{CompilationError, Error, EvalOutputs};
+use crate::kernel::source::{Item, Parsed};
+use anyhow::Result;
+use evcxr::{CommandContext, Error, EvalOutputs};
 use jupyter_protocol::{
     ExecuteInput, ExecuteReply, ExecuteRequest, ExecutionCount, ExpressionResult, JupyterMessage,
     JupyterMessageContent as Content, ReplyError, ReplyStatus,
@@ -20,20 +22,17 @@ use serde_json::json;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fs;
 use std::process::ExitStatus;
-use std::sync::Arc;
+use std::sync::{Arc, MutexGuard};
+use std::thread::JoinHandle;
 use std::time::Duration;
 
 /// How often a running cell is looked after.
 const TICK: Duration = Duration::from_millis(50);
 
-/// By this, rust-analyzer learns the helpers' types, which takes it half a second, before a cell needs them. It leaves a
-/// variable with nothing in it, as to drop the tensor would take evcxr one more attempt at compiling.
-const LEARN: &str = "let _learned = Tensor::zeros(1, DType::F32, &Device::Cpu)?; let _learned = ();";
-
 /// What executes cells.
 pub struct Executor {
     session: Arc<Session>,
-    evcxr: Evcxr,
+    evcxr: Loading,
     outputs: Arc<Outputs>,
     events: Events,
     asking: Asking,
@@ -50,42 +49,43 @@ pub struct Executor {
 impl Executor {
     pub fn new(
         session: Arc<Session>,
-        evcxr: Evcxr,
+        loading: JoinHandle<Result<Evcxr>>,
         outputs: Arc<Outputs>,
         events: Events,
         input: Input,
         folder: BuildFolder,
-    ) -> Result<Self> {
-        let process = lock(&evcxr).process_handle();
-        session.process.set(process).ok().context("there is one process at a time")?;
+    ) -> Self {
         let asking = Asking::new(input, folder.input_file());
         let (implementations, definitions) = Default::default();
-        Ok(Executor {
+        let evcxr = Loading::by(loading);
+        let (count, has_gaps) = (0, false);
+        Executor {
             session,
             evcxr,
             outputs,
             events,
             asking,
             folder,
-            count: 0,
-            has_gaps: false,
+            count,
+            has_gaps,
             implementations,
             definitions,
-        })
+        }
     }
 
     /// Executes the cells that come, for ever.
     pub fn run(mut self) -> Result<()> {
-        if self.session.is_idle() {
-            // Of no use if it fails.
-            let _ = lock(&self.evcxr).execute(LEARN);
-        }
         loop {
             let request = self.session.next_cell();
             if let Content::ExecuteRequest(asked) = request.content.clone() {
                 self.answer(&request, &asked)?;
             }
         }
+    }
+
+    /// evcxr, loaded when a cell is executed.
+    fn evcxr(&self) -> MutexGuard<'_, CommandContext> {
+        lock(self.evcxr.done())
     }
 
     fn answer(&mut self, request: &JupyterMessage, asked: &ExecuteRequest) -> Result<()> {
@@ -96,15 +96,19 @@ impl Executor {
             lock(&self.session.history).add(self.count, &asked.code);
         }
         let execution_count = ExecutionCount::new(self.count);
-        if !asked.silent {
+        if counts {
             self.session
                 .wire
                 .publish(ExecuteInput { code: asked.code.clone(), execution_count }, Some(request));
         }
+        let loaded = self.evcxr.wait();
         let cell = Cell { request: request.clone(), number: self.count, shows_value: !asked.silent };
         self.outputs.begin(cell)?;
         self.asking.cell_starts(asked.allow_stdin, &self.session);
-        let done = self.execute(&asked.code, request)?;
+        let done = match loaded {
+            Ok(()) => self.execute(&asked.code, request)?,
+            Err(error) => Err(error),
+        };
         self.outputs.finish()?;
         let failed = done.is_err();
         let reply = match done {
@@ -212,7 +216,7 @@ impl Executor {
     /// Loads again what `:clear` has cleared.
     fn start_afresh(&mut self) {
         (self.implementations, self.definitions) = Default::default();
-        if let Err(error) = lock(&self.evcxr).execute(LOAD) {
+        if let Err(error) = self.evcxr().execute(LOAD) {
             eprintln!("error: {error}");
         }
         self.events.forget();
@@ -253,7 +257,7 @@ impl Executor {
     fn compile(&mut self, code: &str) -> Result<(Result<EvalOutputs, Error>, String)> {
         // What an earlier process left.
         self.events.wait(Duration::ZERO)?;
-        let mut context = lock(&self.evcxr);
+        let mut context = self.evcxr();
         let compiled = context.execute(code);
         // Before a completion writes another.
         Ok((compiled, context.last_source().unwrap_or_default()))
@@ -346,13 +350,13 @@ impl Executor {
     /// Has evcxr find out which variables are gone, and start the cells' process again if it is.
     fn forget_what_is_gone(&mut self) {
         // It says nothing that the user has not been told.
-        let _ = lock(&self.evcxr).execute(NOTHING);
+        let _ = self.evcxr().execute(NOTHING);
         self.events.forget();
     }
 
     /// The variables of all cells, with their types.
     fn variables(&self) -> Vec<(String, String)> {
-        let context = lock(&self.evcxr);
+        let context = self.evcxr();
         let all = context.variables_and_types().filter(|(name, _)| !name.starts_with('_'));
         let mut all: Vec<_> = all.map(|(name, r#type)| (name.to_owned(), r#type.to_owned())).collect();
         all.sort();
@@ -381,18 +385,6 @@ struct Failure {
     ran: bool,
     /// The items of earlier cells that do not compile with it.
     broken: Vec<Item>,
-}
-
-/// The items of earlier cells that these errors are in, if none is in the cell itself.
-fn broken_items(errors: &[CompilationError], code: &str) -> Vec<Item> {
-    let is_own =
-        |error: &CompilationError| error.spanned_messages().iter().any(|message| message.span.is_some());
-    if errors.iter().any(is_own) {
-        return Vec::new();
-    }
-    let spans = errors.iter().filter_map(|error| error.json["spans"].as_array()).flatten();
-    let lines = spans.filter_map(|span| usize::try_from(span["line_start"].as_u64()?).ok());
-    items_in_lines(code, &lines.collect::<Vec<_>>())
 }
 
 /// A type's name without its path: `ParseIntError`.

@@ -11,6 +11,7 @@ mod errors;
 mod executor;
 mod history;
 mod input;
+pub mod loading;
 mod lookup;
 mod outputs;
 mod session;
@@ -18,23 +19,15 @@ mod text;
 mod wire;
 
 use super::BuildFolder;
-use super::pipes::{INHERITED, Inherited, Pipes};
+use super::pipes::Pipes;
 use anyhow::{Context, Result};
-use evcxr::{CommandContext, EvalContext};
 use executor::Executor;
 use jupyter_protocol::ConnectionInfo;
 use outputs::Outputs;
 use session::Session;
 use std::path::Path;
-use std::process::Command;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use wire::Ends;
-
-/// Loads the helpers and the prelude.
-const LOAD: &str = ":load_config --quiet";
-
-/// evcxr, for the threads that ask it.
-type Evcxr = Arc<Mutex<CommandContext>>;
 
 /// Serves the clients of a connection file until one of them ends the kernel.
 pub fn serve(connection_file: &Path) -> Result<()> {
@@ -46,28 +39,17 @@ pub fn serve(connection_file: &Path) -> Result<()> {
     let Pipes { output, error, events, input, inherited, cells_ends: _open } = Pipes::new()?;
     let ends = Ends::new();
     let wire = ends.wire.clone();
-    let outputs = Arc::new(Outputs::carry(output, error, wire.clone())?);
-    let session = Arc::new(Session::new(wire, Arc::clone(&outputs), &folder));
+    let history = Arc::new(Mutex::default());
+    let outputs = Arc::new(Outputs::carry(output, error, wire.clone(), Arc::clone(&history))?);
+    let session = Arc::new(Session::new(wire, Arc::clone(&outputs), history, &folder));
     // Clients are answered from here on; cells wait until evcxr is ready.
     ends.serve(connection, Arc::clone(&session) as _)?;
     session.starts();
-    let evcxr = match start_evcxr(&inherited) {
-        Ok(evcxr) => evcxr,
-        Err(error) => return session.explain_to_all(&error),
-    };
-    lookup::answer(Arc::clone(&session), Arc::clone(&evcxr));
-    Executor::new(session, evcxr, outputs, events, input, folder)?.run()
-}
-
-/// evcxr with the helpers and the prelude loaded, whose cells have these pipes.
-pub fn start_evcxr(pipes: &Inherited) -> Result<Evcxr> {
-    let mut cells = Command::new(std::env::current_exe()?);
-    cells.env(INHERITED, pipes.to_variable());
-    // What cells print does not come through evcxr, and it prints nothing itself.
-    let (context, _) = EvalContext::with_subprocess_command(cells)?;
-    let mut context = CommandContext::with_eval_context(context);
-    context.execute(LOAD)?;
-    Ok(Arc::new(Mutex::new(context)))
+    let loading = std::thread::spawn({
+        let session = Arc::clone(&session);
+        move || loading::load(&inherited, &session)
+    });
+    Executor::new(session, loading, outputs, events, input, folder).run()
 }
 
 /// Takes a lock, whatever happened to the thread that held it before: what it guards is replaced as a whole.

@@ -7,11 +7,9 @@ use super::lock;
 use super::outputs::Outputs;
 use super::wire::{Requests, Wire};
 use crate::kernel::BuildFolder;
-use anyhow::{Error, Result};
 use jupyter_protocol::{
     CommClose, CommInfoReply, ExecuteReply, HelpLink, InterruptReply, JupyterMessage,
-    JupyterMessageContent as Content, KernelInfoReply, LanguageInfo, ReplyError, ReplyStatus, ShutdownReply,
-    Status,
+    JupyterMessageContent as Content, KernelInfoReply, LanguageInfo, ReplyStatus, ShutdownReply, Status,
 };
 use std::collections::{HashMap, VecDeque};
 use std::process::{Child, Command};
@@ -24,7 +22,7 @@ pub struct Session {
     pub wire: Wire,
     outputs: Arc<Outputs>,
     pub button: Mutex<Button>,
-    pub history: Mutex<History>,
+    pub history: Arc<Mutex<History>>,
     cells: Mutex<VecDeque<JupyterMessage>>,
     cell_came: Condvar,
     /// The cell that is executed.
@@ -38,13 +36,18 @@ pub struct Session {
 }
 
 impl Session {
-    pub fn new(wire: Wire, outputs: Arc<Outputs>, folder: &BuildFolder) -> Self {
+    pub fn new(
+        wire: Wire,
+        outputs: Arc<Outputs>,
+        history: Arc<Mutex<History>>,
+        folder: &BuildFolder,
+    ) -> Self {
         let ((lookups, to_answer), (inputs, came)) = (channel(), channel());
         Session {
             wire,
             outputs,
             button: Mutex::new(Button::new(folder.stop_file())),
-            history: Mutex::default(),
+            history,
             cells: Mutex::default(),
             cell_came: Condvar::new(),
             current: Mutex::default(),
@@ -74,9 +77,9 @@ impl Session {
         }
     }
 
-    /// Whether no cell waits.
+    /// Whether no cell is there.
     pub fn is_idle(&self) -> bool {
-        lock(&self.cells).is_empty()
+        lock(&self.cells).is_empty() && lock(&self.current).is_none()
     }
 
     /// Completions and inspections; only one thread answers them.
@@ -121,23 +124,6 @@ impl Session {
             let user_expressions = Some(HashMap::new());
             self.wire.reply(ExecuteReply { status, user_expressions, ..Default::default() }, &request);
             self.wire.publish(Status::idle(), Some(&request));
-        }
-    }
-
-    /// Answers all cells with the reason why the kernel cannot execute them.
-    pub fn explain_to_all(&self, error: &Error) -> Result<()> {
-        eprintln!("error: {error:#}");
-        loop {
-            let request = self.next_cell();
-            self.cell_begins(&request);
-            let error = super::errors::CellError::new("KernelNotReady", format!("{error:#}"));
-            self.wire.publish(error.output(), Some(&request));
-            let error = Some(Box::new(ReplyError::from(error)));
-            let user_expressions = Some(HashMap::new());
-            self.cell_ends(
-                &request,
-                ExecuteReply { status: ReplyStatus::Error, error, user_expressions, ..Default::default() },
-            );
         }
     }
 
@@ -238,7 +224,7 @@ impl Requests for Session {
                 self.wire.publish(close, Some(&request));
             }),
             Content::ShutdownRequest(asked) => self.end(asked.restart, &request, true),
-            _ => {}
+            _ => self.answer(&request, || ()),
         }
     }
 

@@ -3,7 +3,7 @@
 //! Variables move from cell to cell through a [`VariableStore`]. How a cell goes, the kernel hears through two pipes that
 //! `LAB_CELL_PIPES` names by their numbers (`evcxr,events`): evcxr gets its own lines on the first, the kernel's front
 //! end an [`Event`] a line on the second. Nothing of it is on the standard output, so nothing that a cell prints can be
-//! taken for it. Without that variable, as in evcxr's own kernel, evcxr's lines go where evcxr expects them.
+//! taken for it.
 //!
 //! Nothing here is meant to be called from a notebook, but for [`cell_result`](crate::cell_result).
 
@@ -74,9 +74,8 @@ pub fn tell(event: &Event) {
 
 /// Tells evcxr, in the lines that it defines.
 fn tell_evcxr(line: &str) {
-    match &*PIPES_OF_THIS_PROCESS {
-        Some(pipes) => drop((&pipes.evcxr).write_all(format!("{line}\n").as_bytes())),
-        None => println!("{line}"),
+    if let Some(pipes) = &*PIPES_OF_THIS_PROCESS {
+        let _ = (&pipes.evcxr).write_all(format!("{line}\n").as_bytes());
     }
 }
 
@@ -85,35 +84,26 @@ pub const COMPLETE: &str = "EVCXR_EXECUTION_COMPLETE";
 
 /// The cell has found all variables and begins.
 pub fn accepted() {
-    if PIPES_OF_THIS_PROCESS.is_some() {
-        display::cell_begins();
-        tell(&Event::Accepted);
-        tell_evcxr(COMPLETE);
-    }
+    display::cell_begins();
+    panic::cell_begins();
+    tell(&Event::Accepted);
+    tell_evcxr(COMPLETE);
 }
 
 /// The cell does not run: evcxr was told which variables to do without, and compiles it anew.
 pub fn refused() {
-    if PIPES_OF_THIS_PROCESS.is_some() {
-        tell_evcxr(COMPLETE);
-    }
+    tell_evcxr(COMPLETE);
 }
 
 /// The cell ends by `?`, at the place of the caller.
 pub fn failed(name: &str, message: String, place: &Location<'_>) {
-    if PIPES_OF_THIS_PROCESS.is_none() {
-        eprintln!("{message}");
-        tell_evcxr("EVCXR_ERROR_OCCURRED");
-    }
     tell(&Event::Failed { name: name.to_owned(), message, line: line_of_cell(place) });
 }
 
 /// The cell ends by a panic.
 pub fn panicked() {
-    let Panic { message, line } = panic::take_last().unwrap_or_default();
-    if PIPES_OF_THIS_PROCESS.is_none() {
-        tell_evcxr("EVCXR_PANIC_NOTIFICATION");
-    }
+    let unknown = || Panic { message: "a thread of the cell panicked".to_owned(), line: 0 };
+    let Panic { message, line } = panic::take_last().unwrap_or_else(unknown);
     tell(&Event::Panicked { message, line });
 }
 
@@ -122,8 +112,11 @@ pub(crate) fn line_of_cell(place: &Location<'_>) -> u32 {
     if place.file().ends_with("cell/lib.rs") { place.line() } else { 0 }
 }
 
+/// What a part of a cell returns that was not left early.
+pub struct Done;
+
 /// Runs a part of a cell. Returns whether the next may run.
-pub fn part<E>(part: impl FnOnce() -> Result<(), E>) -> bool {
+pub fn part<E>(part: impl FnOnce() -> Result<Done, E>) -> bool {
     match std::panic::catch_unwind(std::panic::AssertUnwindSafe(part)) {
         Ok(result) => result.is_ok(),
         Err(_) => {
@@ -203,10 +196,8 @@ impl VariableStore {
 
 /// The store of a process, and what else a process that runs cells needs once.
 pub fn create_variable_store() -> *mut VariableStore {
-    if PIPES_OF_THIS_PROCESS.is_some() {
-        panic::report_to_kernel();
-        flush_now_and_then();
-    }
+    panic::report_to_kernel();
+    flush_now_and_then();
     Box::into_raw(Box::default())
 }
 

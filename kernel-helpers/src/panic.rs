@@ -1,10 +1,11 @@
 //! What a notebook shows of a panic.
 
 use crate::cell::{PIPES, line_of_cell};
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::env;
 use std::panic::{self, PanicHookInfo};
 use std::path::Path;
+use std::sync::{Mutex, PoisonError};
 
 /// From now on, a panic in this process is one line: its message, and the source file if that is not the cell's own
 /// generated code. Rust's own message also names the thread by a number that changes from run to run, and a line of the
@@ -16,7 +17,7 @@ pub fn shorten_messages() {
 }
 
 /// The last panic of a thread that runs cells.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub(crate) struct Panic {
     pub(crate) message: String,
     pub(crate) line: u32,
@@ -24,32 +25,42 @@ pub(crate) struct Panic {
 
 thread_local! {
     static LAST: RefCell<Option<Panic>> = const { RefCell::new(None) };
-    static RUNS_CELLS: RefCell<bool> = const { RefCell::new(false) };
+    static RUNS_CELLS: Cell<bool> = const { Cell::new(false) };
 }
+
+/// The last panic of another thread: a thread pool passes it on to the cell without calling the hook again.
+static LAST_OF_OTHERS: Mutex<Option<Panic>> = Mutex::new(None);
 
 /// From now on, a panic in this thread is kept for the kernel, which shows it as the cell's error; in other threads it
 /// prints one line. Called in each process that runs cells, so it holds after the second press of the stop button too.
 pub(crate) fn report_to_kernel() {
     RUNS_CELLS.set(true);
     panic::set_hook(Box::new(|panic| {
-        if RUNS_CELLS.with_borrow(|runs| !runs) {
+        let line = panic.location().map_or(0, line_of_cell);
+        let last = Some(Panic { message: message(panic), line });
+        if !RUNS_CELLS.get() {
+            *LAST_OF_OTHERS.lock().unwrap_or_else(PoisonError::into_inner) = last;
             return print(panic);
         }
         // One that the cell's own code has caught.
         show_caught();
-        let line = panic.location().map_or(0, line_of_cell);
-        LAST.set(Some(Panic { message: message(panic), line }));
+        LAST.set(last);
     }));
 }
 
 /// The panic that has ended the cell.
 pub(crate) fn take_last() -> Option<Panic> {
-    LAST.take()
+    LAST.take().or_else(|| LAST_OF_OTHERS.lock().unwrap_or_else(PoisonError::into_inner).take())
+}
+
+/// Forgets what another thread said in an earlier cell.
+pub(crate) fn cell_begins() {
+    *LAST_OF_OTHERS.lock().unwrap_or_else(PoisonError::into_inner) = None;
 }
 
 /// Prints a panic that did not end the cell, as Rust does.
 pub(crate) fn show_caught() {
-    if let Some(panic) = take_last() {
+    if let Some(panic) = LAST.take() {
         eprintln!("panicked: {}", panic.message);
     }
 }

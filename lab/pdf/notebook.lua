@@ -1,4 +1,5 @@
--- Marks a notebook's parts for template.typ: the title, source and output of code cells, pictures.
+-- Marks a notebook's parts for template.typ: the title, source and output of code cells, pictures. What it gets has no
+-- code for Typst in it (see harmless.py), and its pictures are files beside it.
 
 local function typst(text)
   return pandoc.RawBlock("typst", text)
@@ -19,13 +20,6 @@ local function picture(block)
   end
 end
 
--- Markdown that a cell printed is text to typeset, tables first of all.
-local function read_markdown(block)
-  if block.format == "markdown" then
-    return pandoc.read(block.text, "markdown").blocks
-  end
-end
-
 -- The line above code or a table, such as the file's name, stays with it.
 local function keep_with_next(blocks)
   local result = pandoc.Blocks({})
@@ -42,7 +36,7 @@ end
 
 -- A table stays on one page with its caption, unless it is so long that it would leave much of the page before it empty.
 local function rich_output(content)
-  local blocks = content:walk({ RawBlock = read_markdown, Blocks = keep_with_next })
+  local blocks = content:walk({ Blocks = keep_with_next })
   local rows = 0
   blocks:walk({
     Table = function(block)
@@ -94,6 +88,30 @@ local function take_title(doc)
   end
 end
 
+-- A link to a heading that is not there, or there twice, would end the typesetting. JupyterLab's links keep capitals.
+local function keep_links(blocks)
+  local names = {}
+  local function header(block)
+    local name = block.identifier:lower()
+    if names[name] then
+      block.identifier = ""
+    elseif name ~= "" then
+      names[name] = block.identifier
+    end
+    return block
+  end
+  local function link(inline)
+    local name = inline.target:match("^#(.*)")
+    if name and names[name:lower()] then
+      inline.target = "#" .. names[name:lower()]
+    elseif name then
+      return inline.content
+    end
+    return inline
+  end
+  return blocks:walk({ Header = header }):walk({ Link = link })
+end
+
 function Pandoc(doc)
   local blocks = pandoc.Blocks({})
   for _, block in ipairs(doc.blocks) do
@@ -107,5 +125,6 @@ function Pandoc(doc)
   end
   doc.blocks = blocks:walk({ Para = picture, Plain = picture })
   take_title(doc)
+  doc.blocks = keep_links(doc.blocks)
   return doc
 end

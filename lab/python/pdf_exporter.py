@@ -17,5 +17,6 @@ class PdfExporter(Exporter):
 
     def from_notebook_node(self, nb, resources=None, **kwargs):
         notebook, resources = super().from_notebook_node(nb, resources, **kwargs)
-        name = resources.get("metadata", {}).get("name", "the notebook")
-        return to_pdf.export(notebook_file.checked(notebook, name)), resources
+        about = resources.get("metadata", {})
+        notebook = notebook_file.checked(notebook, about.get("name", "the notebook"))
+        return to_pdf.export(notebook, about.get("path")), resources

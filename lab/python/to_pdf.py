@@ -1,27 +1,38 @@
 """Typesets a notebook as a PDF: pandoc reads it, a filter marks code and output, Typst lays it out.
 
 usage: to_pdf.py NOTEBOOK PDF
+
+A notebook may come from anywhere, so nothing in it is code here. Pandoc reads it in its sandbox, and what it read is
+made harmless before it becomes Typst. Typst sees one folder, with pictures that were copied into it: from the notebook,
+and from files in the notebook's folder. Nothing is fetched.
 """
 
+import json
 import os
 import pathlib
 import shutil
 import subprocess
 import sys
 import tempfile
+import time
 
-import nbformat
 import pypandoc
-import typst
 
 import notebook_file
+from harmless import CELL, harmless
+from pictures import Pictures
 from plain_text import plain
 
-STYLE = pathlib.Path(__file__).resolve().parent.parent / "pdf"
+SCRIPTS = pathlib.Path(__file__).resolve().parent
+STYLE = SCRIPTS.parent / "pdf"
 # Of an output that is there in several forms, the first of these is shown.
 PREFERENCE = ["image/png", "image/svg+xml", "image/jpeg", "text/markdown", "text/latex", "text/plain"]
 # Of longer outputs, so much is printed.
 FIRST_LINES, LAST_LINES, LONGEST_LINE = 200, 100, 2000
+# How many seconds pandoc and Typst may take together, which need two for a long notebook.
+TIME_LIMIT = 120
+# An address where nobody answers.
+OFFLINE = dict.fromkeys(["HTTPS_PROXY", "https_proxy"], "http://127.0.0.1:0") | {"NO_PROXY": "", "no_proxy": ""}
 
 
 def shortened(text):
@@ -36,7 +47,20 @@ def shortened(text):
     return "\n".join(lines)
 
 
-def prepare(notebook):
+def shown(data, pictures):
+    """Of an output's forms the one that is to be printed."""
+    best = next((mime for mime in PREFERENCE if data.get(mime)), None)
+    if best is None:
+        return {}
+    if best.startswith("image/"):
+        return {"text/markdown": f"![]({pictures.of_output(data[best])})"}
+    if best == "text/latex":
+        formula = data[best]
+        return {"text/markdown": formula if "$" in formula else f"$${formula.strip()}$$"}
+    return {best: shortened(data[best]) if best == "text/plain" else data[best]}
+
+
+def prepare(notebook, pictures):
     """Leaves of every output the one form that is to be printed, and of collapsed cells only the output."""
     notebook_file.drop_empty_outputs(notebook)
     for cell in notebook.cells:
@@ -44,10 +68,7 @@ def prepare(notebook):
             cell.source = ""
         for output in cell.get("outputs", []):
             if "data" in output:
-                best = next((mime for mime in PREFERENCE if mime in output.data), None)
-                output.data = {best: output.data[best]} if best else {}
-                if best == "text/plain":
-                    output.data[best] = shortened(output.data[best])
+                output.data = shown(output.data, pictures)
             if "traceback" in output:
                 output.traceback = shortened("\n".join(output.traceback)).split("\n")
             if "text" in output:
@@ -55,34 +76,82 @@ def prepare(notebook):
     return notebook
 
 
-def to_typst(notebook, folder):
-    """The notebook as Typst source; its pictures go into `folder`."""
-    command = [pypandoc.get_pandoc_path(), "--from=ipynb", "--to=typst", "--standalone", "--wrap=none"]
-    command += ["--syntax-highlighting=idiomatic", "--extract-media=."]
-    command += ["--lua-filter=notebook.lua", "--template=template.typ"]
-    # By their names alone, as pandoc takes a path with `#` or `%` for an address.
-    for file in ("notebook.lua", "template.typ"):
-        shutil.copyfile(STYLE / file, pathlib.Path(folder) / file)
-    scale = notebook.metadata.get("lab", {}).get("scale", "full")
-    if scale != "full":
-        command += [f"--metadata=smaller-scale:{scale}"]
-    done = subprocess.run(command, input=nbformat.writes(notebook), capture_output=True, text=True, cwd=folder)
-    if done.returncode != 0:
-        raise RuntimeError(f"pandoc failed: {done.stderr.strip()}")
-    return done.stdout
+class Typesetting:
+    """The way of one notebook through pandoc and Typst, in a folder that is removed afterwards."""
+
+    def __init__(self, notebook, folder, beside):
+        self.folder = pathlib.Path(folder)
+        self.pictures = Pictures(folder, beside)
+        self.notebook = prepare(notebook, self.pictures)
+        self.deadline = time.monotonic() + TIME_LIMIT
+        # To be called by their names alone, as pandoc takes a path with `#` or `%` for an address.
+        for file in STYLE.iterdir():
+            shutil.copyfile(file, self.folder / file.name)
+
+    def pandoc(self, text, *options):
+        command = [pypandoc.get_pandoc_path(), "+RTS", "-M4g", "-RTS", "--sandbox", *options]
+        done = self.run("pandoc", command, input=text)
+        if done.returncode != 0:
+            raise RuntimeError(f"pandoc failed: {done.stderr.strip()}")
+        return done.stdout
+
+    def run(self, name, command, **options):
+        options |= {"cwd": self.folder, "capture_output": True, "encoding": "utf-8"}
+        try:
+            return subprocess.run(command, timeout=max(self.deadline - time.monotonic(), 0), **options)
+        except subprocess.TimeoutExpired:
+            problem = f"{name} was not done after {TIME_LIMIT} seconds; the notebook has too long or too nested a text"
+            raise RuntimeError(problem) from None
+
+    def read(self):
+        """What pandoc reads in the notebook."""
+        # Attachments are ours to copy; pandoc would mix up those of different cells.
+        cells = [{**cell, "id": CELL, "attachments": {}} for cell in self.notebook.cells]
+        # All of what `prepare` has left.
+        options = ["--from=ipynb", "--ipynb-output=all", "--to=json", "--lua-filter=reading.lua"]
+        return json.loads(self.pandoc(json.dumps({**self.notebook, "cells": cells}), *options))
+
+    def write(self, document):
+        """Leaves the document as Typst source in the folder."""
+        options = ["--from=json", "--to=typst", "--standalone", "--wrap=none", "--syntax-highlighting=idiomatic"]
+        options += ["--lua-filter=notebook.lua", "--template=template.typ"]
+        scale = self.notebook.metadata.get("lab", {}).get("scale", "full")
+        if scale != "full":
+            document["meta"]["smaller-scale"] = {"t": "MetaString", "c": str(scale)}
+        source = self.pandoc(json.dumps(document), *options)
+        (self.folder / "notebook.typ").write_text(source, encoding="utf-8")
+
+    def typeset(self, document):
+        """Fails if a picture is broken, which then is known to be."""
+        self.write(harmless(document, self.notebook.cells, self.pictures))
+        command = [sys.executable, SCRIPTS / "typeset.py", self.folder]
+        done = self.run("Typst", command, env=os.environ | OFFLINE)
+        if done.returncode != 0:
+            raise RuntimeError(f"Typst failed: {done.stderr.strip()}")
+        return json.loads(done.stdout) if done.stdout else None
+
+    def pdf(self):
+        document = self.read()
+        failure = self.typeset(document)
+        if failure and failure["broken"]:
+            self.pictures.broken = failure["broken"]
+            failure = self.typeset(document)
+        if failure:
+            raise RuntimeError(f"Typst failed: {failure['error']}")
+        return (self.folder / "notebook.pdf").read_bytes()
 
 
-def export(notebook):
-    """The PDF of a notebook, as bytes."""
+def export(notebook, beside):
+    """The PDF of a notebook, as bytes; `beside` is the folder that it lies in, if it is known."""
     with tempfile.TemporaryDirectory() as folder:
-        source = pathlib.Path(folder) / "notebook.typ"
-        source.write_text(to_typst(prepare(notebook), folder), encoding="utf-8")
-        # Only the fonts that Typst carries, so that the PDF is the same everywhere.
-        return typst.compile(source, root=folder, ignore_system_fonts=True)
+        try:
+            return Typesetting(notebook, folder, beside).pdf()
+        except RecursionError:
+            raise RuntimeError("the notebook's text is nested too deeply") from None
 
 
 def main(notebook, pdf):
-    content = export(notebook_file.read(notebook))
+    content = export(notebook_file.read(notebook), os.path.dirname(os.path.abspath(notebook)))
     partial = pdf + ".part"
     with open(partial, "wb") as file:
         file.write(content)
@@ -93,4 +162,4 @@ if __name__ == "__main__":
     try:
         main(sys.argv[1], sys.argv[2])
     except (notebook_file.BrokenNotebook, RuntimeError, OSError) as error:
-        sys.exit(f"{getattr(error, 'diagnostic', None) or error}")
+        sys.exit(str(error))

@@ -10,6 +10,7 @@ pub mod cells;
 pub mod compile;
 pub mod copy;
 mod front_end;
+mod implementations;
 pub mod launch;
 pub mod metadata;
 mod pipes;

@@ -132,6 +132,12 @@ pub struct Events {
 }
 
 impl Events {
+    /// Forgets what has come, and half a line of a process that was killed.
+    pub fn forget(&mut self) {
+        let _ = self.wait(Duration::ZERO);
+        self.begun.clear();
+    }
+
     /// The events that have come, waiting for the first at most so long.
     pub fn wait(&mut self, longest: Duration) -> Result<Vec<Event>> {
         wait_for(&[&self.pipe], longest)?;

@@ -2,23 +2,23 @@
 
 use ra_ap_syntax::ast::{self, HasModuleItem, HasName};
 use ra_ap_syntax::{AstNode, Edition, SourceFile, SyntaxKind, SyntaxNode};
-use std::collections::BTreeMap;
 
 /// Around a cell's statements, so that they can be parsed.
 const BEFORE: &str = "fn cell() {";
 const AFTER: &str = "\n}";
 
 /// Begins the names that `impl` blocks have for evcxr.
-const ANCHOR: &str = "IMPLEMENTATION_";
+pub const ANCHOR: &str = "IMPLEMENTATION_";
 
 /// Shows the value at the end of a cell.
-const RESULT: &str = "kernel_helpers::cell_result!(";
+pub const RESULT: &str = "kernel_helpers::cell_result!(";
 
 /// A cell's Rust code, parsed; commands such as `:dep` before it are not part of it.
 pub struct Parsed<'a> {
-    code: &'a str,
+    /// The cell.
+    pub code: &'a str,
     /// Where the Rust code begins.
-    start: usize,
+    pub start: usize,
     file: SourceFile,
     /// The message and place of each syntax error.
     errors: Vec<(String, usize)>,
@@ -37,10 +37,13 @@ pub struct Definition {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Implementation {
     /// The text up to its body.
-    header: String,
-    is_of_trait: bool,
-    names: Vec<String>,
-    start: usize,
+    pub header: String,
+    /// Whether it is of a trait.
+    pub is_of_trait: bool,
+    /// What it defines.
+    pub names: Vec<String>,
+    /// Where it begins in the cell.
+    pub start: usize,
 }
 
 impl<'a> Parsed<'a> {
@@ -91,13 +94,22 @@ impl<'a> Parsed<'a> {
     /// Whether there is more than items: something that runs.
     pub fn has_statements(&self) -> bool {
         let list = self.statements();
-        list.is_some_and(|list| list.syntax().children().any(|node| ast::Item::cast(node).is_none()))
+        let calls_shell = self.code[..self.start].lines().any(|line| line.starts_with('!'));
+        calls_shell
+            || list.is_some_and(|list| list.syntax().children().any(|node| ast::Item::cast(node).is_none()))
     }
 
-    /// The cell's code with blanks in place of all that is not an item, at the same places.
+    /// The cell's code with blanks in place of all that is not an item or a command of evcxr's, at the same places.
     pub fn items_alone(&self) -> String {
         let mut blank: Vec<u8> =
             self.code.bytes().map(|byte| if byte == b'\n' { byte } else { b' ' }).collect();
+        let mut line_start = 0;
+        for line in self.code[..self.start].split_inclusive('\n') {
+            if line.trim_start().starts_with(':') {
+                blank[line_start..line_start + line.len()].copy_from_slice(line.as_bytes());
+            }
+            line_start += line.len();
+        }
         for item in self.items() {
             let (start, end) = self.range(item.syntax());
             blank[start..end].copy_from_slice(&self.code.as_bytes()[start..end]);
@@ -107,7 +119,7 @@ impl<'a> Parsed<'a> {
     }
 
     /// The `impl` blocks.
-    fn implementations(&self) -> Vec<Implementation> {
+    pub fn implementations(&self) -> Vec<Implementation> {
         let blocks = self.items().filter_map(|item| match item {
             ast::Item::Impl(block) => Some(block),
             _ => None,
@@ -134,10 +146,9 @@ impl<'a> Parsed<'a> {
     }
 
     /// The place of the expression whose value the cell shows.
-    fn result(&self) -> Option<(usize, usize)> {
+    pub fn result(&self) -> Option<(usize, usize)> {
         let expression = self.statements()?.tail_expr()?;
-        let is_loop =
-            matches!(expression, ast::Expr::ForExpr(_) | ast::Expr::WhileExpr(_) | ast::Expr::LoopExpr(_));
+        let is_loop = matches!(expression, ast::Expr::ForExpr(_) | ast::Expr::WhileExpr(_));
         (!is_loop).then(|| self.range(expression.syntax()))
     }
 }
@@ -162,12 +173,18 @@ fn rust_start(code: &str) -> usize {
     for line in code.split_inclusive('\n') {
         let trimmed = line.trim_start_matches(' ');
         let is_command = trimmed.starts_with(':') && !trimmed.starts_with("::") || line.starts_with('!');
-        if !is_command && !line.starts_with("//") && !line.trim().is_empty() {
+        let is_comment = line.starts_with("//") && !is_documentation(line);
+        if !is_command && !is_comment && !line.trim().is_empty() {
             break;
         }
         start += line.len();
     }
     start
+}
+
+/// Whether a line documents what follows it: evcxr takes it for a comment if it is the first of a cell.
+pub fn is_documentation(line: &str) -> bool {
+    line.starts_with("///")
 }
 
 /// The definitions in a text of items, such as all that cells have defined so far.
@@ -229,153 +246,9 @@ fn definition(item: &ast::Item) -> Option<Definition> {
     Some(Definition { name: name.to_string(), text: text.join(" ") })
 }
 
-/// What evcxr gets of a cell, and where what was inserted lies.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Rewritten {
-    /// The code for evcxr; its lines are the cell's.
-    pub code: String,
-    /// Line and column, both from 1, and the number of characters that were inserted there.
-    insertions: Vec<(usize, usize, usize)>,
-}
-
-impl Rewritten {
-    /// The column in the cell of a column in the code, both from 1 and in characters.
-    pub fn original_column(&self, line: usize, column: usize) -> usize {
-        let mut shift = 0;
-        for &(_, start, length) in self.insertions.iter().filter(|insertion| insertion.0 == line) {
-            let start = start + shift;
-            if column >= start + length {
-                shift += length;
-            } else if column >= start {
-                return start - shift;
-            }
-        }
-        column - shift
-    }
-}
-
-/// The `impl` blocks that cells have defined, each with the name that evcxr knows it by.
-///
-/// evcxr replaces an item that is defined anew by its name, and an `impl` block has none: defined twice, it would be there
-/// twice. evcxr adds a block to the item before it, though. So before each block goes an item with a name that is the same whenever
-/// the block is the same: for the same trait and type, or for the same type with a function of the same name.
-#[derive(Clone, Debug, Default)]
-pub struct Implementations {
-    known: BTreeMap<usize, Implementation>,
-    next: usize,
-}
-
-impl Implementations {
-    /// Rewrites a cell, whose blocks are known afterwards: keep the result if the cell compiles.
-    pub fn rewrite(&mut self, parsed: &Parsed) -> Rewritten {
-        let mut parts = Vec::new();
-        if parsed.errors.is_empty() {
-            let mut taken = Vec::new();
-            for block in parsed.implementations() {
-                parts.push((block.start, self.anchors(block, &mut taken)));
-            }
-            if let Some((start, end)) = parsed.result() {
-                parts.extend([(start, RESULT.to_owned()), (end, ");".to_owned())]);
-            }
-        }
-        insert(parsed.code, &parts)
-    }
-
-    /// Forgets a block, by the name that it has for evcxr.
-    pub fn forget(&mut self, name: &str) {
-        let number = name.strip_prefix(ANCHOR).and_then(|number| number.parse().ok());
-        number.map(|number: usize| self.known.remove(&number));
-    }
-
-    /// The items before a block: its own name, and those of blocks that it makes void.
-    fn anchors(&mut self, block: Implementation, taken: &mut Vec<usize>) -> String {
-        let same = |(name, known): (&usize, &Implementation)| {
-            let overlaps = known.names.iter().any(|name| block.names.contains(name));
-            let replaced =
-                known.header == block.header && (block.is_of_trait || overlaps || known.names.is_empty());
-            (replaced && !taken.contains(name)).then_some(*name)
-        };
-        let mut replaced: Vec<usize> = self.known.iter().filter_map(same).collect();
-        let own = replaced.pop().unwrap_or_else(|| {
-            self.next += 1;
-            self.next
-        });
-        replaced.iter().for_each(|void| drop(self.known.remove(void)));
-        taken.push(own);
-        self.known.insert(own, block);
-        replaced.into_iter().chain([own]).map(|name| format!("const {ANCHOR}{name}: () = (); ")).collect()
-    }
-}
-
-/// Inserts texts without line breaks at places in the order of the code.
-fn insert(code: &str, parts: &[(usize, String)]) -> Rewritten {
-    let mut rewritten = Rewritten::default();
-    let mut done = 0;
-    for (place, text) in parts {
-        rewritten.code.push_str(&code[done..*place]);
-        rewritten.code.push_str(text);
-        let before = &code[..*place];
-        let line_start = before.rfind('\n').map_or(0, |end| end + 1);
-        let line = before.matches('\n').count() + 1;
-        let column = before[line_start..].chars().count() + 1;
-        rewritten.insertions.push((line, column, text.chars().count()));
-        done = *place;
-    }
-    rewritten.code.push_str(&code[done..]);
-    rewritten
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn rewrite(implementations: &mut Implementations, code: &str) -> String {
-        implementations.rewrite(&Parsed::new(code)).code
-    }
-
-    #[test]
-    fn the_last_expression_is_shown_and_columns_are_those_of_the_cell() {
-        let code = ":dep a = \"1\"\nlet ä = 1; ä + b // sum";
-        let rewritten = Implementations::default().rewrite(&Parsed::new(code));
-        assert_eq!(rewritten.code, ":dep a = \"1\"\nlet ä = 1; kernel_helpers::cell_result!(ä + b); // sum");
-        let place = rewritten.code.lines().nth(1).unwrap().chars().position(|c| c == 'b').unwrap() + 1;
-        assert_eq!(
-            rewritten.original_column(2, place),
-            1 + code.lines().nth(1).unwrap().chars().position(|c| c == 'b').unwrap()
-        );
-        assert_eq!(rewritten.original_column(2, 5), 5);
-        assert_eq!(rewritten.original_column(1, 50), 50);
-    }
-
-    #[test]
-    fn what_shows_no_value_stays_as_it_is() {
-        for code in ["let a = 1;", "for i in 0..3 { f(i) }", "f();", "struct A;", "let a = ;", "!ls", ""] {
-            assert_eq!(rewrite(&mut Implementations::default(), code), code);
-        }
-    }
-
-    #[test]
-    fn an_implementation_keeps_its_name() {
-        let all = &mut Implementations::default();
-        let first = rewrite(all, "impl A { fn f() {} }");
-        assert_eq!(first, "const IMPLEMENTATION_1: () = (); impl A { fn f() {} }");
-        assert!(rewrite(all, "impl A { fn g() {} }").starts_with("const IMPLEMENTATION_2"));
-        assert_eq!(rewrite(all, "impl A { fn f() {} }"), first);
-        assert!(rewrite(all, "impl A { fn f() { g() } fn h() {} }").starts_with("const IMPLEMENTATION_1"));
-        assert!(rewrite(all, "impl Show for A { fn f() {} }").starts_with("const IMPLEMENTATION_3"));
-        assert!(rewrite(all, "impl Show for A {}").starts_with("const IMPLEMENTATION_3"));
-        let both = rewrite(all, "impl A { fn h() {} fn g() {} }");
-        assert!(both.starts_with("const IMPLEMENTATION_1: () = (); const IMPLEMENTATION_2"), "{both}");
-    }
-
-    #[test]
-    fn two_blocks_of_one_cell_are_two() {
-        let code = "impl A { fn f() {} } impl A { fn g() {} }";
-        let all = &mut Implementations::default();
-        let first = rewrite(all, code);
-        assert!(first.contains("IMPLEMENTATION_1") && first.contains("IMPLEMENTATION_2"));
-        assert_eq!(rewrite(all, code), first);
-    }
 
     #[test]
     fn items_are_found_by_their_lines() {
@@ -392,6 +265,9 @@ mod tests {
         assert_eq!(parsed.items_alone(), "struct A { x: i32 }\n                   ");
         assert!(parsed.has_statements());
         assert!(!Parsed::new("struct A; fn f() {}").has_statements());
+        let commands = Parsed::new(":dep a = \"1\"\n!ls\nstruct A;");
+        assert_eq!(commands.items_alone(), ":dep a = \"1\"\n   \nstruct A;");
+        assert!(commands.has_statements());
         assert_eq!(parsed.definitions(), definitions_in("struct A{x:i32}"));
     }
 }

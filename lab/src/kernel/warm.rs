@@ -1,7 +1,7 @@
 //! The warm build folder: compiled once, by evcxr itself, so that its outputs are exactly those that a kernel looks for.
 
 use super::copy::folders_lock;
-use super::front_end::start_evcxr;
+use super::front_end::loading::start_evcxr;
 use super::pipes::Pipes;
 use super::{BuildFolder, WORKSPACE_MANIFEST, analysis, compile, files};
 use crate::project::Project;

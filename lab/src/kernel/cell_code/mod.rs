@@ -18,7 +18,7 @@ pub const NOTHING: &str = "{}";
 const RUNTIME: &str = "evcxr_internal_runtime";
 /// Where evcxr's runtime begins, and the line behind it.
 const RUNTIME_BEGIN: &str = "mod evcxr_internal_runtime {";
-const FUNCTION_BEGIN: &str = "#[unsafe(no_mangle)]";
+pub const FUNCTION_BEGIN: &str = "#[unsafe(no_mangle)]";
 /// A cell's function returns the store in its last line but one.
 const STORE: &str = "evcxr_variable_store";
 
@@ -59,14 +59,14 @@ fn rewrite_lines(generated: &str) -> Option<Vec<String>> {
     let function = place(FUNCTION_BEGIN, runtime)?;
     lines[runtime + 1..function].fill(String::new());
     lines[runtime] = format!(
-        "use kernel_helpers::cell as {RUNTIME}; #[unsafe(no_mangle)] pub static CELL_ANSWERS: u8 = 0;"
+        "use ::kernel_helpers::cell as {RUNTIME}; #[unsafe(no_mangle)] pub static CELL_ANSWERS: u8 = 0;"
     );
     report_errors(&mut lines[..runtime]);
     let definitions = Definitions::of(&lines[..runtime].join("\n"));
     leave_alone_what_is_not_used(&mut lines[function..]);
-    for line in &mut lines[function..] {
-        if let Some(replacement) = replacement(line, &definitions) {
-            *line = replacement;
+    for index in function..lines.len() {
+        if let Some(replacement) = replacement(&lines[index], &lines[index - 1], &definitions) {
+            lines[index] = replacement;
         }
     }
     if let Some(end) = lines.iter().rposition(|line| line == STORE) {
@@ -88,7 +88,7 @@ fn leave_alone_what_is_not_used(lines: &mut [String]) {
         return;
     }
     for line in lines {
-        if variable(line).is_some_and(|name| !used.contains(name)) {
+        if variable(line).is_some_and(|name| !used.contains(name.trim_start_matches("r#"))) {
             line.clear();
         }
     }
@@ -127,10 +127,10 @@ fn report_errors(lines: &mut [String]) {
     }
 }
 
-/// What stands in place of one of evcxr's lines.
-fn replacement(line: &str, definitions: &Definitions) -> Option<String> {
+/// What stands in place of one of evcxr's lines, which follows another.
+fn replacement(line: &str, previous: &str, definitions: &Definitions) -> Option<String> {
     let trimmed = line.trim();
-    if trimmed == "println!(\"EVCXR_PANIC_NOTIFICATION\");" {
+    if trimmed == "println!(\"EVCXR_PANIC_NOTIFICATION\");" && previous.trim() == "Err(_) => {" {
         return Some(format!("{RUNTIME}::panicked();"));
     }
     if trimmed == "if !vars_ok {return evcxr_variable_store;}}" {

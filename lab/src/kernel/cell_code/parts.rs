@@ -26,7 +26,8 @@ const BEGIN: [&str; 3] = [
 const END: &str = "Ok(())})();";
 /// How many lines end what [`BEGIN`] begins.
 const END_LINES: usize = 6;
-const PART: &str = "(|| -> std::result::Result<(), EvcxrUserCodeError> {";
+/// The type is one that a `return` in a cell does not have: such a cell is compiled whole.
+const PART: &str = "(|| -> std::result::Result<evcxr_internal_runtime::Done, EvcxrUserCodeError> {";
 
 /// Begins what is inserted behind a statement.
 const INSERTED: &str = "/* part */";
@@ -127,8 +128,11 @@ fn parse(code: &str) -> Option<Vec<Statement>> {
         }
     };
     let statements: Vec<Statement> = list.syntax().children().map(statement).collect();
-    // It would leave the part, and not the cell.
-    (!statements.iter().any(|statement| statement.words.contains("return"))).then_some(statements)
+    // It would leave the part, and not the cell; and a name with a mark is not the word that is looked for.
+    let is_special = |statement: &Statement| {
+        statement.words.contains("return") || statement.makes.keys().any(|name| name.starts_with("r#"))
+    };
+    (!statements.iter().any(is_special)).then_some(statements)
 }
 
 /// Behind which statements to cut: where variables were made that can be stored there, and something may fail later.
@@ -186,7 +190,7 @@ fn insert(
                 format!(" let {}{}", if *is_mutable { "mut " } else { "" }, stored.take)
             })
             .collect();
-        text += &format!("{INSERTED}; {puts} Ok(()) }}) {exit}{takes}");
+        text += &format!("{INSERTED}; {puts} Ok({RUNTIME}::Done) }}) {exit}{takes}");
         if cut + 1 < statements.len() {
             text += &format!(" if !{RUNTIME}::part{PART}");
         }

@@ -8,6 +8,7 @@ use serde_json::{Map, Value, json};
 
 const BEGIN: &[u8] = b"EVCXR_BEGIN_CONTENT ";
 const END: &[u8] = b"EVCXR_END_CONTENT\n";
+const LAST_LINE: &[u8] = b"\nEVCXR_END_CONTENT\n";
 
 /// The helpers' blocks.
 const OUTPUT: &str = "application/vnd.lab.output+json";
@@ -68,6 +69,8 @@ pub enum Operation {
 pub struct Splitter {
     /// What is not passed on yet: an unfinished block, or what may become the first line of one.
     held: Vec<u8>,
+    /// How much of it was searched for the block's end.
+    searched: usize,
 }
 
 impl Splitter {
@@ -84,7 +87,10 @@ impl Splitter {
     /// What is held back, as text: when nothing more comes for a while, or the cell has ended.
     pub fn flush(&mut self, ended: bool) -> Option<Part> {
         let is_block = self.held.starts_with(BEGIN);
-        (!self.held.is_empty() && (ended || !is_block)).then(|| Part::Text(std::mem::take(&mut self.held)))
+        if self.held.is_empty() || is_block && !ended {
+            return None;
+        }
+        Some(Part::Text(std::mem::take(self).held))
     }
 
     fn next(&mut self) -> Option<Part> {
@@ -104,16 +110,22 @@ impl Splitter {
     /// The block that begins what is held.
     fn block(&mut self) -> Option<Part> {
         let Some(first_line) = find(&self.held, b"\n") else { return self.give_up(BEGIN.len() + 200) };
+        let mime = String::from_utf8_lossy(&self.held[BEGIN.len()..first_line]).trim().to_owned();
+        if !is_mime(&mime) {
+            return self.give_up(0);
+        }
         let body = first_line + 1;
         let length = if self.held[body..].starts_with(END) {
             0
         } else {
-            let Some(length) = find_after(&self.held, body, b"\nEVCXR_END_CONTENT\n") else {
+            let from = self.searched.max(body);
+            let Some(end) = find(&self.held[from..], LAST_LINE) else {
+                self.searched = self.held.len().saturating_sub(LAST_LINE.len()).max(body);
                 return self.give_up(LARGEST);
             };
-            length + 1
+            from + end + 1 - body
         };
-        let mime = String::from_utf8_lossy(&self.held[BEGIN.len()..first_line]).trim().to_owned();
+        self.searched = 0;
         let content = String::from_utf8_lossy(&self.held[body..body + length]);
         let content = content.strip_suffix('\n').unwrap_or(&content).to_owned();
         let whole: Vec<u8> = self.held.drain(..body + length + END.len()).collect();
@@ -124,8 +136,19 @@ impl Splitter {
 
     /// Takes for text what is too long for a block.
     fn give_up(&mut self, longest: usize) -> Option<Part> {
-        (self.held.len() > longest).then(|| Part::Text(self.held.drain(..BEGIN.len()).collect()))
+        (self.held.len() > longest).then(|| {
+            self.searched = 0;
+            Part::Text(self.held.drain(..BEGIN.len()).collect())
+        })
     }
+}
+
+/// Whether a block may have this type: text that only mentions a block's first line is none.
+fn is_mime(mime: &str) -> bool {
+    let is_word = |word: &str| {
+        !word.is_empty() && word.chars().all(|c| c.is_ascii_alphanumeric() || "+-.;=_".contains(c))
+    };
+    mime.split_once('/').is_some_and(|(kind, rest)| is_word(kind) && is_word(rest))
 }
 
 fn plain(mime: String, content: String) -> Operation {
@@ -138,11 +161,6 @@ fn plain(mime: String, content: String) -> Operation {
 
 fn find(bytes: &[u8], wanted: &[u8]) -> Option<usize> {
     memchr::memmem::find(bytes, wanted)
-}
-
-fn find_after(bytes: &[u8], start: usize, wanted: &[u8]) -> Option<usize> {
-    // The content's line end may be the first line's.
-    find(&bytes[start..], wanted)
 }
 
 /// How many bytes at the end may be the beginning of a block.
@@ -199,9 +217,11 @@ mod tests {
         let mut splitter = Splitter::default();
         assert_eq!(splitter.push(b"EVCXR"), []);
         assert_eq!(splitter.flush(false), Some(text("EVCXR")));
-        assert_eq!(splitter.push(b"EVCXR_BEGIN_CONTENT a\nb"), []);
+        assert_eq!(splitter.push(b"EVCXR_BEGIN_CONTENT a/b\nc"), []);
         assert_eq!(splitter.flush(false), None);
-        assert_eq!(splitter.flush(true), Some(text("EVCXR_BEGIN_CONTENT a\nb")));
+        assert_eq!(splitter.flush(true), Some(text("EVCXR_BEGIN_CONTENT a/b\nc")));
+        let mentioned = splitter.push(b"EVCXR_BEGIN_CONTENT mime\nsaid");
+        assert_eq!(mentioned, [text("EVCXR_BEGIN_CONTENT "), text("mime\nsaid")]);
         let unknown = "EVCXR_BEGIN_CONTENT application/vnd.lab.output+json\nnonsense\nEVCXR_END_CONTENT\n";
         assert_eq!(splitter.push(unknown.as_bytes()), [text(unknown)]);
     }

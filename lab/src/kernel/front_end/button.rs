@@ -11,7 +11,10 @@ const TWICE: Duration = Duration::from_secs(2);
 pub struct Button {
     /// The file by which helpers and compiler know that it was pressed.
     file: PathBuf,
+    /// Whether a cell is there, compiled or run.
     running: bool,
+    /// Whether it runs, so that ending its process would end it.
+    runs_code: bool,
     last_press: Option<Instant>,
     pressed_twice: bool,
 }
@@ -30,18 +33,23 @@ pub enum Press {
 impl Button {
     /// A button that writes this file.
     pub fn new(file: PathBuf) -> Self {
-        Button { file, running: false, last_press: None, pressed_twice: false }
+        Button { file, running: false, runs_code: false, last_press: None, pressed_twice: false }
     }
 
     /// A cell begins.
     pub fn cell_starts(&mut self) {
         self.release();
-        (self.running, self.last_press, self.pressed_twice) = (true, None, false);
+        (self.running, self.runs_code, self.last_press, self.pressed_twice) = (true, false, None, false);
+    }
+
+    /// The cell's code runs, or does so no more.
+    pub fn code_runs(&mut self, runs: bool) {
+        self.runs_code = runs;
     }
 
     /// The cell has ended.
     pub fn cell_ends(&mut self) {
-        self.running = false;
+        (self.running, self.runs_code) = (false, false);
         // What is compiled between cells is not stopped.
         self.release();
     }
@@ -66,7 +74,7 @@ impl Button {
         if !self.running {
             return Press::Idle;
         }
-        if self.last_press.replace(now).is_some_and(|last| now - last <= TWICE) {
+        if self.last_press.replace(now).is_some_and(|last| now - last <= TWICE) && self.runs_code {
             self.pressed_twice = true;
             return Press::Second;
         }
@@ -90,6 +98,12 @@ mod tests {
         let at = |seconds| start + Duration::from_secs(seconds);
         assert_eq!(button.press(at(0)), Press::Idle);
         button.cell_starts();
+        assert_eq!(
+            [button.press(at(5)), button.press(at(6))],
+            [Press::First, Press::First],
+            "it is compiled"
+        );
+        button.code_runs(true);
         assert_eq!([button.press(at(10)), button.press(at(20))], [Press::First, Press::First]);
         assert!(file.exists() && !button.was_pressed_twice());
         assert_eq!(button.press(at(21)), Press::Second);

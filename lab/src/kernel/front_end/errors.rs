@@ -1,7 +1,8 @@
 //! What a cell shows when it fails: which kind of error, what is wrong, and where in the cell.
 
-use crate::kernel::cell_code::without_insertions;
-use crate::kernel::source::{Rewritten, without_result};
+use crate::kernel::cell_code::{FUNCTION_BEGIN, without_insertions};
+use crate::kernel::implementations::Rewritten;
+use crate::kernel::source::{Item, items_in_lines, without_result};
 use evcxr::CompilationError;
 use jupyter_protocol::{ErrorOutput, ReplyError};
 
@@ -131,22 +132,38 @@ fn describe(error: &CompilationError, rewritten: &Rewritten, cell: &str) -> Stri
     text
 }
 
+/// The items of earlier cells that these errors are in, if none is in the cell itself.
+pub fn broken_items(errors: &[CompilationError], code: &str) -> Vec<Item> {
+    let is_own =
+        |error: &CompilationError| error.spanned_messages().iter().any(|message| message.span.is_some());
+    if errors.iter().any(is_own) {
+        return Vec::new();
+    }
+    let spans = errors.iter().filter_map(|error| error.json["spans"].as_array()).flatten();
+    let lines = spans.filter_map(|span| usize::try_from(span["line_start"].as_u64()?).ok());
+    items_in_lines(code, &lines.collect::<Vec<_>>())
+}
+
 /// The line of the cell, from 1, that stands in a line of the generated code: a cell's statements are in it as they are, in
-/// order.
+/// order, behind the items of all cells.
 pub fn line_of_cell(generated: &str, line: u32, cell: &str) -> Option<usize> {
     let wanted = usize::try_from(line).ok()?.checked_sub(1)?;
     let cell: Vec<&str> = cell.lines().collect();
+    let lines: Vec<&str> =
+        generated.lines().map(|text| without_result(without_insertions(text).trim())).collect();
+    let function = lines.iter().rposition(|text| *text == FUNCTION_BEGIN)?;
+    let find = |text: &str, from: usize| (from..cell.len()).find(|&index| is_of(text, cell[index]));
+    if wanted < function {
+        return find(lines[wanted], 0).map(|index| index + 1);
+    }
     let mut next = 0;
-    for (number, text) in generated.lines().enumerate() {
-        let text = without_result(without_insertions(text).trim());
-        let found = (next..cell.len()).find(|&index| is_of(text, cell[index]));
+    for (number, text) in lines.iter().enumerate().skip(function) {
+        let found = find(text, next);
         if number == wanted {
             return found.map(|index| index + 1);
         }
-        if let Some(found) = found {
-            // A line of the cell may hold several statements.
-            next = found;
-        }
+        // A line of the cell may hold several statements.
+        next = found.unwrap_or(next);
     }
     None
 }
@@ -164,10 +181,10 @@ mod tests {
 
     #[test]
     fn a_line_of_the_generated_code_is_one_of_the_cell() {
-        let generated = "use std::fs;\nfn run(\n) {\nlet a = f()?; \nlet b =\n    g()?;/* part */; f()\nkernel_helpers::cell_result!(a + b);\n}\n";
+        let generated = "use std::fs;\n#[unsafe(no_mangle)]\nfn run(\n) {\nlet a = f()?; \nlet b =\n    g()?;/* part */; f()\nkernel_helpers::cell_result!(a + b);\n}\n";
         let cell = "// first\nlet a = f()?; let b =\n    g()?;\na + b";
-        let lines: Vec<_> = (1..=8).map(|line| line_of_cell(generated, line, cell)).collect();
-        assert_eq!(lines, [None, None, None, Some(2), Some(2), Some(3), Some(4), None]);
+        let lines: Vec<_> = (1..=9).map(|line| line_of_cell(generated, line, cell)).collect();
+        assert_eq!(lines, [None, None, None, None, Some(2), Some(2), Some(3), Some(4), None]);
     }
 
     #[test]

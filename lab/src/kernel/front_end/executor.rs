@@ -1,16 +1,18 @@
 //! Executes cells, one after the other.
 
-use super::errors::{CellError, line_of_cell};
+use super::errors::{CellError, broken_items, line_of_cell};
 use super::input::Asking;
+use super::loading::{Evcxr, LOAD, Loading};
+use super::lock;
 use super::outputs::{Cell, Outputs};
 use super::session::Session;
-use super::{Evcxr, lock};
 use crate::kernel::BuildFolder;
 use crate::kernel::cell_code::NOTHING;
+use crate::kernel::implementations::{Implementations, Rewritten};
 use crate::kernel::pipes::{Events, Input};
-use crate::kernel::source::{Implementations, Item, Parsed, Rewritten, items_in_lines};
-use anyhow::{Context, Result};
-use evcxr::{CompilationError, Error, EvalOutputs};
+use crate::kernel::source::{Item, Parsed};
+use anyhow::Result;
+use evcxr::{CommandContext, Error, EvalOutputs};
 use jupyter_protocol::{
     ExecuteInput, ExecuteReply, ExecuteRequest, ExecutionCount, ExpressionResult, JupyterMessage,
     JupyterMessageContent as Content, ReplyError, ReplyStatus,
@@ -20,26 +22,25 @@ use serde_json::json;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fs;
 use std::process::ExitStatus;
-use std::sync::Arc;
+use std::sync::{Arc, MutexGuard};
+use std::thread::JoinHandle;
 use std::time::Duration;
 
 /// How often a running cell is looked after.
 const TICK: Duration = Duration::from_millis(50);
 
-/// By this, rust-analyzer learns the helpers' types, which takes it half a second, before a cell needs them. It leaves a
-/// variable with nothing in it, as to drop the tensor would take evcxr one more attempt at compiling.
-const LEARN: &str = "let _learned = Tensor::zeros(1, DType::F32, &Device::Cpu)?; let _learned = ();";
-
 /// What executes cells.
 pub struct Executor {
     session: Arc<Session>,
-    evcxr: Evcxr,
+    evcxr: Loading,
     outputs: Arc<Outputs>,
     events: Events,
     asking: Asking,
     folder: BuildFolder,
     /// The number of the last cell.
     count: usize,
+    /// Whether variables that evcxr believes in may be gone.
+    has_gaps: bool,
     implementations: Implementations,
     /// The types that cells have defined: name and text.
     definitions: BTreeMap<String, String>,
@@ -48,41 +49,43 @@ pub struct Executor {
 impl Executor {
     pub fn new(
         session: Arc<Session>,
-        evcxr: Evcxr,
+        loading: JoinHandle<Result<Evcxr>>,
         outputs: Arc<Outputs>,
         events: Events,
         input: Input,
         folder: BuildFolder,
-    ) -> Result<Self> {
-        let process = lock(&evcxr).process_handle();
-        session.process.set(process).ok().context("there is one process at a time")?;
+    ) -> Self {
         let asking = Asking::new(input, folder.input_file());
         let (implementations, definitions) = Default::default();
-        Ok(Executor {
+        let evcxr = Loading::by(loading);
+        let (count, has_gaps) = (0, false);
+        Executor {
             session,
             evcxr,
             outputs,
             events,
             asking,
             folder,
-            count: 0,
+            count,
+            has_gaps,
             implementations,
             definitions,
-        })
+        }
     }
 
     /// Executes the cells that come, for ever.
     pub fn run(mut self) -> Result<()> {
-        if self.session.is_idle() {
-            // Of no use if it fails.
-            let _ = lock(&self.evcxr).execute(LEARN);
-        }
         loop {
             let request = self.session.next_cell();
             if let Content::ExecuteRequest(asked) = request.content.clone() {
                 self.answer(&request, &asked)?;
             }
         }
+    }
+
+    /// evcxr, loaded when a cell is executed.
+    fn evcxr(&self) -> MutexGuard<'_, CommandContext> {
+        lock(self.evcxr.done())
     }
 
     fn answer(&mut self, request: &JupyterMessage, asked: &ExecuteRequest) -> Result<()> {
@@ -93,15 +96,19 @@ impl Executor {
             lock(&self.session.history).add(self.count, &asked.code);
         }
         let execution_count = ExecutionCount::new(self.count);
-        if !asked.silent {
+        if counts {
             self.session
                 .wire
                 .publish(ExecuteInput { code: asked.code.clone(), execution_count }, Some(request));
         }
+        let loaded = self.evcxr.wait();
         let cell = Cell { request: request.clone(), number: self.count, shows_value: !asked.silent };
         self.outputs.begin(cell)?;
-        self.asking.cell_starts(asked.allow_stdin)?;
-        let done = self.execute(&asked.code, request)?;
+        self.asking.cell_starts(asked.allow_stdin, &self.session);
+        let done = match loaded {
+            Ok(()) => self.execute(&asked.code, request)?,
+            Err(error) => Err(error),
+        };
         self.outputs.finish()?;
         let failed = done.is_err();
         let reply = match done {
@@ -127,7 +134,7 @@ impl Executor {
             self.session.abort_waiting();
         }
         self.session.cell_ends(request, reply);
-        if failed {
+        if std::mem::take(&mut self.has_gaps) {
             self.forget_what_is_gone();
         }
         Ok(())
@@ -136,6 +143,11 @@ impl Executor {
     fn execute(&mut self, code: &str, request: &JupyterMessage) -> Result<Result<(), CellError>> {
         let table = ["vars()", "vars();", ":vars"].contains(&code.trim()).then(|| self.table_of_variables());
         let code = table.as_deref().unwrap_or(code);
+        if has_command(code, ":toolchain") {
+            let reason =
+                "the helpers are compiled by one compiler: choose another with `rustup default` and restart";
+            return Ok(Err(CellError::new("Unsupported", reason.to_owned())));
+        }
         let parsed = Parsed::new(code);
         let changed = parsed.definitions().into_iter().any(|definition| {
             self.definitions.get(&definition.name).is_some_and(|known| *known != definition.text)
@@ -194,7 +206,20 @@ impl Executor {
             let new = parsed.definitions().into_iter().map(|definition| (definition.name, definition.text));
             self.definitions.extend(new);
         }
+        self.has_gaps |= done.as_ref().err().is_some_and(|failure| failure.ran);
+        if has_command(code, ":clear") {
+            self.start_afresh();
+        }
         Ok(done)
+    }
+
+    /// Loads again what `:clear` has cleared.
+    fn start_afresh(&mut self) {
+        (self.implementations, self.definitions) = Default::default();
+        if let Err(error) = self.evcxr().execute(LOAD) {
+            eprintln!("error: {error}");
+        }
+        self.events.forget();
     }
 
     fn run_rewritten(
@@ -203,9 +228,13 @@ impl Executor {
         cell: &str,
         request: &JupyterMessage,
     ) -> Result<Result<(), Failure>> {
-        // What an earlier process left.
-        self.events.wait(Duration::ZERO)?;
-        let compiled = lock(&self.evcxr).execute(&rewritten.code);
+        let lost = self.what_would_be_lost();
+        let (mut compiled, mut code) = self.compile(&rewritten.code)?;
+        if matches!(compiled, Err(Error::SubprocessTerminated(_))) {
+            // It had ended before the cell ran, so the cell can run in the next.
+            self.outputs.note(&format!("The process that runs the cells had ended. {lost}\n"))?;
+            (compiled, code) = self.compile(&rewritten.code)?;
+        }
         let failed = |name: &str, message: String| {
             Ok(Err(Failure { error: CellError::new(name, message), ran: false, broken: Vec::new() }))
         };
@@ -217,24 +246,21 @@ impl Executor {
             }
             Err(Error::CompilationErrors(errors)) => {
                 let error = CellError::of_compiler(&errors, rewritten, cell);
-                Ok(Err(Failure { error, ran: false, broken: self.broken_items(&errors) }))
+                Ok(Err(Failure { error, ran: false, broken: broken_items(&errors, &code) }))
             }
             Err(Error::SubprocessTerminated(message)) => failed("ProcessDied", message),
             Err(error) => failed("Error", error.to_string()),
         }
     }
 
-    /// The items of earlier cells that these errors are in, if none is in the cell itself.
-    fn broken_items(&self, errors: &[CompilationError]) -> Vec<Item> {
-        let is_own =
-            |error: &CompilationError| error.spanned_messages().iter().any(|message| message.span.is_some());
-        if errors.iter().any(is_own) {
-            return Vec::new();
-        }
-        let spans = errors.iter().filter_map(|error| error.json["spans"].as_array()).flatten();
-        let lines = spans.filter_map(|span| usize::try_from(span["line_start"].as_u64()?).ok());
-        let code = lock(&self.evcxr).last_source().unwrap_or_default();
-        items_in_lines(&code, &lines.collect::<Vec<_>>())
+    /// What evcxr says of code that it compiles and starts, and what it has compiled.
+    fn compile(&mut self, code: &str) -> Result<(Result<EvalOutputs, Error>, String)> {
+        // What an earlier process left.
+        self.events.wait(Duration::ZERO)?;
+        let mut context = self.evcxr();
+        let compiled = context.execute(code);
+        // Before a completion writes another.
+        Ok((compiled, context.last_source().unwrap_or_default()))
     }
 
     /// What commands such as `:help` show.
@@ -259,8 +285,14 @@ impl Executor {
             let mut ended = false;
             for event in self.events.wait(if runs { TICK } else { Duration::ZERO })? {
                 match event {
-                    Event::Accepted => runs = true,
-                    Event::Ended => ended = runs,
+                    Event::Accepted => {
+                        runs = true;
+                        lock(&self.session.button).code_runs(true);
+                    }
+                    Event::Ended => {
+                        ended = runs;
+                        lock(&self.session.button).code_runs(false);
+                    }
                     Event::Failed { name, message, line } => {
                         error = Some(self.place(CellError::new(short_type(&name), message), line, cell));
                     }
@@ -275,10 +307,7 @@ impl Executor {
             if let Some(status) = self.exit_status() {
                 return Ok(Some(self.explain_death(status)));
             }
-            let process = self.session.process.get().cloned();
-            let ended =
-                || process.as_ref().is_none_or(|process| !matches!(lock(process).try_wait(), Ok(None)));
-            self.asking.look(&self.session, request, ended)?;
+            self.asking.look(&self.session, request)?;
         }
     }
 
@@ -294,14 +323,7 @@ impl Executor {
     }
 
     fn explain_death(&self, status: ExitStatus) -> CellError {
-        let names: Vec<String> = self.variables().into_iter().map(|(name, _)| name).collect();
-        let lost = match names.len() {
-            0 => "There were no variables.".to_owned(),
-            _ => format!(
-                "All variables are lost ({}): run the cells that define them again.",
-                names.join(", ")
-            ),
-        };
+        let lost = self.what_would_be_lost();
         if lock(&self.session.button).was_pressed_twice() {
             CellError::new("Stopped", "the cell was ended by the second press of the stop button".to_owned())
                 .with_note(&lost)
@@ -311,16 +333,30 @@ impl Executor {
         }
     }
 
+    /// What the end of the cells' process means for the user.
+    fn what_would_be_lost(&self) -> String {
+        let names: Vec<String> = self.variables().into_iter().map(|(name, _)| name).collect();
+        match names.len() {
+            0 => "There were no variables.".to_owned(),
+            _ => {
+                format!(
+                    "All variables are lost ({}): run the cells that define them again.",
+                    names.join(", ")
+                )
+            }
+        }
+    }
+
     /// Has evcxr find out which variables are gone, and start the cells' process again if it is.
     fn forget_what_is_gone(&mut self) {
         // It says nothing that the user has not been told.
-        let _ = lock(&self.evcxr).execute(NOTHING);
-        let _ = self.events.wait(Duration::ZERO);
+        let _ = self.evcxr().execute(NOTHING);
+        self.events.forget();
     }
 
     /// The variables of all cells, with their types.
     fn variables(&self) -> Vec<(String, String)> {
-        let context = lock(&self.evcxr);
+        let context = self.evcxr();
         let all = context.variables_and_types().filter(|(name, _)| !name.starts_with('_'));
         let mut all: Vec<_> = all.map(|(name, r#type)| (name.to_owned(), r#type.to_owned())).collect();
         all.sort();
@@ -336,6 +372,11 @@ impl Executor {
             .collect();
         format!("kernel_helpers::variables::variables(&[{}])", rows.join(", "))
     }
+}
+
+/// Whether one of evcxr's commands is in a cell.
+fn has_command(code: &str, command: &str) -> bool {
+    code.lines().any(|line| line.split_whitespace().next() == Some(command))
 }
 
 /// How a cell failed, and whether it did so while it ran.

@@ -1,6 +1,7 @@
 //! What was executed, as Jupyter asks for it: by the end, by numbers, by a pattern.
 
 use jupyter_protocol::{HistoryEntry, HistoryReply, HistoryRequest};
+use std::collections::BTreeMap;
 
 /// Sessions are numbered; a kernel knows its own, and 0 means this one too.
 const SESSION: usize = 1;
@@ -10,12 +11,19 @@ const SESSION: usize = 1;
 pub struct History {
     /// Each with its number.
     cells: Vec<(usize, String)>,
+    /// The values of cells, as text.
+    values: BTreeMap<usize, String>,
 }
 
 impl History {
     /// Notes a cell.
     pub fn add(&mut self, number: usize, code: &str) {
         self.cells.push((number, code.to_owned()));
+    }
+
+    /// Notes the value of a cell.
+    pub fn add_value(&mut self, number: usize, text: &str) {
+        self.values.insert(number, text.to_owned());
     }
 
     /// Answers a request.
@@ -51,7 +59,10 @@ impl History {
             }
         };
         let entry = |(number, code): (usize, String)| match with_output {
-            true => HistoryEntry::InputOutput(SESSION, number, (code, String::new())),
+            true => {
+                let value = self.values.get(&number).cloned().unwrap_or_default();
+                HistoryEntry::InputOutput(SESSION, number, (code, value))
+            }
             false => HistoryEntry::Input(SESSION, number, code),
         };
         HistoryReply::new(found.into_iter().map(entry).collect())

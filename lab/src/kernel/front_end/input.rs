@@ -9,8 +9,7 @@ use crate::kernel::pipes::Input;
 use anyhow::Result;
 use jupyter_protocol::{InputRequest, JupyterMessage, JupyterMessageContent as Content};
 use std::fs;
-use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::path::PathBuf;
 
 /// The numbers of `read` and `readv`.
 const READING: [&str; 2] = if cfg!(target_arch = "aarch64") { ["63", "65"] } else { ["0", "19"] };
@@ -21,55 +20,52 @@ pub struct Asking {
     allowed: PathBuf,
     /// Whether the cell was seen waiting the last time.
     waited: bool,
+    /// Whether the user has been asked and has not answered.
+    asked: bool,
 }
 
 impl Asking {
     pub fn new(pipe: Input, allowed: PathBuf) -> Self {
-        Asking { pipe, allowed, waited: false }
+        Asking { pipe, allowed, waited: false, asked: false }
     }
 
     /// A cell begins, whose user may be asked or not.
-    pub fn cell_starts(&mut self, may_ask: bool) -> Result<()> {
-        let tells = Path::new("/proc/self/syscall").exists();
-        if may_ask && tells {
-            fs::write(&self.allowed, "")?;
-        } else {
-            // It may be absent.
-            let _ = fs::remove_file(&self.allowed);
-        }
-        self.waited = false;
-        Ok(())
+    pub fn cell_starts(&mut self, may_ask: bool, session: &Session) {
+        let process = session.process.get().map(|process| lock(process).id());
+        let tells = process.is_some_and(|process| fs::read(format!("/proc/{process}/syscall")).is_ok());
+        // Without the file, cells find their input empty; it may be absent already.
+        let _ = if may_ask && tells { fs::write(&self.allowed, "") } else { fs::remove_file(&self.allowed) };
+        (self.waited, self.asked) = (false, false);
     }
 
-    /// Asks if the cell waits for input. Returns when there is an answer, or `ended` says that the cell has.
-    pub fn look(
-        &mut self,
-        session: &Session,
-        request: &JupyterMessage,
-        mut ended: impl FnMut() -> bool,
-    ) -> Result<()> {
-        if !self.allowed.exists() || !self.pipe.is_empty()? {
+    /// Asks if the cell waits for input, and hands the answer on.
+    pub fn look(&mut self, session: &Session, request: &JupyterMessage) -> Result<()> {
+        if !self.allowed.exists() {
             return Ok(());
         }
-        let waits = session.process.get().is_some_and(|process| reads_input(lock(process).id()));
-        // A thread that is just about to leave the call is not taken for one that waits.
-        if !(std::mem::replace(&mut self.waited, waits) && waits) {
-            return Ok(());
-        }
-        self.waited = false;
         let came = lock(&session.inputs_that_came);
-        // Answers to earlier cells.
-        came.try_iter().for_each(drop);
-        session.wire.ask(InputRequest { prompt: String::new(), password: false }, request);
-        while !ended() {
-            if lock(&session.button).is_pressed() {
-                // A read cannot be taken back; an empty line ends it.
-                return self.pipe.give("");
-            }
-            let reply = came.recv_timeout(Duration::from_millis(50)).ok().map(|reply| reply.content);
+        if self.asked {
+            let reply = came.try_iter().last().map(|reply| reply.content);
             if let Some(Content::InputReply(reply)) = reply {
+                self.asked = false;
                 return self.pipe.give(&reply.value);
             }
+            if lock(&session.button).is_pressed() {
+                // A read cannot be taken back; an empty line ends it.
+                self.asked = false;
+                return self.pipe.give("");
+            }
+            return Ok(());
+        }
+        let waits = self.pipe.is_empty()?
+            && session.process.get().is_some_and(|process| reads_input(lock(process).id()));
+        // A thread that is just about to leave the call is not taken for one that waits.
+        if std::mem::replace(&mut self.waited, waits) && waits {
+            // Answers to earlier cells.
+            came.try_iter().for_each(drop);
+            self.waited = false;
+            self.asked = true;
+            session.wire.ask(InputRequest { prompt: String::new(), password: false }, request);
         }
         Ok(())
     }
@@ -88,6 +84,7 @@ fn reads_input(process: u32) -> bool {
 mod tests {
     use super::*;
     use std::process::{Command, Stdio};
+    use std::time::Duration;
 
     #[test]
     fn a_process_that_reads_is_told_from_one_that_does_not() {

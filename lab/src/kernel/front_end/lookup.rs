@@ -1,8 +1,9 @@
 //! Completion and inspection, which rust-analyzer answers through evcxr.
 
+use super::loading::Evcxr;
+use super::lock;
 use super::outputs::media;
 use super::session::Session;
-use super::{Evcxr, lock};
 use evcxr::{CommandContext, Completions};
 use jupyter_protocol::{
     CompleteReply, InspectReply, JupyterMessage, JupyterMessageContent as Content, ReplyStatus,
@@ -15,7 +16,13 @@ pub fn answer(session: Arc<Session>, evcxr: Evcxr) {
     let Some(requests) = session.lookups() else { return };
     std::thread::spawn(move || {
         for request in requests {
-            session.answer(&request, || answer_one(&session, &evcxr, &request));
+            session.answer(&request, || {
+                // Whatever happens in rust-analyzer, the client has its answer and the next is answered too.
+                let answer = || answer_one(&session, &evcxr, &request);
+                if std::panic::catch_unwind(std::panic::AssertUnwindSafe(answer)).is_err() {
+                    answer_nothing(&session, &request);
+                }
+            });
         }
     });
 }
@@ -31,6 +38,16 @@ fn answer_one(session: &Session, evcxr: &Evcxr, request: &JupyterMessage) {
             session.wire.reply(reply, request);
         }
         _ => {}
+    }
+}
+
+fn answer_nothing(session: &Session, request: &JupyterMessage) {
+    match &request.content {
+        Content::CompleteRequest(asked) => {
+            let (cursor_start, cursor_end) = (asked.cursor_pos, asked.cursor_pos);
+            session.wire.reply(CompleteReply { cursor_start, cursor_end, ..Default::default() }, request);
+        }
+        _ => session.wire.reply(InspectReply::default(), request),
     }
 }
 
@@ -104,7 +121,9 @@ fn candidates(code: &str, cursor: usize) -> Vec<usize> {
     let behind =
         code[cursor..].find(|character| !is_name(character)).map_or(code.len(), |length| cursor + length);
     let mut ends = Vec::new();
-    if code[..behind].ends_with(is_name) {
+    let start = code[..behind].rfind(|character| !is_name(character)).map_or(0, |before| before + 1);
+    // A number is no name.
+    if code[start..behind].starts_with(|character: char| is_name(character) && !character.is_numeric()) {
         ends.push(behind);
     }
     let mut depth = 0;
@@ -157,8 +176,8 @@ mod tests {
         };
         assert_eq!(names("e_layers"), ["prune_layers"]);
         assert_eq!(names("&net"), ["prune_layers"]);
-        assert_eq!(names("0.5"), ["0", "prune_layers"]);
-        assert_eq!(names("1)"), ["1", "new", "prune_layers"]);
+        assert_eq!(names("0.5"), ["prune_layers"]);
+        assert_eq!(names("1)"), ["new", "prune_layers"]);
         assert_eq!(candidates("1 + ", 4), Vec::<usize>::new());
     }
 

@@ -1,6 +1,8 @@
 //! What cells print and show, on its way from the cells' pipes to Jupyter.
 
 use super::blocks::{Bundle, Operation, Part, Splitter};
+use super::history::History;
+use super::lock;
 use super::text::Text;
 use super::wire::Wire;
 use crate::kernel::pipes::{Reader, wait_for};
@@ -14,6 +16,7 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::Write;
 use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 /// Text and updates go at most so often: each message costs the clients more than the text in it.
@@ -48,11 +51,12 @@ enum Order {
 
 impl Outputs {
     /// Carries what comes from these two pipes.
-    pub fn carry(output: Reader, error: Reader, wire: Wire) -> Result<Self> {
+    pub fn carry(output: Reader, error: Reader, wire: Wire, history: Arc<Mutex<History>>) -> Result<Self> {
         let (orders, received) = channel();
         let (wake, woken) = crate::kernel::pipes::waking()?;
         let mut carrier = Carrier {
             wire,
+            history,
             cell: None,
             splitter: Splitter::default(),
             streams: Default::default(),
@@ -100,6 +104,7 @@ enum Stream {
 
 struct Carrier {
     wire: Wire,
+    history: Arc<Mutex<History>>,
     cell: Option<Box<Cell>>,
     splitter: Splitter,
     streams: [Text; 2],
@@ -223,7 +228,11 @@ impl Carrier {
                 let transient = display_id.map(|name| Transient { display_id: Some(name) });
                 self.publish(DisplayData { data: media(data), metadata, transient });
             }
-            Operation::Clear { wait } => self.publish(ClearOutput { wait }),
+            Operation::Clear { wait } => {
+                // What is gone does not count.
+                self.streams.iter_mut().for_each(Text::clear);
+                self.publish(ClearOutput { wait });
+            }
             Operation::BeginResult => self.result = Some(Vec::new()),
             Operation::EndResult => self.show_result(),
             Operation::Update { .. } => {}
@@ -247,6 +256,8 @@ impl Carrier {
             self.publish(DisplayData { data: media(data), metadata, transient: None });
         }
         if let Some(cell) = self.cell.as_ref().filter(|cell| cell.shows_value) {
+            let text = data.get("text/plain").and_then(Value::as_str).unwrap_or_default();
+            lock(&self.history).add_value(cell.number, text);
             let execution_count = ExecutionCount::new(cell.number);
             self.publish(ExecuteResult {
                 execution_count,

@@ -7,11 +7,9 @@ use super::lock;
 use super::outputs::Outputs;
 use super::wire::{Requests, Wire};
 use crate::kernel::BuildFolder;
-use anyhow::{Error, Result};
 use jupyter_protocol::{
     CommClose, CommInfoReply, ExecuteReply, HelpLink, InterruptReply, JupyterMessage,
-    JupyterMessageContent as Content, KernelInfoReply, LanguageInfo, ReplyError, ReplyStatus, ShutdownReply,
-    Status,
+    JupyterMessageContent as Content, KernelInfoReply, LanguageInfo, ReplyStatus, ShutdownReply, Status,
 };
 use std::collections::{HashMap, VecDeque};
 use std::process::{Child, Command};
@@ -24,7 +22,7 @@ pub struct Session {
     pub wire: Wire,
     outputs: Arc<Outputs>,
     pub button: Mutex<Button>,
-    pub history: Mutex<History>,
+    pub history: Arc<Mutex<History>>,
     cells: Mutex<VecDeque<JupyterMessage>>,
     cell_came: Condvar,
     /// The cell that is executed.
@@ -38,13 +36,18 @@ pub struct Session {
 }
 
 impl Session {
-    pub fn new(wire: Wire, outputs: Arc<Outputs>, folder: &BuildFolder) -> Self {
+    pub fn new(
+        wire: Wire,
+        outputs: Arc<Outputs>,
+        history: Arc<Mutex<History>>,
+        folder: &BuildFolder,
+    ) -> Self {
         let ((lookups, to_answer), (inputs, came)) = (channel(), channel());
         Session {
             wire,
             outputs,
             button: Mutex::new(Button::new(folder.stop_file())),
-            history: Mutex::default(),
+            history,
             cells: Mutex::default(),
             cell_came: Condvar::new(),
             current: Mutex::default(),
@@ -58,6 +61,8 @@ impl Session {
 
     /// Says that the kernel is there.
     pub fn starts(&self) {
+        // The compiler is asked before a client waits for the answer.
+        std::thread::spawn(rust_version);
         self.wire.publish(Status::starting(), None);
     }
 
@@ -72,9 +77,9 @@ impl Session {
         }
     }
 
-    /// Whether no cell waits.
+    /// Whether no cell is there.
     pub fn is_idle(&self) -> bool {
-        lock(&self.cells).is_empty()
+        lock(&self.cells).is_empty() && lock(&self.current).is_none()
     }
 
     /// Completions and inspections; only one thread answers them.
@@ -122,34 +127,17 @@ impl Session {
         }
     }
 
-    /// Answers all cells with the reason why the kernel cannot execute them.
-    pub fn explain_to_all(&self, error: &Error) -> Result<()> {
-        eprintln!("error: {error:#}");
-        loop {
-            let request = self.next_cell();
-            self.cell_begins(&request);
-            let error = super::errors::CellError::new("KernelNotReady", format!("{error:#}"));
-            self.wire.publish(error.output(), Some(&request));
-            let error = Some(Box::new(ReplyError::from(error)));
-            let user_expressions = Some(HashMap::new());
-            self.cell_ends(
-                &request,
-                ExecuteReply { status: ReplyStatus::Error, error, user_expressions, ..Default::default() },
-            );
-        }
-    }
-
     fn press_stop(&self) {
         self.abort_waiting();
-        let press = lock(&self.button).press(Instant::now());
-        let done = match press {
+        // Held while the process is ended, so that it is the one of this cell.
+        let mut button = lock(&self.button);
+        let done = match button.press(Instant::now()) {
             Press::Idle => Ok(()),
             Press::First => self.outputs.note(
                 "Stopping at the next batch.\n\
                  To end whatever else runs here, press again within two seconds: all variables are lost then.\n",
             ),
             Press::Second => {
-                // It may have just ended, which is as good.
                 let _ = self.process.get().map(|process| lock(process).kill());
                 Ok(())
             }
@@ -192,10 +180,14 @@ impl Session {
         }
     }
 
-    fn end(&self, restart: bool, request: &JupyterMessage) {
+    fn end(&self, restart: bool, request: &JupyterMessage, on_shell: bool) {
         let reply = || ShutdownReply { restart, status: ReplyStatus::Ok, error: None };
         self.wire.publish(reply(), Some(request));
-        self.wire.reply_on_control(reply(), request);
+        if on_shell {
+            self.wire.reply(reply(), request);
+        } else {
+            self.wire.reply_on_control(reply(), request);
+        }
         self.wire.publish(Status::idle(), Some(request));
         std::thread::spawn(|| {
             // The reply has a moment to leave.
@@ -231,20 +223,20 @@ impl Requests for Session {
                 let close = CommClose { comm_id: open.comm_id.clone(), data: Default::default() };
                 self.wire.publish(close, Some(&request));
             }),
-            Content::ShutdownRequest(asked) => self.end(asked.restart, &request),
-            _ => {}
+            Content::ShutdownRequest(asked) => self.end(asked.restart, &request, true),
+            _ => self.answer(&request, || ()),
         }
     }
 
     fn control(&self, request: JupyterMessage) {
         match &request.content {
             Content::InterruptRequest(_) => {
-                self.wire.publish(Status::busy(), Some(&request));
-                self.press_stop();
-                self.wire.reply_on_control(InterruptReply::new(), &request);
-                self.wire.publish(Status::idle(), Some(&request));
+                self.answer(&request, || {
+                    self.press_stop();
+                    self.wire.reply_on_control(InterruptReply::new(), &request);
+                });
             }
-            Content::ShutdownRequest(asked) => self.end(asked.restart, &request),
+            Content::ShutdownRequest(asked) => self.end(asked.restart, &request, false),
             Content::KernelInfoRequest(_) => self.answer(&request, || {
                 self.wire.reply_on_control(self.info(), &request);
             }),

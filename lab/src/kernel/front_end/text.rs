@@ -46,6 +46,11 @@ impl Text {
         }
     }
 
+    /// What was shown is gone: as much may come again.
+    pub fn clear(&mut self) {
+        self.passed = 0;
+    }
+
     /// What is to be sent now.
     pub fn take(&mut self) -> Option<String> {
         (!self.pending.is_empty()).then(|| std::mem::take(&mut self.pending))

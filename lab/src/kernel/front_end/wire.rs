@@ -180,17 +180,9 @@ fn read(frames: ZmqMessage, key: &Option<Key>) -> Result<JupyterMessage> {
     let RawMessage { zmq_identities, jparts } = RawMessage::from_multipart(frames, key)?;
     let header: Header = serde_json::from_slice(&jparts[0])?;
     let mut content: Value = serde_json::from_slice(&jparts[3])?;
-    if let (true, Value::Object(content)) = (header.msg_type == "history_request", &mut content) {
-        for (name, default) in [
-            ("raw", json!(true)),
-            ("output", json!(false)),
-            ("unique", json!(false)),
-            ("n", json!(0)),
-            ("start", json!(0)),
-            ("stop", json!(0)),
-            ("session", Value::Null),
-        ] {
-            let value = content.entry(name).or_insert_with(|| default.clone());
+    if let Value::Object(content) = &mut content {
+        for (name, default) in defaults(&header.msg_type) {
+            let value = content.entry(name).or_insert(Value::Null);
             if value.is_null() {
                 *value = default;
             }
@@ -206,6 +198,24 @@ fn read(frames: ZmqMessage, key: &Option<Key>) -> Result<JupyterMessage> {
         buffers: Vec::new(),
         channel: None,
     })
+}
+
+/// What a request has where a client leaves it out.
+fn defaults(request: &str) -> Vec<(&'static str, Value)> {
+    match request {
+        "execute_request" => vec![("silent", json!(false)), ("store_history", json!(true))],
+        "shutdown_request" => vec![("restart", json!(false))],
+        "history_request" => vec![
+            ("raw", json!(true)),
+            ("output", json!(false)),
+            ("unique", json!(false)),
+            ("n", json!(0)),
+            ("start", json!(0)),
+            ("stop", json!(0)),
+            ("session", Value::Null),
+        ],
+        _ => Vec::new(),
+    }
 }
 
 async fn answer(mut socket: RouterSendConnection, mut messages: UnboundedReceiver<JupyterMessage>) {

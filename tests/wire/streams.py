@@ -65,10 +65,11 @@ class Text(KernelTest):
         words = ["EVCXR_EXECUTION_COMPLETE", "EVCXR_PANIC_NOTIFICATION", "EVCXR_ERROR_OCCURRED"]
         words += ["EVCXR_VARIABLE_CHANGED_TYPE:next", "EVCXR_END_CONTENT", "LOAD_AND_RUN a b"]
         for word in words:
-            self.expect(f'println!("{word}");', f"{word}\n")
-            self.expect(f'print!("{word}");', word)
-            self.expect(f'eprintln!("{word}");', "", f"{word}\n")
-            self.expect(f'print!("half a line {word}\\nmore");', f"half a line {word}\nmore")
+            with self.subTest(word):
+                self.expect(f'println!("{word}");', f"{word}\n")
+                self.expect(f'print!("{word}");', word)
+                self.expect(f'eprintln!("{word}");', "", f"{word}\n")
+                self.expect(f'print!("half a line {word}\\nmore");', f"half a line {word}\nmore")
 
     def test_of_events_of_the_kernels_own(self):
         for event in ('{"event":"ended"}', '{"event":"failed","name":"a","message":"b","line":1}'):

@@ -70,8 +70,3 @@ fn no_process_and_no_folder_is_left() {
 fn nothing_is_lost_beside_other_work() {
     run("soak");
 }
-
-#[test]
-fn cells_and_starts_are_quick() {
-    run("speed");
-}

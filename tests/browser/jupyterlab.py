@@ -100,8 +100,8 @@ class Student:
         return self.cell(index).locator(".jp-InputPrompt")
 
     def error_outputs(self):
-        """The errors of the notebook in front."""
-        return self.notebook().locator('[data-mime-type="application/vnd.jupyter.error"]')
+        """The errors of the notebook in front, and what its cells wrote to standard error, which JupyterLab shows alike."""
+        return self.notebook().locator('[data-mime-type="application/vnd.jupyter.stderr"]')
 
     def add_cell(self, index):
         """Adds a cell below this one."""
@@ -120,7 +120,7 @@ class Student:
         """Makes a notebook from the launcher, waits for its kernel and returns its name."""
         before = self.page.locator(".jp-NotebookPanel").count()
         self.page.locator('[data-jp-item-name="new-launcher"]').click()
-        self.page.locator('.jp-LauncherCard[data-category="Notebook"]:visible').click()
+        self.page.locator('.jp-LauncherCard[data-category="Notebook"][title="Rust"]:visible').click()
         expect(self.page.locator(".jp-NotebookPanel")).to_have_count(before + 1)
         self.wait_for_kernel()
         return self.page.locator("#jp-main-dock-panel .lm-TabBar-tab.lm-mod-current").inner_text().strip()

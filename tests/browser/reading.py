@@ -169,7 +169,7 @@ UNREADABLE = """() => {
         return opaque || !element.parentElement ? color : background(element.parentElement);
     };
     const found = [];
-    const area = '.jp-NotebookPanel:not(.lm-mod-hidden) [data-mime-type="application/vnd.jupyter.error"]';
+    const area = '.jp-NotebookPanel:not(.lm-mod-hidden) [data-mime-type="application/vnd.jupyter.stderr"]';
     for (const output of document.querySelectorAll(area)) {
         const walker = document.createTreeWalker(output, NodeFilter.SHOW_TEXT);
         for (let node = walker.nextNode(); node; node = walker.nextNode()) {

@@ -100,7 +100,7 @@ class Student:
         return self.cell(index).locator(".jp-InputPrompt")
 
     def error_outputs(self):
-        """The errors of the notebook in front, and what its cells wrote to standard error, which JupyterLab shows alike."""
+        """The errors of the notebook in front, and what its cells print as errors: JupyterLab tells them by nothing."""
         return self.notebook().locator('[data-mime-type="application/vnd.jupyter.stderr"]')
 
     def add_cell(self, index):

@@ -2,7 +2,7 @@
 
 use super::errors::{CellError, broken_items, line_of_cell};
 use super::input::Asking;
-use super::loading::{Evcxr, LOAD, Loading};
+use super::loading::{Evcxr, LEARN, LOAD, Loading};
 use super::lock;
 use super::outputs::{Cell, Outputs};
 use super::session::Session;
@@ -41,6 +41,8 @@ pub struct Executor {
     count: usize,
     /// Whether variables that evcxr believes in may be gone.
     has_gaps: bool,
+    /// Whether rust-analyzer knows the helpers' types.
+    has_learned: bool,
     implementations: Implementations,
     /// The types that cells have defined: name and text.
     definitions: BTreeMap<String, String>,
@@ -58,7 +60,7 @@ impl Executor {
         let asking = Asking::new(input, folder.input_file());
         let (implementations, definitions) = Default::default();
         let evcxr = Loading::by(loading);
-        let (count, has_gaps) = (0, false);
+        let (count, has_gaps, has_learned) = (0, false, false);
         Executor {
             session,
             evcxr,
@@ -68,6 +70,7 @@ impl Executor {
             folder,
             count,
             has_gaps,
+            has_learned,
             implementations,
             definitions,
         }
@@ -76,10 +79,21 @@ impl Executor {
     /// Executes the cells that come, for ever.
     pub fn run(mut self) -> Result<()> {
         loop {
-            let request = self.session.next_cell();
+            let session = Arc::clone(&self.session);
+            let request = session.next_cell(|| self.learn());
             if let Content::ExecuteRequest(asked) = request.content.clone() {
                 self.answer(&request, &asked)?;
             }
+        }
+    }
+
+    /// Has rust-analyzer learn the helpers' types, once, while the user does something else.
+    fn learn(&mut self) {
+        // While it is loaded, a cell that comes is to be announced at once; the loading thread learns in that case.
+        if matches!(self.evcxr, Loading::Done(_)) && !std::mem::replace(&mut self.has_learned, true) {
+            // Of no use if it fails.
+            let _ = self.evcxr().execute(LEARN);
+            self.events.forget();
         }
     }
 

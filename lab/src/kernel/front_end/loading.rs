@@ -19,7 +19,7 @@ pub type Evcxr = Arc<Mutex<CommandContext>>;
 
 /// By this, rust-analyzer learns the helpers' types, which takes it half a second, before a cell needs them. It leaves a
 /// variable with nothing in it, as to drop the tensor would take evcxr one more attempt at compiling.
-const LEARN: &str = "let _learned = Tensor::zeros(1, DType::F32, &Device::Cpu)?; let _learned = ();";
+pub const LEARN: &str = "let _learned = Tensor::zeros(1, DType::F32, &Device::Cpu)?; let _learned = ();";
 
 /// Gets evcxr ready, and answers lookups from then on.
 pub fn load(pipes: &Inherited, session: &Arc<Session>) -> Result<Evcxr> {

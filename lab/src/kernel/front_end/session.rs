@@ -14,8 +14,11 @@ use jupyter_protocol::{
 use std::collections::{HashMap, VecDeque};
 use std::process::{Child, Command};
 use std::sync::mpsc::{Receiver, Sender, channel};
-use std::sync::{Arc, Condvar, Mutex, OnceLock};
+use std::sync::{Arc, Condvar, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
+
+/// A user who has sent no cell for so long reads what came of the last.
+const PAUSE: Duration = Duration::from_millis(300);
 
 /// What all threads of the kernel know.
 pub struct Session {
@@ -66,15 +69,19 @@ impl Session {
         self.wire.publish(Status::starting(), None);
     }
 
-    /// The next cell to execute; waits for one.
-    pub fn next_cell(&self) -> JupyterMessage {
-        let mut cells = lock(&self.cells);
-        loop {
-            match cells.pop_front() {
-                Some(cell) => return cell,
-                None => cells = self.cell_came.wait(cells).unwrap_or_else(std::sync::PoisonError::into_inner),
-            }
+    /// The next cell to execute; waits for one, and calls `pause` once when none has come for a while.
+    pub fn next_cell(&self, pause: impl FnOnce()) -> JupyterMessage {
+        let cells = lock(&self.cells);
+        let none = |cells: &mut VecDeque<JupyterMessage>| cells.is_empty();
+        let (cells, waited) =
+            self.cell_came.wait_timeout_while(cells, PAUSE, none).unwrap_or_else(PoisonError::into_inner);
+        drop(cells);
+        if waited.timed_out() {
+            pause();
         }
+        let cells = lock(&self.cells);
+        let mut cells = self.cell_came.wait_while(cells, none).unwrap_or_else(PoisonError::into_inner);
+        cells.pop_front().expect("waited for one")
     }
 
     /// Whether no cell is there.

@@ -58,14 +58,14 @@ pub fn instead_of_cargo(cargo: &Path, arguments: &[OsString]) -> Result<ExitCode
     let checks = arguments.first().is_some_and(|name| name == "check");
     let (status, compiled) = match Call::read(&note, folder.path()) {
         Some(call) if checks => (run(&folder, &mut call.check(&folder))?, None),
-        Some(call) => (call.build(&folder)?, call.library()),
+        Some(call) => (call.build(&folder)?, call.output()),
         None => {
             // In place of a check too, for which cargo would look at all dependencies once more.
             let mut command = Command::new(cargo);
             command.arg("build").args(&arguments[1..]);
             command.env("RUSTC_WORKSPACE_WRAPPER", std::env::current_exe()?).env(NOTE, &note);
             let status = run(&folder, &mut command)?;
-            (status, Call::read(&note, folder.path()).and_then(|call| call.library()))
+            (status, Call::read(&note, folder.path()).and_then(|call| call.output()))
         }
     };
     if !status.success() && folder.is_stopped() {
@@ -197,8 +197,8 @@ impl Call {
         self.command(folder, &arguments)
     }
 
-    /// The library that the call makes.
-    fn library(&self) -> Option<PathBuf> {
+    /// The file that the call makes.
+    fn output(&self) -> Option<PathBuf> {
         let out = self.arguments.iter().skip_while(|argument| *argument != "--out-dir").nth(1)?;
         Some(Path::new(out).join(format!(
             "{}{CRATE}{}",

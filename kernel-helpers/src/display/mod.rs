@@ -19,7 +19,7 @@
 //! shown.update(&Temperature(20.5));
 //! ```
 //!
-//! The blocks that carry this are described in [`output`].
+//! The blocks that carry this are described in `output`.
 
 mod bundle;
 mod models;

@@ -83,7 +83,9 @@ impl<W: Write> Output<W> {
 
     fn show(&mut self, operation: &str, bundle: &MimeBundle, id: Option<&str>) {
         if self.channel == Channel::Lab {
-            let forms = bundle.forms().map(|(mime, body)| (mime.to_owned(), Value::from(body.trim_end())));
+            let forms = bundle
+                .forms()
+                .map(|(mime, body)| (mime.to_owned(), Value::from(body.strip_suffix('\n').unwrap_or(body))));
             let mut body = json!({ "op": operation, "data": Map::from_iter(forms), "metadata": {} });
             if let Some(id) = id {
                 body["display_id"] = id.into();

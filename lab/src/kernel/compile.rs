@@ -3,7 +3,7 @@
 //! evcxr calls `cargo build` for each cell, which looks at all dependencies before it calls rustc: two thirds of an
 //! ordinary cell's time. But the call of rustc is the same for all cells with the same dependencies. So it is noted the first
 //! time, when cargo makes it, and made without cargo from then on; the warm folder has the notes of the helpers. rustc
-//! gets the code as [`cell_code`](super::cell_code) rewrites it, with one name for the crate of all cells whatever their
+//! gets the code as [`cell_code`] rewrites it, with one name for the crate of all cells whatever their
 //! dependencies, so that a type that a cell defines stays the same type after a `:dep`.
 
 use super::cell_code::{self, Rewritten};

@@ -81,7 +81,7 @@ struct Outgoing {
     iopub: UnboundedReceiver<JupyterMessage>,
 }
 
-/// The wire, and what [`serve`] carries over it.
+/// The wire, and what [`Ends::serve`] carries over it.
 pub struct Ends {
     /// The way to the clients.
     pub wire: Wire,
@@ -89,7 +89,7 @@ pub struct Ends {
 }
 
 impl Ends {
-    /// A wire that leads nowhere before [`serve`] is called.
+    /// A wire that leads nowhere before [`Ends::serve`] is called.
     pub fn new() -> Self {
         let ((shell, shell_out), (control, control_out)) = (unbounded_channel(), unbounded_channel());
         let ((stdin, stdin_out), (iopub, iopub_out)) = (unbounded_channel(), unbounded_channel());

@@ -48,6 +48,6 @@ pub fn wire(theme: &str) {
     let result = tests.output().expect("Python starts");
     let (printed, failed) =
         (String::from_utf8_lossy(&result.stdout), String::from_utf8_lossy(&result.stderr));
-    assert!(result.status.success(), "{printed}{failed}");
+    assert!(result.status.success(), "{}\n{printed}{failed}", result.status);
     println!("{printed}");
 }

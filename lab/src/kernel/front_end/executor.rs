@@ -22,6 +22,7 @@ use serde_json::json;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fs;
 use std::process::ExitStatus;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, MutexGuard};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -41,8 +42,6 @@ pub struct Executor {
     count: usize,
     /// Whether variables that evcxr believes in may be gone.
     has_gaps: bool,
-    /// Whether rust-analyzer knows the helpers' types.
-    has_learned: bool,
     implementations: Implementations,
     /// The types that cells have defined: name and text.
     definitions: BTreeMap<String, String>,
@@ -60,7 +59,7 @@ impl Executor {
         let asking = Asking::new(input, folder.input_file());
         let (implementations, definitions) = Default::default();
         let evcxr = Loading::by(loading);
-        let (count, has_gaps, has_learned) = (0, false, false);
+        let (count, has_gaps) = (0, false);
         Executor {
             session,
             evcxr,
@@ -70,7 +69,6 @@ impl Executor {
             folder,
             count,
             has_gaps,
-            has_learned,
             implementations,
             definitions,
         }
@@ -90,7 +88,7 @@ impl Executor {
     /// Has rust-analyzer learn the helpers' types, once, while the user does something else.
     fn learn(&mut self) {
         // While it is loaded, a cell that comes is to be announced at once; the loading thread learns in that case.
-        if matches!(self.evcxr, Loading::Done(_)) && !std::mem::replace(&mut self.has_learned, true) {
+        if matches!(self.evcxr, Loading::Done(_)) && !self.session.has_learned.swap(true, Ordering::Relaxed) {
             // Of no use if it fails.
             let _ = self.evcxr().execute(LEARN);
             self.events.forget();

@@ -8,6 +8,7 @@ use crate::kernel::pipes::{INHERITED, Inherited};
 use anyhow::{Context, Result};
 use evcxr::{CommandContext, EvalContext};
 use std::process::Command;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 
@@ -26,7 +27,7 @@ pub fn load(pipes: &Inherited, session: &Arc<Session>) -> Result<Evcxr> {
     let evcxr = start_evcxr(pipes)?;
     session.process.set(lock(&evcxr).process_handle()).ok().context("there is one process at a time")?;
     lookup::answer(Arc::clone(session), Arc::clone(&evcxr));
-    if session.is_idle() {
+    if session.is_idle() && !session.has_learned.swap(true, Ordering::Relaxed) {
         // Of no use if it fails.
         let _ = lock(&evcxr).execute(LEARN);
     }

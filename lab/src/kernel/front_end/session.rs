@@ -13,6 +13,7 @@ use jupyter_protocol::{
 };
 use std::collections::{HashMap, VecDeque};
 use std::process::{Child, Command};
+use std::sync::atomic::AtomicBool;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Condvar, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
@@ -34,6 +35,8 @@ pub struct Session {
     lookups_to_answer: Mutex<Option<Receiver<JupyterMessage>>>,
     inputs: Sender<JupyterMessage>,
     pub inputs_that_came: Mutex<Receiver<JupyterMessage>>,
+    /// Whether rust-analyzer knows the helpers' types.
+    pub has_learned: AtomicBool,
     /// The process that runs the cells.
     pub process: OnceLock<Arc<Mutex<Child>>>,
 }
@@ -58,6 +61,7 @@ impl Session {
             lookups_to_answer: Mutex::new(Some(to_answer)),
             inputs,
             inputs_that_came: Mutex::new(came),
+            has_learned: AtomicBool::new(false),
             process: OnceLock::new(),
         }
     }

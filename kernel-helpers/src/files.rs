@@ -1,14 +1,21 @@
-//! Writing files so that nothing already saved is lost.
+//! Writing files so that nothing already saved is lost, and nothing unfinished stays.
+//!
+//! What is not whole yet lies beside its target, under a name that begins with [`PARTIAL`] and that git ignores. Its
+//! writer holds it locked. So whoever writes into the same folder next can tell what a killed process has left, and
+//! removes it.
 
 use crate::{Error, Result};
-use std::io::Write;
-use std::path::Path;
+use std::fs::File;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
 use std::time::Duration;
+use tempfile::{NamedTempFile, TempDir};
 
-/// What the name of a file begins with that is not whole yet. Git ignores such files.
-const PARTIAL: &str = ".partial-";
-/// Nobody writes a file for this long: what is older was left by a process that was killed.
-const STALE: Duration = Duration::from_secs(60 * 60);
+/// What the name of a file or folder begins with that is not whole yet.
+pub const PARTIAL: &str = ".partial-";
+/// Between making a file and locking it, nobody takes this long: what is older and not locked has no writer.
+const UNLOCKED: Duration = Duration::from_secs(60);
+const HELP: &str = "Check the folder's permissions and the free space.";
 
 /// Writes a file beside and renames it into place, so that it is never there in part; makes the folder if need be.
 ///
@@ -16,35 +23,83 @@ const STALE: Duration = Duration::from_secs(60 * 60);
 /// If the folder or the file cannot be written. What was there before is then untouched.
 pub fn write_whole(path: impl AsRef<Path>, bytes: &[u8]) -> Result<()> {
     let path = path.as_ref();
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let failed = |source| Error::io(path, source, "Check the folder's permissions and the free space.");
+    let failed = |source| Error::io(path, source, HELP);
+    let folder = folder_of(path);
     std::fs::create_dir_all(folder).map_err(failed)?;
-    sweep(folder, STALE);
-    let mut file = temporary(folder).map_err(failed)?;
+    sweep(folder);
+    let mut file = partial_file(folder).map_err(failed)?;
     file.write_all(bytes).map_err(failed)?;
     file.persist(path).map_err(|e| failed(e.error))?;
     Ok(())
 }
 
-/// A temporary file that, once renamed, has the permissions of any other new file.
-fn temporary(folder: &Path) -> std::io::Result<tempfile::NamedTempFile> {
+/// The folder that a file is in.
+pub fn folder_of(path: &Path) -> &Path {
+    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
+/// A folder for files that are not whole yet, beside where they belong. It goes with this value, or when somebody writes
+/// into the folder around it after this process has died.
+#[derive(Debug)]
+pub struct PartialFolder {
+    folder: TempDir,
+    // Locked for as long as it is open; the operating system lets go of it when the process dies, however it dies.
+    _lock: File,
+}
+
+impl PartialFolder {
+    /// An empty one inside `folder`, which is made if need be.
+    ///
+    /// # Errors
+    /// If the folder cannot be written.
+    pub fn new_in(folder: impl AsRef<Path>) -> Result<Self> {
+        let folder = folder.as_ref();
+        let made = std::fs::create_dir_all(folder).and_then(|()| {
+            sweep(folder);
+            let folder = tempfile::Builder::new().prefix(PARTIAL).tempdir_in(folder)?;
+            let lock = File::open(folder.path())?;
+            lock.lock()?;
+            Ok(Self { folder, _lock: lock })
+        });
+        made.map_err(|e| Error::io(folder, e, HELP))
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        self.folder.path()
+    }
+}
+
+/// A locked file that, once renamed, has the permissions of any other new file.
+fn partial_file(folder: &Path) -> io::Result<NamedTempFile> {
     let mut builder = tempfile::Builder::new();
     #[cfg(unix)]
     let permissions = std::os::unix::fs::PermissionsExt::from_mode(0o666); // less the process's mask
     #[cfg(unix)]
     builder.permissions(permissions);
-    builder.prefix(PARTIAL).tempfile_in(folder)
+    let file = builder.prefix(PARTIAL).tempfile_in(folder)?;
+    file.as_file().lock()?;
+    Ok(file)
 }
 
-/// Removes what killed processes have left in a folder. If that fails, nothing is lost but space.
-fn sweep(folder: &Path, stale: Duration) {
-    let files = std::fs::read_dir(folder).into_iter().flatten().flatten();
-    for file in files.filter(|file| file.file_name().to_string_lossy().starts_with(PARTIAL)) {
-        let modified = file.metadata().and_then(|metadata| metadata.modified());
-        if modified.is_ok_and(|modified| modified.elapsed().is_ok_and(|age| age >= stale)) {
-            let _ = std::fs::remove_file(file.path());
-        }
+/// Removes from a folder what processes have left unfinished that are no more.
+pub fn sweep(folder: &Path) {
+    for path in abandoned(folder, UNLOCKED) {
+        // If that fails, nothing is lost but space.
+        let _ = if path.is_dir() { std::fs::remove_dir_all(&path) } else { std::fs::remove_file(&path) };
     }
+}
+
+/// What lies unfinished in a folder without a writer, and was last changed at least this long ago.
+fn abandoned(folder: &Path, unlocked: Duration) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    let partial = entries.filter(|entry| entry.file_name().to_string_lossy().starts_with(PARTIAL));
+    let old = partial.filter(|entry| {
+        let modified = entry.metadata().and_then(|metadata| metadata.modified());
+        modified.is_ok_and(|modified| modified.elapsed().is_ok_and(|age| age >= unlocked))
+    });
+    let paths = old.map(|entry| entry.path());
+    paths.filter(|path| File::open(path).is_ok_and(|file| file.try_lock().is_ok())).collect()
 }
 
 #[cfg(test)]
@@ -62,14 +117,19 @@ mod tests {
     }
 
     #[test]
-    fn what_a_killed_process_left_is_swept_when_nobody_can_be_writing_it() {
+    fn what_a_killed_process_left_is_swept_when_nobody_is_writing_it() {
         let folder = tempfile::tempdir().unwrap();
-        let left = temporary(folder.path()).unwrap().keep().unwrap().1;
-        assert!(left.file_name().unwrap().to_string_lossy().starts_with(".partial-"));
-        let path = folder.path().join("results.json");
-        write_whole(&path, b"new").unwrap();
-        assert!(left.exists(), "another process may be writing it");
-        sweep(folder.path(), Duration::ZERO);
-        assert!(!left.exists() && path.exists());
+        let (file, left) = partial_file(folder.path()).unwrap().keep().unwrap();
+        let made = PartialFolder::new_in(folder.path()).unwrap();
+        assert!(left.file_name().unwrap().to_string_lossy().starts_with(PARTIAL));
+        assert!(abandoned(folder.path(), Duration::ZERO).is_empty(), "both have a writer");
+        drop(file);
+        assert_eq!(abandoned(folder.path(), Duration::ZERO), [left.clone()]);
+        assert!(abandoned(folder.path(), UNLOCKED).is_empty(), "its writer may be about to lock it");
+        drop(made);
+        let long_ago = std::time::SystemTime::now() - 2 * UNLOCKED;
+        File::options().append(true).open(&left).unwrap().set_modified(long_ago).unwrap();
+        write_whole(folder.path().join("results.json"), b"new").unwrap();
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1, "whoever writes next sweeps");
     }
 }

@@ -6,6 +6,9 @@ use candle_core::Device;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
+/// The version of the numerics: raised when a change alters the bits that a training gives.
+pub const NUMERICS: u32 = 1;
+
 /// What a run was computed on, as far as the system tells.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Machine {

@@ -5,7 +5,7 @@ use crate::display;
 use crate::fp_layers::Ste;
 use crate::table::Table;
 use crate::{Error, Result};
-use candle_core::{Device, Var};
+use candle_core::{Device, Tensor, Var};
 use candle_nn::ModuleT;
 use std::path::Path;
 
@@ -51,12 +51,14 @@ pub trait Network: ModuleT {
     /// Sets all parameters and buffers from a checkpoint: safetensors, or a PyTorch file of either form.
     ///
     /// # Errors
-    /// If the file cannot be read, or its names and shapes are not this model's. The model is then unchanged.
+    /// If the file cannot be read, if its names and shapes are not this model's, or if there is a record of the run that
+    /// the file came from, and the weights are not those of the record. The model is then unchanged.
     fn load_weights(&self, path: impl AsRef<Path>) -> Result<()>
     where
         Self: Sized,
     {
         let path = path.as_ref();
+        checkpoint::check_recorded(path)?;
         set_state(self, &checkpoint::load_state_dict(path)?, path)
     }
 
@@ -82,6 +84,17 @@ pub trait Network: ModuleT {
         Self: Sized,
     {
         checkpoint::save_packed(&state_dict(self)?, |name| self.quantizer(name), path)
+    }
+
+    /// The content of the file that [`Self::save_packed`] writes.
+    ///
+    /// # Errors
+    /// If a tensor cannot be copied.
+    fn packed_weights(&self) -> Result<Vec<u8>>
+    where
+        Self: Sized,
+    {
+        checkpoint::packed_bytes(&state_dict(self)?, |name| self.quantizer(name))
     }
 
     /// The values of one layer's weight, by the layer's name in [`Self::prunable_layers`], for a histogram say.
@@ -120,13 +133,14 @@ pub(crate) fn set_state<N: Network>(net: &N, state: &StateDict, path: &Path) -> 
     let tensors = named_tensors(net);
     let expected: Vec<_> = tensors.iter().map(|(name, var)| (name.clone(), var.dims().to_vec())).collect();
     checkpoint::check_fits(path, state, &expected)?;
-    for (name, var) in tensors {
-        // The counter of training steps is absent from some checkpoints and changes nothing here.
-        if let Some(tensor) = state.get(&name) {
-            var.set(&tensor.to_device(net.device())?.to_dtype(var.dtype())?)?;
-        }
-    }
-    Ok(())
+    // The counter of training steps is absent from some checkpoints and changes nothing here.
+    let found = tensors.iter().filter_map(|(name, var)| Some((var, state.get(name)?)));
+    let new = |(var, tensor): (&Var, &Tensor)| {
+        Ok((var.clone(), tensor.to_device(net.device())?.to_dtype(var.dtype())?))
+    };
+    // All that can fail comes before the first tensor is set.
+    let new = found.map(new).collect::<Result<Vec<_>>>()?;
+    new.into_iter().try_for_each(|(var, tensor)| Ok(var.set(&tensor)?))
 }
 
 fn named_tensors<N: Network>(net: &N) -> Vec<(String, Var)> {

@@ -161,18 +161,18 @@ pub struct LayerSparsity {
 }
 
 impl LayerSparsity {
-    /// The share of zeros, from 0 to 1.
+    /// The share of zeros, from 0 to 1; 0 of no weights.
     pub fn fraction(&self) -> f64 {
-        self.zeros as f64 / self.weights as f64
+        self.zeros as f64 / self.weights.max(1) as f64
     }
 }
 
 impl Sparsity {
-    /// The share of zeros in all layers together, from 0 to 1.
+    /// The share of zeros in all layers together, from 0 to 1; 0 of no layers.
     pub fn total(&self) -> f64 {
         let zeros: usize = self.layers.iter().map(|layer| layer.zeros).sum();
         let weights: usize = self.layers.iter().map(|layer| layer.weights).sum();
-        zeros as f64 / weights as f64
+        zeros as f64 / weights.max(1) as f64
     }
 
     /// A row for each layer, and one for all.

@@ -1,10 +1,11 @@
 //! What a checkpoint gives without training: the homework's deterministic results in one record.
 
+use crate::checkpoint::Weights;
 use crate::cifar10::Cifar10;
 use crate::machine::Machine;
 use crate::prune::{PruneScope, sparsity};
 use crate::resnet20::{ResNetCifar, ResNetConfig};
-use crate::train_util::{Images, Weights, test};
+use crate::train_util::{Images, test};
 use crate::{Error, Network, Result};
 use candle_core::Device;
 use serde::{Deserialize, Serialize};

@@ -10,6 +10,7 @@ mod fit;
 mod malformed;
 mod packed;
 mod pickle;
+mod recorded;
 mod safetensors;
 mod torch_legacy;
 mod torch_objects;
@@ -23,6 +24,8 @@ mod packed_tests;
 mod tests;
 
 pub use fit::check_fits;
+pub use recorded::{Weights, check_recorded, record_of};
+pub(crate) use recorded::{beside, file_name};
 
 use crate::files::write_whole;
 use crate::fp_layers::Ste;
@@ -75,8 +78,18 @@ pub fn save_packed(
     quantizer: impl Fn(&str) -> Ste,
     path: impl AsRef<Path>,
 ) -> Result<()> {
+    write_whole(path, &packed_bytes(state_dict, quantizer)?)
+}
+
+/// The content of the file that [`save_packed`] writes.
+pub(crate) fn packed_bytes(state_dict: &StateDict, quantizer: impl Fn(&str) -> Ste) -> Result<Vec<u8>> {
     let (file, text) = packed::pack(state_dict, quantizer)?;
-    save(&file, text.map(|text| HashMap::from([(packed::KEY.to_owned(), text)])), path.as_ref())
+    to_bytes(&file, text.map(|text| HashMap::from([(packed::KEY.to_owned(), text)])))
+}
+
+/// The state dict in the content of a file; `path` is for messages.
+pub(crate) fn from_bytes(bytes: &[u8], path: &Path) -> Result<StateDict> {
+    read(bytes).map_err(|malformed| malformed.at(path))
 }
 
 /// [`save_state_dict`] with a text in the file's header, under a key of its own.
@@ -94,10 +107,13 @@ pub(crate) fn load_with_text(path: &Path, key: &str) -> Result<(StateDict, Strin
 }
 
 fn save(state_dict: &StateDict, texts: Option<HashMap<String, String>>, path: &Path) -> Result<()> {
+    write_whole(path, &to_bytes(state_dict, texts)?)
+}
+
+fn to_bytes(state_dict: &StateDict, texts: Option<HashMap<String, String>>) -> Result<Vec<u8>> {
     let on_cpu = state_dict.iter().map(|(name, tensor)| Ok((name, tensor.to_device(&Device::Cpu)?)));
-    let bytes = ::safetensors::serialize(on_cpu.collect::<Result<Vec<_>>>()?, texts)
-        .map_err(|error| Error::from(candle_core::Error::from(error)))?;
-    write_whole(path, &bytes)
+    let bytes = ::safetensors::serialize(on_cpu.collect::<Result<Vec<_>>>()?, texts);
+    bytes.map_err(|error| candle_core::Error::from(error).into())
 }
 
 fn read(file: &[u8]) -> malformed::Result<StateDict> {

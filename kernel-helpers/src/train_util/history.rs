@@ -22,7 +22,8 @@ pub struct EpochRecord {
     pub test_loss: f64,
     /// The share of test images classified correctly after the epoch, from 0 to 1.
     pub test_accuracy: f64,
-    /// The share of zeros among the prunable weights after the epoch, from 0 to 1.
+    /// The share of zeros among the prunable weights after the epoch, from 0 to 1; 0 if there are none.
+    #[serde(deserialize_with = "number")]
     pub sparsity: f64,
     /// Whether the epoch may count as the best: iterative pruning excludes those before the final sparsity.
     pub candidate: bool,

@@ -2,15 +2,16 @@
 
 use super::TrainConfig;
 use crate::cifar10::{Cifar10, Split};
-use crate::digest::sha256_of_state;
+use crate::digest::{sha256, sha256_of_state};
+use crate::fp_layers::Ste;
+use crate::machine::Machine;
 use crate::prune::PruneSchedule;
 use crate::{Network, Result, state_dict};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::collections::BTreeMap;
 
-/// All that decides how a run ends: two runs of the same identity give the same bits, on processors with the same
-/// instruction set.
+/// All that decides how a run ends: two runs of the same identity give the same bits.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct RunIdentity {
     /// What is done in an epoch.
@@ -29,6 +30,19 @@ pub struct RunIdentity {
     pub seed: u64,
     /// The network's [`Network::description`].
     pub network: String,
+    /// The parameters that are not used in floating point, each with its [`Network::quantizer`] in words. As the next three,
+    /// it is absent from what the first version kept.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub quantizers: Option<BTreeMap<String, String>>,
+    /// The names of the [`Network::prunable_layers`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub prunable_layers: Option<Vec<String>>,
+    /// Where the tensors are, see [`Machine::device`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub device: Option<String>,
+    /// The instruction set of the CPU kernels, see [`Machine::instructions`]: sums are taken in the order of its lanes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub instructions: Option<String>,
     /// The SHA-256 sum of the network's parameters and buffers at the start.
     pub start_sha256: String,
     /// The images to train on.
@@ -72,7 +86,7 @@ impl RunIdentity {
     /// The identity of a run that starts with the network as it is now; `None` if the network does not describe itself.
     ///
     /// # Errors
-    /// If the network's tensors cannot be copied.
+    /// If the network's tensors cannot be copied, or the environment names an instruction set that this processor lacks.
     pub fn of<N: Network>(
         procedure: Procedure,
         net: &N,
@@ -80,6 +94,9 @@ impl RunIdentity {
         config: &TrainConfig,
     ) -> Result<Option<Self>> {
         let Some(network) = net.description() else { return Ok(None) };
+        let machine = Machine::here(net.device())?;
+        let quantizers = net.named_parameters().into_iter().map(|(name, _)| (net.quantizer(&name), name));
+        let quantized = quantizers.filter(|(quantizer, _)| *quantizer != Ste::default());
         Ok(Some(Self {
             procedure,
             epochs: config.epochs,
@@ -89,21 +106,71 @@ impl RunIdentity {
             momentum: config.momentum,
             seed: config.seed,
             network,
+            quantizers: Some(quantized.map(|(quantizer, name)| (name, quantizer.to_string())).collect()),
+            prunable_layers: Some(net.prunable_layers().into_iter().map(|(name, _)| name).collect()),
+            device: Some(machine.device),
+            instructions: Some(machine.instructions),
             start_sha256: sha256_of_state(&state_dict(net)?),
             training_images: Images::of(&data.train),
             test_images: Images::of(&data.test),
         }))
     }
 
-    /// The fields in which a kept run is another one than this, such as `learning_rate: 0.01 there, 0.002 here`.
+    /// A short name: the first eight digits of the identity's SHA-256 sum.
+    pub fn key(&self) -> String {
+        let json = serde_json::to_vec(self).expect("an identity is plain data");
+        sha256(&json)[..8].to_owned()
+    }
+
+    /// Whether a kept run is this one, as far as what was kept of it tells.
+    pub fn is(&self, kept: &Self) -> bool {
+        kept.completed_by(self) == *self
+    }
+
+    /// Whether a kept run is this one but for what it was computed on: its numbers can differ in the last digits.
+    pub fn is_elsewhere(&self, kept: &Self) -> bool {
+        let here =
+            Self { device: self.device.clone(), instructions: self.instructions.clone(), ..kept.clone() };
+        self.is(&here)
+    }
+
+    /// This identity with the start of another: the network may by now be what the other run has left of it.
+    pub(super) fn from_start_of(&self, other: &Self) -> Self {
+        Self { start_sha256: other.start_sha256.clone(), ..self.clone() }
+    }
+
+    /// The fields in which a kept run is another one than this, such as `learning_rate: 0.01 there, 0.002 here`. Layers that
+    /// differ in the same way are counted.
     pub fn differences(&self, kept: &Self) -> Vec<String> {
-        let (here, there) = (self.fields(), kept.fields());
+        let (here, there) = (self.fields(), kept.completed_by(self).fields());
         let names = here.keys().chain(there.keys().filter(|name| !here.contains_key(*name)));
-        let shown = |value: Option<&String>| value.map_or("absent", String::as_str).to_owned();
         let differing = names.filter(|name| here.get(*name) != there.get(*name));
-        differing
-            .map(|name| format!("{name}: {} there, {} here", shown(there.get(name)), shown(here.get(name))))
-            .collect()
+        let mut layers: BTreeMap<String, usize> = BTreeMap::new();
+        let mut differences = Vec::new();
+        for name in differing {
+            let is_quantizer = name.starts_with("quantizers.");
+            let none = if is_quantizer { "floating point" } else { "absent" };
+            let shown = |value: Option<&String>| value.map_or(none, String::as_str).to_owned();
+            let values = format!("{} there, {} here", shown(there.get(name)), shown(here.get(name)));
+            match is_quantizer {
+                true => *layers.entry(values).or_default() += 1,
+                false => differences.push(format!("{name}: {values}")),
+            }
+        }
+        differences.extend(
+            layers.into_iter().map(|(values, count)| format!("quantizers of {count} layers: {values}")),
+        );
+        differences
+    }
+
+    /// This identity with what it lacks, having been kept by an older version, taken from another.
+    fn completed_by(&self, other: &Self) -> Self {
+        let mut whole = self.clone();
+        whole.quantizers = whole.quantizers.or_else(|| other.quantizers.clone());
+        whole.prunable_layers = whole.prunable_layers.or_else(|| other.prunable_layers.clone());
+        whole.device = whole.device.or_else(|| other.device.clone());
+        whole.instructions = whole.instructions.or_else(|| other.instructions.clone());
+        whole
     }
 
     /// Every field by its path, as text.
@@ -126,6 +193,10 @@ fn flatten(path: &str, value: &Value, fields: &mut BTreeMap<String, String>) {
         Value::String(text) => {
             let text = if path.ends_with("sha256") { text.get(..8).unwrap_or(text) } else { text };
             fields.insert(path.to_owned(), text.to_owned());
+        }
+        Value::Array(names) => {
+            let names: Vec<&str> = names.iter().filter_map(Value::as_str).collect();
+            fields.insert(path.to_owned(), names.join(" "));
         }
         other => {
             fields.insert(path.to_owned(), other.to_string());

@@ -4,12 +4,14 @@
 //! [`Network::description`]. With [`TrainConfig::save_to`] they save
 //! their state after every epoch, so that the same call continues where it was interrupted, with the same bits in the
 //! end; and they record a finished run beside its best weights, so that the same call finds it in place of training
-//! again. A run is told by its whole configuration, [`RunIdentity`]. A loop of one's own around a [`Trainer`] always runs.
+//! again. A run is told by its whole configuration, [`RunIdentity`], and none is ever replaced by another, see
+//! [`RunFiles`]. A loop of one's own around a [`Trainer`] always runs.
 
 mod history;
 mod identity;
 mod record;
 mod recording;
+mod run_files;
 mod seeds;
 mod sgd;
 mod state;
@@ -20,7 +22,8 @@ mod tests;
 
 pub use history::{EpochRecord, History, last_history, recorded_note};
 pub use identity::{Images, Procedure, RunIdentity};
-pub use record::{RunFiles, RunRecord, Weights};
+pub use record::RunRecord;
+pub use run_files::RunFiles;
 pub use seeds::{mean_and_deviation, records_over_seeds};
 pub use sgd::{Sgd, SgdConfig};
 pub use trainer::{EpochStatistics, TrainConfig, Trainer};

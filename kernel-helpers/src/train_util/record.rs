@@ -1,14 +1,14 @@
-//! The record of a finished run, and the files that a run keeps.
+//! The record of a finished run.
 
 use super::identity::RunIdentity;
-use super::state::RunState;
 use super::{EpochRecord, History};
-use crate::digest::sha256_of_file;
-use crate::files::write_whole;
-use crate::machine::Machine;
+use crate::checkpoint::Weights;
+use crate::digest::sha256;
+use crate::files::{self, write_whole};
+use crate::machine::{Machine, NUMERICS};
 use crate::{Error, Result};
 use serde::{Deserialize, Serialize};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 /// How a finished run came about and how it went, beside its weights as JSON.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -24,6 +24,9 @@ pub struct RunRecord {
     pub machine: Machine,
     /// The version of this crate.
     pub version: String,
+    /// The [`NUMERICS`] that the run was computed with, where they are known; of a resumed run, at its start.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub numerics: Option<u32>,
     /// The run's configuration.
     pub run: RunIdentity,
     /// The file of the best weights.
@@ -36,123 +39,51 @@ pub struct RunRecord {
     pub last: Option<EpochRecord>,
     /// All epochs.
     pub history: History,
-}
-
-/// A file of weights.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Weights {
-    /// The file's name.
-    pub file: String,
-    /// Its length.
-    pub bytes: u64,
-    /// The SHA-256 sum of its bytes.
-    pub sha256: String,
+    /// The SHA-256 sum of all the rest, in the form that [`Self::save`] writes but without line breaks and spaces. Absent from
+    /// what the first version wrote.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub checksum: Option<String>,
 }
 
 impl RunRecord {
     /// Reads a record.
     ///
     /// # Errors
-    /// If the file cannot be read or holds something else.
+    /// If the file cannot be read, holds something else, or was altered since it was written.
     pub fn load(path: impl AsRef<Path>) -> Result<Self> {
         const HELP: &str = "Move it away, or save the weights under another name.";
         let path = path.as_ref();
-        let json = std::fs::read_to_string(path).map_err(|e| Error::io(path, e, HELP))?;
-        serde_json::from_str(&json).map_err(|e| Error::file(path, "the record of a run", e, HELP))
+        let not_a_record = |found: String| Error::file(path, "the record of a run", found, HELP);
+        let record: Self =
+            serde_json::from_slice(&files::read(path)?).map_err(|e| not_a_record(e.to_string()))?;
+        match &record.checksum {
+            Some(checksum) if *checksum != record.sum() => {
+                Err(not_a_record("one that was altered since it was written".to_owned()))
+            }
+            _ => Ok(record),
+        }
     }
 
-    /// Writes the record.
+    /// Writes the record with its checksum.
     ///
     /// # Errors
     /// If the file cannot be written.
     pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
-        let json = serde_json::to_string_pretty(self).expect("a record is plain data");
+        let whole = Self { checksum: Some(self.sum()), ..self.clone() };
+        let json = serde_json::to_string_pretty(&whole).expect("a record is plain data");
         write_whole(path, (json + "\n").as_bytes())
     }
-}
 
-impl Weights {
-    /// Describes a file that is there.
-    ///
-    /// # Errors
-    /// If the file cannot be read.
-    pub fn of(path: &Path) -> Result<Self> {
-        let metadata = std::fs::metadata(path).map_err(|e| Error::io(path, e, "Check its permissions."))?;
-        Ok(Self { file: file_name(path), bytes: metadata.len(), sha256: sha256_of_file(path)? })
-    }
-}
-
-/// The files of a run, all beside its best weights `NAME.safetensors`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RunFiles {
-    weights: PathBuf,
-}
-
-impl RunFiles {
-    /// Those of the run that saves its best weights to `weights`.
-    pub fn of(weights: impl AsRef<Path>) -> Self {
-        Self { weights: weights.as_ref().to_owned() }
+    fn sum(&self) -> String {
+        let rest = Self { checksum: None, ..self.clone() };
+        sha256(&serde_json::to_vec(&rest).expect("a record is plain data"))
     }
 
-    /// The best weights of the finished run.
-    pub fn weights(&self) -> &Path {
-        &self.weights
+    /// What has to be said of a record's numerics, if they are not today's.
+    pub(super) fn numerics_note(&self) -> Option<String> {
+        let numerics = self.numerics.filter(|numerics| *numerics < NUMERICS)?;
+        Some(format!(
+            "computed with numerics {numerics}, where today's are {NUMERICS}: the last digits can differ"
+        ))
     }
-
-    /// The record of the finished run, `NAME.json`.
-    pub fn record(&self) -> PathBuf {
-        self.weights.with_extension("json")
-    }
-
-    /// The state of an unfinished run, `NAME.state.safetensors`.
-    pub fn state(&self) -> PathBuf {
-        self.weights.with_extension("state.safetensors")
-    }
-
-    /// The best weights of an unfinished run so far, `NAME.state-best.safetensors`; a finished run keeps its own until
-    /// the next one is finished.
-    pub fn best_so_far(&self) -> PathBuf {
-        self.weights.with_extension("state-best.safetensors")
-    }
-
-    /// The file that the process holds locked that trains the run, `NAME.state.lock`.
-    pub fn lock(&self) -> PathBuf {
-        self.weights.with_extension("state.lock")
-    }
-
-    /// Checks that nothing is there but this run, finished or not.
-    ///
-    /// # Errors
-    /// If there are weights, a record or a state of another run.
-    pub fn check_no_other_run(&self, run: &RunIdentity) -> Result<()> {
-        const HELP: &str = "Move it away, or save under another name, as with `--out`.";
-        if self.weights.exists() && !self.record().exists() {
-            return Err(Error::file(
-                &self.weights,
-                "no run or the same one",
-                "weights without a record",
-                HELP,
-            ));
-        }
-        if self.record().exists() {
-            let record = RunRecord::load(self.record())?;
-            if record.run != *run {
-                let found = format!("another ({})", run.differences(&record.run).join("; "));
-                return Err(Error::file(&self.weights, "no run or the same one", found, HELP));
-            }
-        }
-        if self.state().exists() {
-            let (state, _) = RunState::load(&self.state())?;
-            if state.run != *run {
-                let found = format!("a part of another run ({})", run.differences(&state.run).join("; "));
-                return Err(Error::file(self.state(), "no run or a part of the same one", found, HELP));
-            }
-        }
-        Ok(())
-    }
-}
-
-/// A path's last component, for messages in a notebook that others read too.
-pub(super) fn file_name(path: &Path) -> String {
-    path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned()
 }

@@ -2,19 +2,20 @@
 
 use super::history::remember;
 use super::identity::{Procedure, RunIdentity};
-use super::record::{RunFiles, RunRecord, Weights, file_name};
+use super::record::RunRecord;
+use super::run_files::{Kept, RunFiles};
 use super::state::RunState;
 use super::{History, TestResult, TrainConfig, Trainer};
-use crate::checkpoint::{StateDict, load_state_dict};
+use crate::checkpoint::{StateDict, file_name, from_bytes, load_state_dict};
 use crate::cifar10::Cifar10;
-use crate::digest::{sha256_of_file, sha256_of_state};
-use crate::files::write_whole;
-use crate::machine::Machine;
+use crate::digest::sha256_of_state;
+use crate::files;
+use crate::machine::{Machine, NUMERICS};
 use crate::network::set_state;
 use crate::progress::Watch;
 use crate::{Error, Network, Result, state_dict};
-use std::fs::{File, TryLockError};
-use std::path::Path;
+use std::fs::File;
+use std::path::PathBuf;
 use std::time::Instant;
 
 /// The environment variable that asks to train even what is recorded.
@@ -38,12 +39,11 @@ pub(super) fn run<N: Network>(
     trainer.watch().begin();
     let mut recording = Recording::of(procedure, net, data, config, trainer.watch())?;
     if let Some(recording) = &mut recording {
-        if let Some((history, provenance)) = recording.finished(net, trainer.watch())? {
+        if let Some((history, provenance)) = recording.begin(net, &mut trainer)? {
             remember(&history);
             trainer.watch().end(&history, Some(&provenance));
             return Ok(history);
         }
-        recording.begin(net, &mut trainer)?;
     }
     let mut epochs = || -> Result<()> {
         while let Some(number) = trainer.next_epoch() {
@@ -66,9 +66,7 @@ pub(super) fn run<N: Network>(
     }
     trained?;
     let record = match &recording {
-        Some(recording) => {
-            recording.finish(net, &trainer)?.map(|record| provenance(&record, &recording.files))
-        }
+        Some(recording) => recording.finish(net, &trainer)?.map(|record| recording.provenance(&record)),
         None => None,
     };
     if let (Some(best), Some(_)) = (&config.save_to, trainer.history().best()) {
@@ -78,18 +76,11 @@ pub(super) fn run<N: Network>(
     Ok(trainer.history().clone())
 }
 
-/// How a recorded run came about, and how to have it anew.
-fn provenance(record: &RunRecord, files: &RunFiles) -> String {
-    let RunRecord { made_on, minutes, machine, .. } = record;
-    let name = file_name(&files.record());
-    format!("Recorded on {made_on} in {minutes:.1} minutes on {machine} ({name}); {RETRAIN}=1 trains anew")
-}
-
 /// Where a run of known identity is kept.
 struct Recording {
     run: RunIdentity,
     files: RunFiles,
-    /// Held for as long as it trains: the run's files are one process's alone.
+    /// Held for as long as it trains: the run's state is one process's alone.
     lock: Option<File>,
     /// The network before the run.
     start: StateDict,
@@ -97,6 +88,8 @@ struct Recording {
     started: Instant,
     /// What the run had taken before it was resumed.
     minutes_before: f64,
+    /// The numerics that the run began with.
+    numerics: u32,
 }
 
 impl Recording {
@@ -116,161 +109,197 @@ impl Recording {
             ));
             return Ok(None);
         };
-        let files = RunFiles::of(weights);
         Ok(Some(Self {
             run,
             lock: None,
-            files,
+            files: RunFiles::of(weights),
             start: state_dict(net)?,
             retrain: config.retrain || std::env::var(RETRAIN).is_ok_and(|value| value == "1"),
             started: Instant::now(),
             minutes_before: 0.0,
+            numerics: NUMERICS,
         }))
     }
 
-    /// Whether a kept run is this one: it began with the network as it is now, or it left the network as it is now, with
-    /// the weights in the file `left`.
-    fn is_this(&mut self, kept: &RunIdentity, left: &Path) -> bool {
-        let again = RunIdentity { start_sha256: kept.start_sha256.clone(), ..self.run.clone() };
-        let is_left =
-            || load_state_dict(left).is_ok_and(|weights| sha256_of_state(&weights) == self.run.start_sha256);
-        let same = self.run == *kept || (again == *kept && is_left());
-        if same {
-            self.run = again;
+    /// The history of the run and how it came about if it is recorded; the network then has its best weights. Otherwise takes
+    /// the run for this process, and brings network and trainer to where it was interrupted, if it was.
+    fn begin<N: Network>(&mut self, net: &N, trainer: &mut Trainer) -> Result<Option<(History, String)>> {
+        if let Some(found) = self.finished(net, trainer.watch())? {
+            return Ok(Some(found));
         }
-        same
+        trainer.keep_best();
+        self.find_interrupted(trainer.watch());
+        self.lock = Some(self.files.lock(&self.run)?);
+        // Whoever had it until now may have finished it.
+        if let Some(found) = self.finished(net, trainer.watch())? {
+            self.files.remove_lock(&self.run)?;
+            return Ok(Some(found));
+        }
+        self.say_what_is_there(trainer.watch())?;
+        self.resume(net, trainer)?;
+        Ok(None)
     }
 
-    /// The history of this run if it is recorded, and how it came about; the network then has its best weights.
+    /// The history of this run and how it came about if it is recorded, under whatever name; it is brought to the name that
+    /// was asked for. A run with the bits of this machine comes first.
     fn finished<N: Network>(&mut self, net: &N, watch: &Watch) -> Result<Option<(History, String)>> {
-        let path = self.files.record();
-        if self.retrain || !path.exists() {
+        if self.retrain {
             return Ok(None);
         }
-        let (name, record) = (file_name(&path), RunRecord::load(&path)?);
-        let weights = self.files.weights().to_owned();
-        if !self.is_this(&record.run, &weights) {
-            let differences = self.run.differences(&record.run).join("; ");
-            watch.warn(&format!("{name} records another run ({differences}): training anew"));
-            return Ok(None);
-        }
-        let found = if weights.exists() { Some(sha256_of_file(&weights)?) } else { None };
-        if found.as_deref() != Some(&record.weights.sha256) {
-            let what = if found.is_some() { "are not those" } else { "are missing" };
+        let last = self.files.last()?;
+        let is_last = |kept: &Kept| kept.path == self.files.record();
+        let kept: Vec<Kept> = last.into_iter().chain(self.files.others()).collect();
+        let this = kept.iter().find(|kept| self.is_this(kept, RunIdentity::is));
+        let this = this.or_else(|| kept.iter().find(|kept| self.is_this(kept, RunIdentity::is_elsewhere)));
+        let Some(this) = this else { return Ok(None) };
+        if !this.is_whole() {
+            let (name, what) =
+                (file_name(&this.path), if this.weights.exists() { "are not those" } else { "are missing" });
             watch.warn(&format!("The weights of the recorded run {name} {what}: training anew"));
             return Ok(None);
         }
-        net.load_weights(&weights)?;
-        let provenance = provenance(&record, &self.files);
+        if !is_last(this) {
+            let moved = self.files.bring_back(this)?;
+            self.say_moved(moved, watch);
+        }
+        self.files.remove_finished(&this.record.run)?;
+        net.load_weights(self.files.weights())?;
+        let record = this.record.clone();
+        let provenance = self.provenance(&record);
         Ok(Some((History { recorded_on: Some(record.made_on), ..record.history }, provenance)))
     }
 
-    /// Takes the run for this process, and brings network and trainer to where it was interrupted, if there is such a
-    /// state.
-    fn begin<N: Network>(&mut self, net: &N, trainer: &mut Trainer) -> Result<()> {
-        self.lock = Some(lock(&self.files.lock())?);
-        trainer.save_best_to(self.files.best_so_far());
-        let path = self.files.state();
+    /// Whether a record is that of this run: it began with the network as it is now, or it left the network as it is now.
+    fn is_this(&self, kept: &Kept, is: fn(&RunIdentity, &RunIdentity) -> bool) -> bool {
+        let run = &kept.record.run;
+        let is_left = || {
+            load_state_dict(&kept.weights).is_ok_and(|left| sha256_of_state(&left) == self.run.start_sha256)
+        };
+        is(&self.run, run) || (is(&self.run.from_start_of(run), run) && is_left())
+    }
+
+    /// Takes the run for the one that left the network as it is now when it was interrupted, if there is such a one.
+    fn find_interrupted(&mut self, watch: &Watch) {
+        if self.files.state(&self.run).exists() {
+            return;
+        }
+        for path in self.files.states() {
+            let Ok((state, tensors)) = RunState::load(&path) else { continue };
+            let again = self.run.from_start_of(&state.run);
+            if again.is(&state.run)
+                && RunState::best_sha256(&tensors, &path)
+                    .is_ok_and(|sum| sum.as_ref() == Some(&self.run.start_sha256))
+            {
+                self.run = state.run;
+                return;
+            }
+            let (epochs, name) = (state.history.epochs.len(), file_name(&path));
+            let differences = self.run.differences(&state.run).join("; ");
+            watch.say(&format!("{name} keeps epoch {epochs} of another run ({differences})"));
+        }
+    }
+
+    /// Says that another run is there, and that it will be kept.
+    fn say_what_is_there(&self, watch: &Watch) -> Result<()> {
+        if let Some(last) = self.files.last()?.filter(|last| last.record.run != self.run) {
+            let (name, differences) =
+                (file_name(&last.path), self.run.differences(&last.record.run).join("; "));
+            watch.warn(&format!("{name} records another run, which will be kept ({differences})"));
+        }
+        Ok(())
+    }
+
+    fn say_moved(&self, moved: Option<PathBuf>, watch: &Watch) {
+        if let Some(moved) = moved {
+            let (name, moved) = (file_name(self.files.weights()), file_name(&moved));
+            watch.say(&format!("What was in {name} before is kept as {moved}"));
+        }
+    }
+
+    /// Brings network and trainer to where the run was interrupted, if it was.
+    fn resume<N: Network>(&mut self, net: &N, trainer: &mut Trainer) -> Result<()> {
+        let path = self.files.state(&self.run);
         if !path.exists() {
             return Ok(());
         }
         let name = file_name(&path);
-        let (state, tensors) = match self.usable_state(&path) {
+        let (state, tensors) = match RunState::load(&path) {
             Ok(state) => state,
-            Err(reason) => {
-                trainer.watch().warn(&format!("{name} is of no use ({reason}): starting with epoch 1"));
+            Err(Error::File { found, .. }) => {
+                let damaged = path.with_added_extension("damaged");
+                files::rename(&path, &damaged)?;
+                let kept = file_name(&damaged);
+                trainer.watch().warn(&format!(
+                    "{name} is of no use ({found}), and kept as {kept}: starting with epoch 1"
+                ));
                 return Ok(());
             }
+            Err(other) => return Err(other),
         };
-        self.minutes_before = state.minutes;
+        (self.minutes_before, self.numerics) = (state.minutes, state.numerics);
         let epochs = state.history.epochs.len();
         trainer.watch().say(&format!("Continuing after epoch {epochs} of {} ({name})", self.run.epochs));
-        state.restore(&tensors, net, trainer, &self.files.best_so_far(), &path)
-    }
-
-    /// The state in a file, or why it is not this run's.
-    fn usable_state(&mut self, path: &Path) -> Result<(RunState, StateDict), String> {
-        let (state, tensors) = RunState::load(path).map_err(|error| match error {
-            Error::File { found, .. } => format!("damaged: {found}"),
-            other => other.to_string(),
-        })?;
-        if !self.is_this(&state.run, &self.files.best_so_far()) {
-            return Err(format!("another run: {}", self.run.differences(&state.run).join("; ")));
-        }
-        Ok((state, tensors))
+        state.restore(&tensors, net, trainer, &path)
     }
 
     /// Saves the state after an epoch.
     fn save<N: Network>(&self, net: &N, trainer: &Trainer) -> Result<()> {
         let history = trainer.history().clone();
-        let state = RunState { run: self.run.clone(), minutes: self.minutes(), history };
-        state.save(net, trainer, &self.files.best_so_far(), &self.files.state())
+        let state =
+            RunState { run: self.run.clone(), numerics: self.numerics, minutes: self.minutes(), history };
+        state.save(net, trainer, &self.files.state(&self.run))
     }
 
     /// Leaves the network with the best weights so far, or with those of the start.
     fn leave<N: Network>(&self, net: &N, trainer: &Trainer) -> Result<()> {
-        let best = self.files.best_so_far();
-        match trainer.history().best() {
-            Some(_) => net.load_weights(best),
-            None => set_state(net, &self.start, &best),
+        self.files.remove_lock(&self.run)?;
+        let path = self.files.state(&self.run);
+        match trainer.best() {
+            Some(best) => set_state(net, &from_bytes(best, &path)?, &path),
+            None => set_state(net, &self.start, &path),
         }
     }
 
     /// Puts the best weights into their place, writes the record and removes the state. There is no record of a run
     /// without a candidate for the best weights.
     fn finish<N: Network>(&self, net: &N, trainer: &Trainer) -> Result<Option<RunRecord>> {
-        let refused = |path: &Path, e| Error::io(path, e, "Check the folder's permissions.");
-        let (history, weights) = (trainer.history().clone(), self.files.weights());
-        let (state, best) = (self.files.state(), self.files.best_so_far());
         let mut written = None;
-        if history.best().is_some() {
-            write_whole(weights, &std::fs::read(&best).map_err(|e| refused(&best, e))?)?;
-            let record = RunRecord {
+        if let Some(best) = trainer.best() {
+            let (history, machine) = (trainer.history().clone(), Machine::here(net.device())?);
+            let last_state_sha256 = Some(sha256_of_state(&state_dict(net)?));
+            let (record, moved) = self.files.finish(&self.run, best, |weights| RunRecord {
                 made_on: chrono::Utc::now().date_naive().to_string(),
                 command: None,
                 minutes: (self.minutes() * 100.0).round() / 100.0,
-                machine: Machine::here(net.device())?,
+                machine,
                 version: env!("CARGO_PKG_VERSION").to_owned(),
+                numerics: Some(self.numerics),
                 run: self.run.clone(),
-                weights: Weights::of(weights)?,
-                last_state_sha256: Some(sha256_of_state(&state_dict(net)?)),
+                weights,
+                last_state_sha256,
                 best: history.best().cloned(),
                 last: history.last().cloned(),
                 history,
-            };
-            record.save(self.files.record())?;
+                checksum: None,
+            })?;
+            self.say_moved(moved, trainer.watch());
             written = Some(record);
         }
-        std::fs::remove_file(&state).map_err(|e| refused(&state, e))?;
-        for file in [best, self.files.lock()] {
-            match std::fs::remove_file(&file) {
-                Err(e) if e.kind() != std::io::ErrorKind::NotFound => return Err(refused(&file, e)),
-                _ => {}
-            }
-        }
+        self.files.remove_unfinished(&self.run)?;
         Ok(written)
+    }
+
+    /// How a recorded run came about, and how to have it anew.
+    fn provenance(&self, record: &RunRecord) -> String {
+        let RunRecord { made_on, minutes, machine, .. } = record;
+        let name = file_name(&self.files.record());
+        let numerics = record.numerics_note().map(|note| format!("; {note}")).unwrap_or_default();
+        format!(
+            "Recorded on {made_on} in {minutes:.1} minutes on {machine} ({name}){numerics}; {RETRAIN}=1 trains anew"
+        )
     }
 
     fn minutes(&self) -> f64 {
         self.minutes_before + self.started.elapsed().as_secs_f64() / 60.0
-    }
-}
-
-/// Takes a run's lock, which ends when the file is closed, with the process at the latest.
-fn lock(path: &Path) -> Result<File> {
-    let refused = |e| Error::io(path, e, "Check the folder's permissions.");
-    if let Some(folder) = path.parent() {
-        std::fs::create_dir_all(folder).map_err(refused)?;
-    }
-    let file = File::create(path).map_err(refused)?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => Err(Error::file(
-            path,
-            "the run for this call alone",
-            "another notebook or command that trains it",
-            "Wait for its end, or save to another file.",
-        )),
-        Err(TryLockError::Error(e)) => Err(refused(e)),
     }
 }

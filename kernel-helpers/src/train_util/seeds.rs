@@ -55,8 +55,9 @@ fn seed_folders(folder: &Path) -> Result<Vec<PathBuf>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::checkpoint::Weights;
     use crate::machine::Machine;
-    use crate::train_util::{History, Images, Procedure, Weights};
+    use crate::train_util::{History, Images, Procedure};
 
     fn save(folder: &Path, seed: u64, epochs: usize) {
         let images = Images { count: 1, sha256: String::new() };
@@ -66,6 +67,7 @@ mod tests {
             minutes: 1.0,
             machine: Machine::here(&candle_core::Device::Cpu).unwrap(),
             version: String::new(),
+            numerics: None,
             run: RunIdentity {
                 procedure: Procedure::Train,
                 epochs,
@@ -75,6 +77,10 @@ mod tests {
                 momentum: 0.0,
                 seed,
                 network: "a network".to_owned(),
+                quantizers: None,
+                prunable_layers: None,
+                device: None,
+                instructions: None,
                 start_sha256: String::new(),
                 training_images: images.clone(),
                 test_images: images,
@@ -84,6 +90,7 @@ mod tests {
             best: None,
             last: None,
             history: History::default(),
+            checksum: None,
         };
         record.save(folder.join("net.json")).unwrap();
     }

@@ -2,20 +2,21 @@
 
 use super::identity::RunIdentity;
 use super::{History, Trainer};
-use crate::checkpoint::{StateDict, load_with_text, save_with_text};
-use crate::files::write_whole;
+use crate::checkpoint::{StateDict, from_bytes, load_with_text, save_with_text};
+use crate::digest::{sha256, sha256_of_state};
+use crate::files;
 use crate::network::set_state;
 use crate::{Error, Network, Result, state_dict};
 use candle_core::{Device, Tensor};
 use serde::{Deserialize, Serialize};
 use std::path::Path;
 
-/// Under which key the file's header holds the [`RunState`].
+/// Under which key the file's header holds the [`Sealed`] state.
 const KEY: &str = "run_state";
 /// What the names of the network's tensors and of the velocities begin with.
 const NETWORK: &str = "network/";
 const VELOCITY: &str = "velocity/";
-/// The file of the best weights so far, as bytes: in here, it can be neither older nor newer than the rest.
+/// The file of the best weights so far, as bytes.
 const BEST: &str = "best";
 
 /// What the state file says besides its tensors.
@@ -23,16 +24,24 @@ const BEST: &str = "best";
 pub(super) struct RunState {
     /// The run's configuration.
     pub run: RunIdentity,
+    /// The numerics that the run began with.
+    pub numerics: u32,
     /// How long it has taken so far.
     pub minutes: f64,
     /// The finished epochs.
     pub history: History,
 }
 
+/// A state and the sum of itself and of the tensors beside it.
+#[derive(Serialize, Deserialize)]
+struct Sealed {
+    state: RunState,
+    sha256: String,
+}
+
 impl RunState {
-    /// Writes the state with the network's tensors, the optimizer's velocities, and the best weights so far, which lie in
-    /// the file `best` if there are any.
-    pub fn save<N: Network>(&self, net: &N, trainer: &Trainer, best: &Path, path: &Path) -> Result<()> {
+    /// Writes the state with the network's tensors, the optimizer's velocities, and the best weights so far if there are any.
+    pub fn save<N: Network>(&self, net: &N, trainer: &Trainer, path: &Path) -> Result<()> {
         let tensors = state_dict(net)?.into_iter().map(|(name, tensor)| (format!("{NETWORK}{name}"), tensor));
         let mut tensors: StateDict = tensors.collect();
         for ((name, _), velocity) in net.named_parameters().iter().zip(trainer.velocities()) {
@@ -40,11 +49,12 @@ impl RunState {
                 tensors.insert(format!("{VELOCITY}{name}"), velocity.to_device(&Device::Cpu)?);
             }
         }
-        if self.history.best().is_some() {
-            let bytes = std::fs::read(best).map_err(|e| Error::io(best, e, "Start the run again."))?;
-            tensors.insert(BEST.to_owned(), Tensor::new(bytes, &Device::Cpu)?);
+        if let Some(best) = trainer.best() {
+            tensors.insert(BEST.to_owned(), Tensor::new(best, &Device::Cpu)?);
         }
-        save_with_text(&tensors, KEY, serde_json::to_string(self).expect("a state is plain data"), path)
+        let sealed = Sealed { state: self.clone(), sha256: self.sum(&tensors) };
+        let text = serde_json::to_string(&sealed).expect("a state is plain data");
+        save_with_text(&tensors, KEY, text, path)
     }
 
     /// Reads what [`Self::save`] wrote: the state and the tensors.
@@ -52,22 +62,42 @@ impl RunState {
         let damaged = |found: String| {
             Error::file(path, "the state of an unfinished run", found, "Delete it, and the run starts anew.")
         };
+        files::step("read", path).map_err(|e| Error::io(path, e, "Check the file's permissions."))?;
         let (tensors, text) = load_with_text(path, KEY).map_err(|error| match error {
             // A checkpoint could be fetched again, but this file was written here.
             Error::File { found, .. } => damaged(found),
             other => other,
         })?;
-        let state = serde_json::from_str(&text).map_err(|e| damaged(e.to_string()))?;
+        let Sealed { state, sha256 } = serde_json::from_str(&text).map_err(|e| damaged(e.to_string()))?;
+        if state.sum(&tensors) != sha256 {
+            return Err(damaged("one that was altered since it was written".to_owned()));
+        }
         Ok((state, tensors))
     }
 
-    /// Brings the network, the trainer and the file of the best weights to this state.
+    /// The sum of the state and of the tensors beside it.
+    fn sum(&self, tensors: &StateDict) -> String {
+        let json = serde_json::to_string(self).expect("a state is plain data");
+        sha256((json + &sha256_of_state(tensors)).as_bytes())
+    }
+
+    /// The best weights so far.
+    pub fn best(tensors: &StateDict) -> Result<Option<Vec<u8>>> {
+        Ok(tensors.get(BEST).map(Tensor::to_vec1).transpose()?)
+    }
+
+    /// The sum of the state that a network has with the best weights so far.
+    pub fn best_sha256(tensors: &StateDict, path: &Path) -> Result<Option<String>> {
+        let best = Self::best(tensors)?;
+        best.map(|bytes| Ok(sha256_of_state(&from_bytes(&bytes, path)?))).transpose()
+    }
+
+    /// Brings the network and the trainer to this state.
     pub fn restore<N: Network>(
         self,
         tensors: &StateDict,
         net: &N,
         trainer: &mut Trainer,
-        best: &Path,
         path: &Path,
     ) -> Result<()> {
         let of_network = tensors
@@ -79,10 +109,7 @@ impl RunState {
             Ok(velocity.map(|velocity| velocity.to_device(net.device())).transpose()?)
         };
         let velocities = net.named_parameters().into_iter().map(velocity).collect::<Result<_>>()?;
-        if let Some(bytes) = tensors.get(BEST) {
-            write_whole(best, &bytes.to_vec1::<u8>()?)?;
-        }
-        trainer.resume(self.history, velocities);
+        trainer.resume(self.history, velocities, Self::best(tensors)?);
         Ok(())
     }
 }

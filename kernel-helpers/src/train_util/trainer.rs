@@ -1,7 +1,9 @@
 //! The training loop, an epoch at a time.
 
 use super::history::remember;
+use super::run_files::RunFiles;
 use super::{EpochRecord, History, Sgd, SgdConfig, TestResult, correct_predictions, test_watched};
+use crate::checkpoint::file_name;
 use crate::cifar10::{Cifar10, DataLoader};
 use crate::progress::{Plan, Watch};
 use crate::prune::{Masks, sparsity};
@@ -32,8 +34,9 @@ pub struct TrainConfig {
     pub seed: u64,
     /// Whether the weights that are zero at the start stay zero; for [`super::finetune`].
     pub keep_zeros: bool,
-    /// Where the best weights are saved, and beside them the run's state and record, see [`super::RunFiles`], if the
-    /// network has a [`Network::description`]; `None` keeps nothing.
+    /// Where the best weights are saved when the run is finished, and beside them the run's state and record, see
+    /// [`super::RunFiles`], if the network has a [`Network::description`]. What is recorded there of another run is kept under
+    /// another name. Without a description, the best weights are saved as they come. `None` keeps nothing.
     pub save_to: Option<PathBuf>,
     /// Whether to train even if `save_to` holds a finished run of this configuration; one that was interrupted continues.
     /// The environment variable `LAB_RETRAIN=1` asks for the same.
@@ -80,19 +83,37 @@ pub struct Trainer {
     step: usize,
     statistics: EpochStatistics,
     history: History,
+    best: Best,
     /// Whether the notebook's stop button has ended the run.
     stopped: bool,
+}
+
+/// Where the best weights so far are.
+#[derive(Clone, Debug)]
+enum Best {
+    /// Nowhere, or in the file that the configuration names.
+    Saved,
+    /// Here, as the content of a file, once there are any.
+    Kept(Option<Vec<u8>>),
 }
 
 impl Trainer {
     /// Prepares a run of a network.
     ///
     /// # Errors
-    /// If the configuration has no epochs or no batch size, there are no training images, or the notebook's stop button
-    /// was pressed in this cell.
+    /// If the configuration has no epochs, no batch size or a rate that is no number, there are no training images, or the
+    /// notebook's stop button was pressed in this cell.
     pub fn new<N: Network>(net: &N, data: &Cifar10, config: &TrainConfig) -> Result<Self> {
         if config.epochs == 0 {
             return Err(Error::argument("epochs", "at least 1", 0));
+        }
+        let rates = [
+            ("learning_rate", config.learning_rate),
+            ("weight_decay", config.weight_decay),
+            ("momentum", config.momentum),
+        ];
+        if let Some((name, rate)) = rates.into_iter().find(|(_, rate)| !rate.is_finite()) {
+            return Err(Error::argument(name, "a finite number", rate));
         }
         if data.train.is_empty() {
             return Err(Error::argument("training images", "at least 1", 0));
@@ -119,6 +140,7 @@ impl Trainer {
             step: 0,
             statistics: EpochStatistics { loss: 0.0, accuracy: 0.0 },
             history: History { note: data.note().map(str::to_owned), ..Default::default() },
+            best: Best::Saved,
             stopped: false,
         })
     }
@@ -201,17 +223,37 @@ impl Trainer {
             sparsity: sparsity(net)?.total(),
             candidate,
         });
-        let improved = candidate && best_so_far.is_none_or(|best| result.accuracy > best);
-        if let (true, Some(path)) = (improved, &self.config.save_to) {
-            net.save_packed(path)?;
+        if candidate && best_so_far.is_none_or(|best| result.accuracy > best) {
+            self.save_best(net, best_so_far.is_none())?;
         }
         remember(&self.history);
         self.watch.epoch(&self.history);
         Ok(result)
     }
 
-    /// Continues after the epochs of `history`, with the optimizer's velocities at their end.
-    pub(super) fn resume(&mut self, history: History, velocities: Vec<Option<Tensor>>) {
+    /// Keeps or saves the network's weights as the best so far.
+    fn save_best<N: Network>(&mut self, net: &N, first: bool) -> Result<()> {
+        match (&mut self.best, &self.config.save_to) {
+            (Best::Kept(best), _) => *best = Some(net.packed_weights()?),
+            (Best::Saved, Some(path)) => {
+                if first && let Some(moved) = RunFiles::of(path).keep_recorded()? {
+                    self.watch.say(&format!("The run that was there is kept as {}", file_name(&moved)));
+                }
+                net.save_packed(path)?;
+            }
+            (Best::Saved, None) => {}
+        }
+        Ok(())
+    }
+
+    /// Continues after the epochs of `history`, with the optimizer's velocities at their end and the best weights so far.
+    pub(super) fn resume(
+        &mut self,
+        history: History,
+        velocities: Vec<Option<Tensor>>,
+        best: Option<Vec<u8>>,
+    ) {
+        self.best = Best::Kept(best);
         self.epoch = history.epochs.len();
         self.step = self.epoch * self.loader.batches_per_epoch();
         self.optimizer.set_velocities(velocities);
@@ -220,9 +262,17 @@ impl Trainer {
         self.watch.resumed(&self.history);
     }
 
-    /// Saves the best weights of the following epochs to another file.
-    pub(super) fn save_best_to(&mut self, path: PathBuf) {
-        self.config.save_to = Some(path);
+    /// Keeps the best weights instead of saving them.
+    pub(super) fn keep_best(&mut self) {
+        self.best = Best::Kept(None);
+    }
+
+    /// The best weights so far that have been kept, as the content of a file.
+    pub(super) fn best(&self) -> Option<&[u8]> {
+        match &self.best {
+            Best::Kept(best) => best.as_deref(),
+            Best::Saved => None,
+        }
     }
 
     /// Whether the notebook's stop button has ended the run.
@@ -258,12 +308,17 @@ impl Trainer {
         }
         stop::obeyed();
         let after = format!("stopped after epoch {} of {}", self.history.epochs.len(), self.config.epochs);
-        let best = self.history.best().zip(self.config.save_to.as_ref());
-        let left = best.map_or("no weights were saved".to_owned(), |(best, path)| {
-            let path =
-                paths::project_root().ok().and_then(|root| path.strip_prefix(root).ok()).unwrap_or(path);
-            format!("the best weights so far (epoch {}) are in {}", best.epoch, path.display())
-        });
+        let left = match (&self.best, self.history.best(), &self.config.save_to) {
+            (Best::Kept(_), Some(best), _) => {
+                format!("the network has the best weights so far (epoch {})", best.epoch)
+            }
+            (Best::Saved, Some(best), Some(path)) => {
+                let root = paths::project_root().ok();
+                let path = root.and_then(|root| path.strip_prefix(root).ok()).unwrap_or(path);
+                format!("the best weights so far (epoch {}) are in {}", best.epoch, path.display())
+            }
+            _ => "no weights were saved".to_owned(),
+        };
         self.watch.warn(&format!("{after}, in {during}; {left}"));
         let notes = self.history.note.take().into_iter().chain([after]);
         self.history.note = Some(notes.collect::<Vec<_>>().join("; "));

@@ -1,7 +1,11 @@
 //! Runs that are interrupted, resumed, recorded and confused on purpose.
 
+mod faults;
+mod keeping;
+
 use super::state::RunState;
 use super::*;
+use crate::checkpoint::file_name;
 use crate::digest::sha256_of_state;
 use crate::fp_layers::{BatchNorm, FpConv, FpLinear, Ste};
 use crate::prune::PruneScope;
@@ -25,6 +29,7 @@ struct TestNet {
     norm: BatchNorm,
     fc: FpLinear,
     description: Option<String>,
+    prunable: bool,
     steps: Cell<usize>,
     steps_allowed: usize,
 }
@@ -38,6 +43,7 @@ impl TestNet {
             norm: BatchNorm::new(8, &device).unwrap(),
             fc: FpLinear::new(8, 10, Ste::default(), &mut rng, &device).unwrap(),
             description: Some(format!("test network of {ste}")),
+            prunable: true,
             steps: Cell::new(0),
             steps_allowed: usize::MAX,
         }
@@ -88,6 +94,12 @@ impl Network for TestNet {
 
     fn quantizer(&self, parameter: &str) -> Ste {
         if parameter == "conv.weight" { self.conv.ste } else { Ste::default() }
+    }
+
+    fn prunable_layers(&self) -> Vec<(String, Var)> {
+        let layers = [("conv", &self.conv.weight), ("fc", &self.fc.weight)];
+        let layers = layers.into_iter().filter(|_| self.prunable);
+        layers.map(|(name, weight)| (name.to_owned(), weight.clone())).collect()
     }
 
     fn description(&self) -> Option<String> {
@@ -146,10 +158,8 @@ fn an_interrupted_run_ends_with_the_bits_of_an_undisturbed_one() {
             let net = TestNet::failing_after(steps);
             let error = run(&net, &config(files.weights())).unwrap_err().to_string();
             assert!(error.contains("interrupted"), "{error}");
-            assert_eq!(files.state().exists(), epochs_kept > 0);
+            assert_eq!(files.state(&expected_record.run).exists(), epochs_kept > 0);
             assert!(!files.weights().exists() && !files.record().exists());
-            // As when it is interrupted between saving better weights and saving the state.
-            std::fs::write(files.best_so_far(), "newer").unwrap();
         }
         let net = TestNet::new(None);
         let history = run(&net, &config(files.weights())).unwrap();
@@ -199,8 +209,12 @@ fn another_configuration_is_another_run() {
         let mut config = first.clone();
         change(&mut config);
         let identity = RunIdentity::of(Procedure::Train, &net, &data, &config).unwrap().unwrap();
-        let differences = identity.differences(&RunRecord::load(files.record()).unwrap().run);
-        assert_eq!(differences.is_empty(), files.check_no_other_run(&identity).is_ok());
+        let kept = RunRecord::load(files.record()).unwrap().run;
+        let differences = identity.differences(&kept);
+        assert_eq!(
+            (identity == kept, identity.key() == kept.key()),
+            (differences.is_empty(), differences.is_empty())
+        );
         differences.join("; ")
     };
     let net = || TestNet::new(None);
@@ -209,7 +223,13 @@ fn another_configuration_is_another_run() {
     let rate = run(|config| config.learning_rate = 0.1, net(), data());
     assert_eq!(rate, "learning_rate: 0.05 there, 0.1 here");
     let bits = run(|_| (), TestNet::new(Some(4)), data());
-    assert_eq!(bits, "network: test network of floating point there, test network of 4 bits here");
+    let quantizers = "quantizers of 1 layers: floating point there, 4 bits here";
+    assert_eq!(
+        bits,
+        format!("network: test network of floating point there, test network of 4 bits here; {quantizers}")
+    );
+    let undescribed = TestNet { description: net().description(), ..TestNet::new(Some(4)) };
+    assert_eq!(run(|_| (), undescribed, data()), quantizers, "whatever its description leaves out");
     assert!(
         run(|_| (), net(), Cifar10::striped(81, 50)).contains("training_images.count: 80 there, 81 here")
     );
@@ -253,18 +273,37 @@ fn altered_weights_and_states_are_noticed() {
     let interrupt = || train(&TestNet::failing_after(STEPS_PER_EPOCH), &data(), &interrupted).unwrap_err();
     interrupt();
     assert_eq!(steps(&config), 0, "the recorded run is kept until the other one is finished");
+    let state_path = files.states().remove(0);
+    let state = read(&state_path);
+    let name = file_name(&state_path);
+    let cut = &state[..state.len() / 2];
+    // In the middle of the tensors, and of a number in the header.
+    let altered = [state.len() / 2, 600].map(|at| {
+        let mut altered = state.clone();
+        altered[at] ^= 1;
+        altered
+    });
+    for damaged in [cut, &altered[0], &altered[1]] {
+        std::fs::write(&state_path, damaged).unwrap();
+        let error = RunState::load(&state_path).unwrap_err().to_string();
+        assert!(error.contains(&format!("{name}: expected the state of an unfinished run")), "{error}");
+        assert!(error.contains("Delete it") && !error.contains("download"), "{error}");
+        let net = TestNet::failing_after(STEPS_PER_EPOCH);
+        train(&net, &data(), &interrupted).unwrap_err();
+        assert_eq!(net.steps.get(), STEPS_PER_EPOCH, "starting with epoch 1");
+        assert_eq!(read(&state_path.with_added_extension("damaged")), damaged, "nothing is lost");
+        RunState::load(&state_path).expect("the new state is saved");
+    }
     assert_eq!(steps(&interrupted), (EPOCHS - 1) * STEPS_PER_EPOCH);
-    std::fs::remove_file(files.record()).unwrap();
-    interrupt();
-    let state = read(&files.state());
-    std::fs::write(files.state(), &state[..state.len() / 2]).unwrap();
-    let error = RunState::load(&files.state()).unwrap_err().to_string();
-    assert!(error.contains("net.state.safetensors: expected the state of an unfinished run"), "{error}");
-    assert!(error.contains("Delete it") && !error.contains("download"), "{error}");
-    assert_eq!(steps(&interrupted), EPOCHS * STEPS_PER_EPOCH);
-    std::fs::write(files.record(), "{}").unwrap();
-    let error = train(&TestNet::new(None), &data(), &interrupted).unwrap_err().to_string();
-    assert!(error.contains("net.json: expected the record of a run"), "{error}");
+
+    let json = String::from_utf8(read(&files.record())).unwrap();
+    for (record, found) in
+        [("{}", "missing field"), (&json.replace("\"seed\": 1", "\"seed\": 2"), "was altered")]
+    {
+        std::fs::write(files.record(), record).unwrap();
+        let error = train(&TestNet::new(None), &data(), &interrupted).unwrap_err().to_string();
+        assert!(error.contains("net.json: expected the record of a run") && error.contains(found), "{error}");
+    }
 }
 
 #[test]
@@ -303,10 +342,10 @@ fn steps_left(made: usize) -> usize {
 fn a_run_is_trained_by_one_call_at_a_time() {
     let folder = tempfile::tempdir().unwrap();
     let config = config(&folder.path().join("net.safetensors"));
-    let lock = std::fs::File::create(RunFiles::of(folder.path().join("net.safetensors")).lock()).unwrap();
-    lock.lock().unwrap();
+    let run = RunIdentity::of(Procedure::Train, &TestNet::new(None), &data(), &config).unwrap().unwrap();
+    let lock = RunFiles::of(folder.path().join("net.safetensors")).lock(&run).unwrap();
     let error = train(&TestNet::new(None), &data(), &config).unwrap_err().to_string();
-    assert!(error.contains("net.state.lock") && error.contains("another notebook or command"), "{error}");
+    assert!(error.contains(".lock") && error.contains("another notebook or command"), "{error}");
     drop(lock);
     for _ in 0..2 {
         train(&TestNet::new(None), &data(), &config).unwrap();

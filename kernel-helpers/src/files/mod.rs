@@ -4,9 +4,12 @@
 //! writer holds it locked. So whoever writes into the same folder next can tell what a killed process has left, and
 //! removes it.
 
+#[cfg(test)]
+pub(crate) mod faults;
+
 use crate::{Error, Result};
-use std::fs::File;
-use std::io::{self, Write};
+use std::fs::{File, TryLockError};
+use std::io::{self, ErrorKind, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use tempfile::{NamedTempFile, TempDir};
@@ -23,19 +26,117 @@ const HELP: &str = "Check the folder's permissions and the free space.";
 /// If the folder or the file cannot be written. What was there before is then untouched.
 pub fn write_whole(path: impl AsRef<Path>, bytes: &[u8]) -> Result<()> {
     let path = path.as_ref();
-    let failed = |source| Error::io(path, source, HELP);
     let folder = folder_of(path);
-    std::fs::create_dir_all(folder).map_err(failed)?;
-    sweep(folder);
-    let mut file = partial_file(folder).map_err(failed)?;
-    file.write_all(bytes).map_err(failed)?;
-    file.persist(path).map_err(|e| failed(e.error))?;
-    Ok(())
+    let write = || {
+        step("make the folder", folder)?;
+        std::fs::create_dir_all(folder)?;
+        sweep(folder);
+        step("make a partial file", path)?;
+        let mut file = partial_file(folder)?;
+        let (first, second) = bytes.split_at(bytes.len() / 2);
+        file.write_all(first)?;
+        step("write the second half", path)?;
+        file.write_all(second)?;
+        file.as_file().sync_data()?;
+        step("rename", path)?;
+        file.persist(path)?;
+        step("have renamed", path)
+    };
+    write().map_err(|e| Error::io(path, e, HELP))
+}
+
+/// Reads a file.
+///
+/// # Errors
+/// If it cannot be read.
+pub fn read(path: impl AsRef<Path>) -> Result<Vec<u8>> {
+    let path = path.as_ref();
+    let read = step("read", path).and_then(|()| std::fs::read(path));
+    read.map_err(|e| Error::io(path, e, "Check the file's permissions."))
+}
+
+/// Removes a file, if it is there.
+///
+/// # Errors
+/// If it is there and cannot be removed.
+pub fn remove(path: impl AsRef<Path>) -> Result<()> {
+    let path = path.as_ref();
+    match step("remove", path).and_then(|()| std::fs::remove_file(path)) {
+        Err(e) if e.kind() != ErrorKind::NotFound => Err(Error::io(path, e, HELP)),
+        _ => step("have removed", path).map_err(|e| Error::io(path, e, HELP)),
+    }
+}
+
+/// Gives a file another name in the same folder.
+///
+/// # Errors
+/// If that cannot be done.
+pub fn rename(path: &Path, to: &Path) -> Result<()> {
+    let renamed = step("rename", path).and_then(|()| std::fs::rename(path, to));
+    renamed.map_err(|e| Error::io(path, e, HELP))
 }
 
 /// The folder that a file is in.
 pub fn folder_of(path: &Path) -> &Path {
     path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
+/// Waits until no other process or thread has this folder locked, and locks it for as long as the value lives. The folder is made if
+/// need be.
+///
+/// # Errors
+/// If the folder cannot be made or opened.
+pub fn lock_folder(folder: &Path) -> Result<File> {
+    let locked = step("lock the folder", folder).and_then(|()| {
+        std::fs::create_dir_all(folder)?;
+        let folder = File::open(folder)?;
+        folder.lock()?;
+        Ok(folder)
+    });
+    locked.map_err(|e| Error::io(folder, e, HELP))
+}
+
+/// Locks a file of its own for as long as the value lives, and makes it and its folder if need be; `None` if somebody else has it locked.
+/// The file can be removed while it is locked.
+///
+/// # Errors
+/// If the file cannot be made.
+pub fn try_lock(path: &Path) -> Result<Option<File>> {
+    let lock = || {
+        step("lock", path)?;
+        std::fs::create_dir_all(folder_of(path))?;
+        loop {
+            let file = File::create(path)?;
+            match file.try_lock() {
+                // Between opening and locking it, its last owner may have removed it, and another made one anew.
+                Ok(()) if is_at(&file, path) => return Ok(Some(file)),
+                Ok(()) => {}
+                Err(TryLockError::WouldBlock) => return Ok(None),
+                Err(TryLockError::Error(e)) => return Err(e),
+            }
+        }
+    };
+    lock().map_err(|e| Error::io(path, e, HELP))
+}
+
+#[cfg(unix)]
+fn is_at(file: &File, path: &Path) -> bool {
+    use std::os::unix::fs::MetadataExt;
+    let id = |metadata: std::fs::Metadata| (metadata.dev(), metadata.ino());
+    let (file, path) = (file.metadata().map(id), std::fs::metadata(path).map(id));
+    file.is_ok_and(|file| path.is_ok_and(|path| file == path))
+}
+
+#[cfg(not(unix))]
+fn is_at(_file: &File, path: &Path) -> bool {
+    path.exists()
+}
+
+/// An instant at which a test may have an operation fail, or the process die.
+pub(crate) fn step(_operation: &'static str, _path: &Path) -> io::Result<()> {
+    #[cfg(test)]
+    faults::step(_operation, _path)?;
+    Ok(())
 }
 
 /// A folder for files that are not whole yet, beside where they belong. It goes with this value, or when somebody writes

@@ -24,8 +24,8 @@ mod packed_tests;
 mod tests;
 
 pub use fit::check_fits;
+pub(crate) use recorded::{LONGEST_RECORD, beside, file_name};
 pub use recorded::{Weights, check_recorded, record_of};
-pub(crate) use recorded::{beside, file_name};
 
 use crate::files::write_whole;
 use crate::fp_layers::Ste;

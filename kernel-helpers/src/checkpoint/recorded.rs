@@ -7,7 +7,7 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 /// Longer files beside weights are no records.
-const LONGEST_RECORD: u64 = 16 << 20;
+pub(crate) const LONGEST_RECORD: u64 = 16 << 20;
 
 /// What a record says of a file of weights.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

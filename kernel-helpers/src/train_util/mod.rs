@@ -9,6 +9,7 @@
 
 mod history;
 mod identity;
+mod kept;
 mod record;
 mod recording;
 mod run_files;
@@ -22,6 +23,7 @@ mod tests;
 
 pub use history::{EpochRecord, History, last_history, recorded_note};
 pub use identity::{Images, Procedure, RunIdentity};
+pub use kept::{KeptRun, Progress, kept_runs, table_of_runs};
 pub use record::RunRecord;
 pub use run_files::RunFiles;
 pub use seeds::{mean_and_deviation, records_over_seeds};

@@ -9,6 +9,7 @@ mod finetune;
 mod jupyter;
 mod report;
 mod run;
+mod runs;
 mod scan;
 mod setup;
 mod stop;
@@ -61,6 +62,8 @@ enum Command {
     Train(train::Options),
     /// Make the homework's fine-tuning runs without a notebook, which then finds them recorded.
     Finetune(finetune::Options),
+    /// List the runs that are kept, finished and unfinished, or remove some.
+    Runs(runs::Options),
     /// Measure how many images a second this machine trains and evaluates.
     Bench(bench::Options),
     /// Measure how long a notebook's start and its cells take.
@@ -136,6 +139,7 @@ pub fn run(cli: Cli) -> Result<ExitCode> {
         Command::Scan(options) => scan::scan(&Project::find()?, &options)?,
         Command::Train(options) => train::train(&Project::find()?, &options)?,
         Command::Finetune(options) => finetune::finetune(&Project::find()?, &options)?,
+        Command::Runs(options) => runs::runs(&Project::find()?, &options)?,
         Command::Bench(options) => bench::bench(&Project::find()?, &options)?,
         Command::BenchKernel(options) => bench_kernel::bench_kernel(&Project::find()?, &options)?,
         Command::Doctor => return doctor::doctor(&Project::find()?),

@@ -195,3 +195,33 @@ fn rates_that_are_no_numbers_are_refused() {
     let error = train(&TestNet::new(None), &data(), &config).unwrap_err().to_string();
     assert_eq!(error, "learning_rate: expected a finite number, found NaN");
 }
+
+#[test]
+fn the_runs_of_a_folder_are_listed_and_removed() {
+    let folder = tempfile::tempdir().unwrap();
+    let [first, second] = two(&folder.path().join("deep/q=0.5"));
+    steps(&first);
+    steps(&second);
+    interrupt(&TrainConfig { seed: 1, ..first.clone() }, 2 * STEPS_PER_EPOCH);
+    std::fs::write(folder.path().join("results.json"), "{}").unwrap();
+    std::fs::write(folder.path().join("deep/q.state.safetensors"), "cut").unwrap();
+    let runs = kept_runs(folder.path()).unwrap();
+    let table = table_of_runs(&runs, folder.path()).to_string();
+    let finished = table.lines().filter(|line| line.contains("finished on 2")).count();
+    assert_eq!((runs.len(), finished), (4, 2), "{table}");
+    for part in [
+        "deep/q=0.5 ",
+        "epoch 2 of 4",
+        "damaged",
+        "train, 4 epochs, 80 images in batches of 32, learning rate 0.02",
+    ] {
+        assert!(table.contains(part), "{part} in {table}");
+    }
+    let unfinished = runs.iter().find(|kept| kept.progress == Progress::Unfinished { epochs: 2 }).unwrap();
+    let lock = RunFiles::of(first.save_to.as_ref().unwrap()).lock(unfinished.run.as_ref().unwrap()).unwrap();
+    assert!(unfinished.remove().unwrap_err().to_string().contains("being trained"));
+    drop(lock);
+    runs.iter().try_for_each(KeptRun::remove).unwrap();
+    assert!(names(&folder.path().join("deep")).is_empty());
+    assert!(folder.path().join("results.json").exists());
+}

@@ -1,4 +1,4 @@
-//! `cargo lab train` as a process: killed or stopped, continued, found finished, and kept from overwriting.
+//! `cargo lab train` as a process: killed or stopped, continued, found finished, and kept beside another run.
 
 use homework_tests::{generated_data, lab, scratch_folder};
 use kernel_helpers::train_util::RunRecord;
@@ -19,10 +19,18 @@ fn output(mut command: Command) -> (bool, String) {
     (output.status.success(), String::from_utf8(text).unwrap())
 }
 
+/// How many runs to `out` are unfinished.
+fn unfinished(out: &Path) -> usize {
+    let start = format!("{}.", out.file_stem().unwrap().to_str().unwrap());
+    let names = std::fs::read_dir(out.parent().unwrap()).unwrap().map(|entry| entry.unwrap().file_name());
+    let names = names.filter_map(|name| name.into_string().ok());
+    names.filter(|name| name.starts_with(&start) && name.ends_with(".state.safetensors")).count()
+}
+
 /// Waits until a training has saved its state.
 fn wait_for_state(child: &mut Child, out: &Path) {
-    let (state, start) = (out.with_extension("state.safetensors"), Instant::now());
-    while !state.exists() {
+    let start = Instant::now();
+    while unfinished(out) == 0 {
         let running = child.try_wait().unwrap().is_none();
         assert!(running && start.elapsed() < Duration::from_secs(120), "no state");
         std::thread::sleep(Duration::from_millis(5));
@@ -58,10 +66,12 @@ fn a_training_is_continued_to_the_same_bits() {
 
     for out in [&killed, &stopped] {
         let (success, text) = output(train(out, "1"));
-        assert!(!success && text.contains("seed: 0 there, 1 here"), "{text}");
+        assert!(success && text.contains("keeps epoch ") && text.contains("seed: 0 there, 1 here"), "{text}");
+        assert_eq!((record(out).run.seed, unfinished(out)), (1, 1));
         let (success, text) = output(train(out, "0"));
         assert!(success && text.contains("Continuing after epoch"), "{text}");
-        assert!(!out.with_extension("state.safetensors").exists());
+        assert!(text.contains("records another run, which will be kept"), "{text}");
+        assert_eq!(unfinished(out), 0);
         assert_eq!(std::fs::read(out).unwrap(), std::fs::read(path("undisturbed")).unwrap());
         let (found, expected) = (record(out), record(&path("undisturbed")));
         assert_eq!(found.last_state_sha256, expected.last_state_sha256);
@@ -69,12 +79,39 @@ fn a_training_is_continued_to_the_same_bits() {
         assert!(found.command.unwrap().starts_with("LAB_SCALE=tiny cargo lab train --epochs 12 "));
     }
 
-    let (success, text) = output(train(&killed, "0"));
-    assert!(success && text.contains("Recorded on ") && !text.contains("Epoch 1/12"), "{text}");
+    for seed in ["1", "0"] {
+        let (success, text) = output(train(&killed, seed));
+        assert!(success && text.contains("Recorded on ") && !text.contains("Epoch 1/12"), "{text}");
+        assert_eq!(record(&killed).run.seed.to_string(), seed);
+    }
     let mut command = train(&killed, "0");
     command.env("LAB_RETRAIN", "1");
     let (success, text) = output(command);
     assert!(success && text.contains("Epoch 1/12") && !text.contains("recorded"), "{text}");
-    let (success, text) = output(train(&killed, "1"));
-    assert!(!success && text.contains("seed: 0 there, 1 here"), "{text}");
+
+    let runs = |arguments: &[&str]| {
+        let mut command = lab();
+        command.args(["runs", "--folder"]).arg(&folder).args(arguments);
+        output(command)
+    };
+    let (success, text) = runs(&[]);
+    assert!(success && text.contains("5 runs in ") && text.contains("batches of 64"), "{text}");
+    let (success, text) = runs(&["--remove", "killed", "nowhere"]);
+    assert!(!success && text.contains("no run `nowhere`") && killed.exists(), "{text}");
+    assert!(runs(&["--remove", "killed", "stopped"]).0);
+    assert!(!killed.exists() && runs(&[]).1.contains("3 runs in "));
+}
+
+#[test]
+fn weights_may_have_the_name_of_another_runs_record() {
+    let folder = scratch_folder("train-names");
+    let out = folder.join("net.json");
+    for _ in 0..2 {
+        let mut command = lab();
+        command.args(["train", "--epochs", "1", "--out"]).arg(&out);
+        command.env("LAB_DATA", generated_data()).env("LAB_SCALE", "tiny");
+        let (success, text) = output(command);
+        assert!(success, "{text}");
+        assert!(RunRecord::load(folder.join("net.json.json")).unwrap().command.is_some());
+    }
 }

@@ -293,9 +293,12 @@ impl Recording {
     fn provenance(&self, record: &RunRecord) -> String {
         let RunRecord { made_on, minutes, machine, .. } = record;
         let name = file_name(&self.files.record());
-        let numerics = record.numerics_note().map(|note| format!("; {note}")).unwrap_or_default();
+        let elsewhere = !self.run.from_start_of(&record.run).is(&record.run);
+        let elsewhere = elsewhere.then(|| "computed here, the last digits can differ".to_owned());
+        let notes = elsewhere.into_iter().chain(record.numerics_note()).map(|note| format!("; {note}"));
+        let notes: String = notes.collect();
         format!(
-            "Recorded on {made_on} in {minutes:.1} minutes on {machine} ({name}){numerics}; {RETRAIN}=1 trains anew"
+            "Recorded on {made_on} in {minutes:.1} minutes on {machine} ({name}){notes}; {RETRAIN}=1 trains anew"
         )
     }
 

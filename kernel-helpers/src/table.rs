@@ -39,15 +39,35 @@ impl Table {
     }
 
     /// Adds a row: a tuple of values that can be printed, `("conv1", 432, percent(0.8))`, or an array or vector of one
-    /// type. Missing cells stay empty; a row longer than the headings widens the table.
+    /// type. Missing cells at its end stay empty.
+    ///
+    /// # Panics
+    /// If the row has more cells than the table has columns: one of them would stand under no heading, or all of them
+    /// under another's.
+    #[track_caller]
     pub fn row(mut self, row: impl Row) -> Self {
-        self.rows.push(row.cells());
+        self.push(row.cells());
         self
     }
 
     /// Adds several rows.
-    pub fn rows(self, rows: impl IntoIterator<Item = impl Row>) -> Self {
-        rows.into_iter().fold(self, Table::row)
+    ///
+    /// # Panics
+    /// If a row has more cells than the table has columns.
+    #[track_caller]
+    pub fn rows(mut self, rows: impl IntoIterator<Item = impl Row>) -> Self {
+        // A closure would not pass on from where it is called.
+        for row in rows {
+            self.push(row.cells());
+        }
+        self
+    }
+
+    #[track_caller]
+    fn push(&mut self, cells: Vec<String>) {
+        let (found, columns) = (cells.len(), self.columns.len());
+        assert!(found <= columns, "the table has {columns} columns, row {} has {found}", self.rows.len() + 1);
+        self.rows.push(cells);
     }
 
     /// What the table shows, printed in bold above it.
@@ -90,13 +110,12 @@ impl Table {
 
     /// The columns with their headings, every cell passed through `prepare` and each column as long as the table.
     fn grid(&self, prepare: fn(&str) -> String) -> Vec<Column> {
-        let count = self.rows.iter().map(Vec::len).max().unwrap_or(0).max(self.columns.len());
         let cell = |row: &Vec<String>, at: usize| row.get(at).map_or(String::new(), |cell| prepare(cell));
         let column = |at| {
             let body = self.rows.iter().map(|row| cell(row, at));
             Column::new(std::iter::once(cell(&self.columns, at)).chain(body).collect())
         };
-        (0..count).map(column).collect()
+        (0..self.columns.len()).map(column).collect()
     }
 }
 
@@ -282,10 +301,22 @@ layer1.0.conv1  12.50 %
     }
 
     #[test]
-    fn short_and_long_rows_keep_the_table_rectangular() {
-        let text = Table::new(["a", "b"]).row([1]).row([1, 2, 3]).to_markdown();
+    fn short_rows_keep_the_table_rectangular() {
+        let text = Table::new(["a", "b"]).row([1]).row([1, 2]).to_markdown();
         let bars: Vec<_> = text.lines().map(|line| line.matches('|').count()).collect();
-        assert_eq!(bars, [4, 4, 4, 4]);
+        assert_eq!(bars, [3, 3, 3, 3]);
+    }
+
+    #[test]
+    fn a_row_with_a_cell_too_many_says_so() {
+        let table = || Table::new(["a", "b"]).row([1, 2]);
+        let message = |add: &dyn Fn(Table) -> Table| {
+            let panic = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| add(table()))).unwrap_err();
+            *panic.downcast::<String>().unwrap()
+        };
+        let expected = "the table has 2 columns, row 2 has 3";
+        assert_eq!(message(&|table| table.row((1, "x", 3.0))), expected);
+        assert_eq!(message(&|table| table.rows([[1, 2, 3]])), expected);
     }
 
     #[test]

@@ -9,7 +9,9 @@ mod batches;
 pub use batches::{Batch, Batches, DataLoader};
 
 use crate::display::{MimeBundle, Show, shows_itself};
+use crate::plot::ImageSource;
 use crate::{Error, Result, Scale, digest, paths};
+use candle_core::{Device, Tensor};
 use std::fmt;
 use std::io::Read;
 use std::path::Path;
@@ -121,6 +123,21 @@ impl Show for Split {
 }
 
 shows_itself!(Cifar10, Split);
+
+impl ImageSource for Split {
+    fn count(&self) -> Result<usize> {
+        Ok(self.len())
+    }
+
+    fn select(&self, indices: &[usize]) -> Result<Tensor> {
+        let pixels: Vec<u8> = indices.iter().flat_map(|&index| self.image(index)).copied().collect();
+        Ok(Tensor::from_vec(pixels, (indices.len(), 3, SIDE, SIDE), &Device::Cpu)?)
+    }
+
+    fn title(&self, index: usize) -> Option<String> {
+        Some(CLASSES[usize::from(self.label(index))].to_owned())
+    }
+}
 
 impl Split {
     /// How many images there are.

@@ -1,5 +1,7 @@
 //! The range of an axis and its ticks.
 
+use super::style::{TICK_SIZE, pt};
+use super::text::Text;
 use std::ops::RangeInclusive;
 
 /// Values beyond this are treated as not finite: their differences would be.
@@ -57,6 +59,14 @@ impl Axis {
         Axis { scale: Scale::Linear, low: *range.start(), high: *range.end(), whole: false }
     }
 
+    /// A logarithmic axis around the positive ones of `values`, wider at either end by `margin` of the range.
+    pub fn log_around(values: impl Iterator<Item = f64>, margin: f64) -> Self {
+        let exponents = values.filter(|v| *v > 0.0 && is_finite(*v)).map(f64::log10);
+        let (low, high) = span(exponents).unwrap_or((-1.0, 1.0));
+        let room = if high > low { margin * (high - low) } else { 0.5 };
+        Axis { scale: Scale::Log, low: low - room, high: high + room, whole: false }
+    }
+
     /// A logarithmic axis over the whole decades around the positive ones of `values`.
     pub fn log(values: impl Iterator<Item = f64>) -> Self {
         let exponents = values.filter(|v| *v > 0.0 && is_finite(*v)).map(f64::log10);
@@ -91,6 +101,16 @@ impl Axis {
         matches!(self.scale, Scale::Names(_))
     }
 
+    /// Whether the axis has names that don't fit side by side on `width` device pixels. Numbers are thinned instead.
+    pub fn needs_turning(&self, width: f64) -> bool {
+        let Scale::Names(names) = &self.scale else {
+            return false;
+        };
+        let widest = names.iter().map(|name| Text::new(name, TICK_SIZE).width()).fold(0.0, f64::max);
+        let numbers = names.iter().all(|name| name.parse::<f64>().is_ok());
+        !numbers && (widest + pt(TICK_SIZE)) * names.len() as f64 > width
+    }
+
     /// Whether the axis is logarithmic.
     pub fn is_log(&self) -> bool {
         self.scale == Scale::Log
@@ -108,8 +128,9 @@ impl Axis {
             Scale::Linear => self.linear_ticks(most),
             Scale::Log => self.log_ticks(most),
             Scale::Names(names) => {
-                let tick = |(at, name): (usize, &String)| self.tick(at as f64, Some(name.clone()));
-                names.iter().enumerate().map(tick).collect()
+                let step = label_step(names.len(), most);
+                let tick = |at: usize| self.tick(at as f64, Some(names[at].clone()));
+                (0..names.len()).step_by(step).map(tick).collect()
             }
         }
     }
@@ -128,31 +149,53 @@ impl Axis {
     }
 
     fn log_ticks(&self, most: usize) -> Vec<Tick> {
-        let (first, last) = (self.low as i32, self.high as i32);
-        let decades = (last - first) as usize;
-        let within = |within: &[f64], exponent: i32| {
-            let values = within.iter().map(|factor| f64::from(exponent) + factor.log10());
-            values.collect::<Vec<_>>()
+        let exponents = (self.low - 1e-9).ceil() as i32..=(self.high + 1e-9).floor() as i32;
+        // Within two decades, there is room for more than their ends.
+        let few = self.high - self.low <= 2.0 + 1e-9 && most as f64 >= 3.0 * (self.high - self.low);
+        let step = label_step(exponents.clone().count(), most) as i32;
+        // Decimals where all of them are short, powers otherwise.
+        let short = few && *exponents.start() > -4 && *exponents.end() < 5;
+        let label = |factor, exponent| match short {
+            true => decimal(factor, exponent),
+            false if factor == 1 => power_of_ten(exponent),
+            false => format!("{factor}·{}", power_of_ten(exponent)),
         };
+        let minor = self.high - self.low <= 10.0;
         let mut ticks = Vec::new();
-        let few = decades <= 2 && most >= 3 * decades;
-        // 1, 2, 3, 5, 10, 20, 30, 50, … decades from label to label.
-        let steps = (0..).flat_map(|power| [1, 2, 3, 5].map(|step| step * 10_i32.pow(power)));
-        let step = steps.into_iter().find(|step| decades as i32 / step < most as i32).unwrap_or(1);
-        for exponent in first..=last {
-            let label = (exponent % step == 0)
-                .then(|| if few { decimal(1, exponent) } else { power_of_ten(exponent) });
-            ticks.push(self.tick(f64::from(exponent), label));
-            if exponent == last || decades > 10 {
-                continue;
+        for exponent in exponents.start() - 1..=*exponents.end() {
+            for factor in (1..10).filter(|factor| *factor == 1 || minor) {
+                let labelled = match factor {
+                    1 => few || exponent % step == 0,
+                    2 | 5 => few,
+                    _ => false,
+                };
+                let at = f64::from(exponent) + f64::from(factor).log10();
+                ticks.push(self.tick(at, labelled.then(|| label(factor, exponent))));
             }
-            for (factor, at) in (2..10).zip(within(&[2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0, 9.0], exponent)) {
-                let label = (few && (factor == 2 || factor == 5)).then(|| decimal(factor, exponent));
-                ticks.push(self.tick(at, label));
-            }
+        }
+        ticks.retain(|tick| (-1e-9..=1.0 + 1e-9).contains(&tick.at));
+        match ticks.iter().filter(|tick| tick.label.is_some()).count() {
+            0 | 1 => self.ticks_within_a_decade(most),
+            _ => ticks,
+        }
+    }
+
+    /// Where not even 1, 2 and 5 times a power of ten lie twice on a logarithmic axis: round numbers at equal steps.
+    fn ticks_within_a_decade(&self, most: usize) -> Vec<Tick> {
+        let (low, high) = (10_f64.powf(self.low), 10_f64.powf(self.high));
+        let mut ticks = Axis::range(low..=high).linear_ticks(most);
+        for tick in &mut ticks {
+            let value = low + tick.at * (high - low);
+            tick.at = (value.log10() - self.low) / (self.high - self.low);
         }
         ticks
     }
+}
+
+/// The least of 1, 2, 3, 5, 10, 20, 30, 50, … that leaves at most `most` labels of `count`.
+fn label_step(count: usize, most: usize) -> usize {
+    let steps = (0..).flat_map(|power| [1, 2, 3, 5].map(|step| step * 10_usize.pow(power)));
+    steps.into_iter().find(|step| count.div_ceil(*step) <= most).unwrap_or(1)
 }
 
 /// The least and greatest finite value.
@@ -184,14 +227,9 @@ fn number(value: f64, step: f64) -> String {
     text.replace('-', "−")
 }
 
-/// `factor` · 10^`exponent` in decimals where that is short, as a power otherwise.
+/// `factor` · 10^`exponent` in decimals.
 fn decimal(factor: i32, exponent: i32) -> String {
-    match exponent {
-        -4..0 => format!("{:.*}", -exponent as usize, f64::from(factor) * 10_f64.powi(exponent)),
-        0..5 => format!("{}", factor * 10_i32.pow(exponent as u32)),
-        _ if factor == 1 => power_of_ten(exponent),
-        _ => format!("{factor}·{}", power_of_ten(exponent)),
-    }
+    format!("{:.*}", (-exponent).max(0) as usize, f64::from(factor) * 10_f64.powi(exponent))
 }
 
 /// 10⁻³⁰.
@@ -234,6 +272,28 @@ mod tests {
     fn one_decade_is_labelled_within() {
         let axis = Axis::log([0.2, 0.7].into_iter());
         assert_eq!(labels(&axis.ticks(10)), ["0.1", "0.2", "0.5", "1"]);
+    }
+
+    #[test]
+    fn a_log_axis_around_values_labels_what_lies_within() {
+        let axis = |values: [f64; 2]| Axis::log_around(values.into_iter(), 0.05);
+        assert_eq!(
+            labels(&axis([24e3, 1.09e6]).ticks(12)),
+            ["2·10⁴", "5·10⁴", "10⁵", "2·10⁵", "5·10⁵", "10⁶"]
+        );
+        assert_eq!(labels(&axis([3.0, 2e6]).ticks(12)), ["10¹", "10²", "10³", "10⁴", "10⁵", "10⁶"]);
+        assert_eq!(labels(&axis([0.91, 0.918]).ticks(5)), ["0.910", "0.912", "0.914", "0.916", "0.918"]);
+        let ticks = axis([0.91, 0.918]).ticks(5);
+        assert!((ticks[0].at - 0.05 / 1.1).abs() < 1e-9, "{ticks:?}");
+    }
+
+    #[test]
+    fn many_names_are_thinned_evenly() {
+        let axis = Axis::names((0..100).map(|i| i.to_string()).collect());
+        assert_eq!(labels(&axis.ticks(12)), ["0", "10", "20", "30", "40", "50", "60", "70", "80", "90"]);
+        assert!(!axis.needs_turning(100.0));
+        let axis = Axis::names(vec!["automobile".into(); 10]);
+        assert!(axis.needs_turning(3000.0) && !axis.needs_turning(5000.0));
     }
 
     #[test]

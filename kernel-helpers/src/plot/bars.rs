@@ -4,10 +4,11 @@ use super::axis::{Axis, is_finite};
 use super::canvas::{Area, Rect, rectangle};
 use super::figure::{Figure, drawn};
 use super::frame::{Frame, Labels};
-use super::grid::Panel;
+use super::grid::{Plot, alone};
+use super::header::title_and_notes;
 use super::legend::{Legend, Sample};
 use super::style::{INK, Style, pt};
-use super::text::Text;
+use super::text::{Text, short};
 use crate::display::{MimeBundle, Show, shows_itself};
 use crate::{Error, Result};
 use std::fmt::Display;
@@ -52,23 +53,6 @@ impl BarPlot {
         self
     }
 
-    /// A title. By default there is none: text beside the figure says what it shows.
-    pub fn title(mut self, title: impl Display) -> Self {
-        self.labels.title = title.to_string();
-        self
-    }
-
-    /// A remark in small print at the top, such as the scale of the run.
-    pub fn note(mut self, note: impl Display) -> Self {
-        self.labels.notes.push(note.to_string());
-        self
-    }
-
-    /// Adds several remarks; takes [`Cifar10::note`](crate::cifar10::Cifar10::note) as it is.
-    pub fn notes(self, notes: impl IntoIterator<Item = impl Display>) -> Self {
-        notes.into_iter().fold(self, Self::note)
-    }
-
     /// What the bars' lengths show, with its unit.
     pub fn x_label(mut self, label: impl Display) -> Self {
         self.labels.x = label.to_string();
@@ -86,39 +70,7 @@ impl BarPlot {
     /// # Errors
     /// If a series has more or fewer values than there are names.
     pub fn draw(&self) -> Result<Figure> {
-        Panel::from(self.clone()).draw()
-    }
-
-    /// The height in pixels that leaves every row legible.
-    pub(super) fn height(&self) -> u32 {
-        let row = 12 + 27 * self.series.len().max(1) as u32;
-        220 + row.max(44) * self.names.len().max(2) as u32
-    }
-
-    pub(super) fn paint(&self, area: &Area) -> Result<()> {
-        for (name, values) in &self.series {
-            if values.len() != self.names.len() {
-                let expected = format!("{} values, one for each name", self.names.len());
-                return Err(Error::argument(format!("the series `{name}`"), expected, values.len()));
-            }
-        }
-        let size = area.dim_in_pixel();
-        let mut labels = self.labels.clone();
-        let missing = self.values().filter(|value| !is_finite(*value)).count();
-        if missing > 0 {
-            labels.notes.push(format!("{missing} values are not finite and left out"));
-        }
-        let styles = (0..self.series.len()).map(Style::of_area);
-        let entries = self.series.iter().map(|(name, _)| name.clone()).zip(styles);
-        let legend = Legend::new(entries, Sample::Patch, f64::from(size.0));
-        let strip = legend.strip_height(f64::from(size.0) * 0.6);
-        let frame = Frame::lay_out(size, &labels, self.axis(), Axis::names(self.names.clone()), strip);
-        frame.draw_background(area)?;
-        for (row, _) in self.names.iter().enumerate() {
-            self.paint_row(area, &frame, row)?;
-        }
-        frame.draw_axes(area)?;
-        legend.draw_strip(area, frame.strip)
+        alone(self)
     }
 
     fn paint_row(&self, area: &Area, frame: &Frame, row: usize) -> Result<()> {
@@ -152,11 +104,45 @@ impl BarPlot {
     fn values(&self) -> impl Iterator<Item = f64> {
         self.series.iter().flat_map(|(_, values)| values.iter().copied())
     }
+}
 
-    /// What the figure shows, in words.
-    pub(super) fn alt(&self) -> String {
-        let title =
-            if self.labels.title.is_empty() { String::new() } else { format!("{}. ", self.labels.title) };
+title_and_notes!(BarPlot, labels.words);
+
+impl Plot for BarPlot {
+    /// The height that leaves every row legible.
+    fn height(&self, _columns: usize) -> u32 {
+        let row = 12 + 27 * self.series.len().max(1) as u32;
+        220 + row.max(44) * self.names.len().max(2) as u32
+    }
+
+    fn paint(&self, area: &Area) -> Result<()> {
+        for (name, values) in &self.series {
+            if values.len() != self.names.len() {
+                let expected = format!("{} values, one for each name", self.names.len());
+                return Err(Error::argument(format!("the series `{name}`"), expected, values.len()));
+            }
+        }
+        let size = area.dim_in_pixel();
+        let mut labels = self.labels.clone();
+        let missing = self.values().filter(|value| !is_finite(*value)).count();
+        if missing > 0 {
+            labels.words.notes.push(format!("{missing} values are not finite and left out"));
+        }
+        let styles = (0..self.series.len()).map(Style::of_area);
+        let entries = self.series.iter().map(|(name, _)| name.clone()).zip(styles);
+        let legend = Legend::new(entries, Sample::Patch, f64::from(size.0));
+        let strip = legend.strip_height(f64::from(size.0) * 0.6);
+        let frame = Frame::lay_out(size, &labels, self.axis(), Axis::names(self.names.clone()), strip);
+        frame.draw_background(area)?;
+        for (row, _) in self.names.iter().enumerate() {
+            self.paint_row(area, &frame, row)?;
+        }
+        frame.draw_axes(area)?;
+        legend.draw_strip(area, frame.strip)
+    }
+
+    fn alt(&self) -> String {
+        let title = self.labels.words.sentence();
         let series = self.series.iter().map(|(series, values)| {
             let bars = self.names.iter().zip(values).map(|(name, value)| format!("{name} {}", short(*value)));
             format!("{series}: {}", bars.collect::<Vec<_>>().join(", "))
@@ -173,13 +159,3 @@ impl Show for BarPlot {
 }
 
 shows_itself!(BarPlot);
-
-/// Four digits at most.
-fn short(value: f64) -> String {
-    match value.abs() {
-        size if size >= 1000.0 => format!("{value:.0}"),
-        size if size >= 10.0 || size == 0.0 => format!("{value:.1}"),
-        size if size >= 0.01 => format!("{value:.2}"),
-        _ => format!("{value:.1e}"),
-    }
-}

@@ -34,6 +34,27 @@ impl Rect {
         self.bottom - self.top
     }
 
+    pub fn center(&self) -> Point {
+        ((self.left + self.right) / 2.0, (self.top + self.bottom) / 2.0)
+    }
+
+    /// The rectangle with `margin` device pixels more on each side.
+    pub fn grown(&self, margin: f64) -> Rect {
+        Rect {
+            left: self.left - margin,
+            top: self.top - margin,
+            right: self.right + margin,
+            bottom: self.bottom + margin,
+        }
+    }
+
+    pub fn overlaps(&self, other: &Rect) -> bool {
+        self.left < other.right
+            && other.left < self.right
+            && self.top < other.bottom
+            && other.top < self.bottom
+    }
+
     pub fn contains(&self, (x, y): Point) -> bool {
         self.left <= x && x <= self.right && self.top <= y && y <= self.bottom
     }
@@ -108,19 +129,47 @@ pub(super) fn rectangle(area: &Area, rect: Rect, color: &impl Color) -> Result<(
     area.draw(&Rectangle::new(corners, color.filled())).map_err(failure)
 }
 
-fn disc(area: &Area, center: Point, radius: f64, color: RGBColor) -> Result<()> {
+/// Squares of color, `columns` by `rows` of them, that fill `rect`, which is moved to whole pixels of the figure so that there
+/// are no shades between them.
+pub(super) fn raster(
+    area: &Area,
+    rect: Rect,
+    (columns, rows): (usize, usize),
+    color: impl Fn(usize, usize) -> RGBColor,
+) -> Result<()> {
+    let side = OVERSAMPLING as usize;
+    let pixel = |place: f64| (place / side as f64).round().max(0.0) as usize;
+    let (left, top) = (pixel(rect.left), pixel(rect.top));
+    let (width, height) = (pixel(rect.right).saturating_sub(left), pixel(rect.bottom).saturating_sub(top));
+    let mut rgb = Vec::with_capacity(width * height * side * side * 3);
+    for y in 0..height {
+        let row = y * rows / height;
+        let pixels = (0..width).map(|x| color(x * columns / width, row));
+        let line: Vec<u8> = pixels.flat_map(|RGBColor(r, g, b)| [r, g, b].repeat(side)).collect();
+        rgb.extend(line.repeat(side));
+    }
+    let size = ((width * side) as u32, (height * side) as u32);
+    let at = ((left * side) as i32, (top * side) as i32);
+    let element = BitMapElement::with_owned_buffer(at, size, rgb);
+    area.draw(&element.expect("three bytes for each pixel")).map_err(failure)
+}
+
+fn disc(area: &Area, center: Point, radius: f64, color: &impl Color) -> Result<()> {
     area.draw(&Circle::new(rounded(center), radius.round() as i32, color.filled())).map_err(failure)
 }
 
-/// A line through `path` with round joints, solid or dashed.
+/// A line through `path` with round joints, solid or dashed; none where the style has no width.
 pub(super) fn stroke(area: &Area, path: &[Point], style: &Style) -> Result<()> {
+    if style.width == 0.0 {
+        return Ok(());
+    }
     for piece in dashes(path, style.dashes) {
         for pair in piece.windows(2) {
             segment(area, pair[0], pair[1], style.width, style.color)?;
         }
         let joints = piece.get(1..piece.len() - 1).unwrap_or_default();
         for &joint in joints {
-            disc(area, joint, 0.5 * pt(style.width), style.color)?;
+            disc(area, joint, 0.5 * pt(style.width), &style.color)?;
         }
     }
     Ok(())
@@ -158,12 +207,26 @@ fn dashes(path: &[Point], pattern: &[f64]) -> Vec<Vec<Point>> {
     pieces
 }
 
+/// About half the width of a marker, in points.
+pub(super) const MARKER_RADIUS: f64 = 2.4;
+
 /// A marker of about 5 points across.
-pub(super) fn marker(area: &Area, at: Point, marker: Marker, color: RGBColor) -> Result<()> {
-    let r = pt(2.4);
+pub(super) fn marker(area: &Area, at: Point, shape: Marker, color: &impl Color) -> Result<()> {
+    sized_marker(area, at, shape, MARKER_RADIUS, color)
+}
+
+/// A marker of about this half width, in points.
+pub(super) fn sized_marker(
+    area: &Area,
+    at: Point,
+    marker: Marker,
+    radius: f64,
+    color: &impl Color,
+) -> Result<()> {
+    let r = pt(radius);
     let shape = |corners: &[Point]| {
         let corners: Vec<_> = corners.iter().map(|(x, y)| (at.0 + r * x, at.1 + r * y)).collect();
-        polygon(area, &corners, &color)
+        polygon(area, &corners, color)
     };
     match marker {
         Marker::Circle => disc(area, at, r, color),

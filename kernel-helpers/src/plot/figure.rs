@@ -1,10 +1,12 @@
 //! The finished picture.
 
 use super::canvas::Pixels;
+use super::color_scale::all_shades;
 use super::style::PIXELS_PER_CM;
 use crate::display::{MimeBundle, Show, shows_itself};
 use crate::files::write_whole;
 use crate::{Error, Result};
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::path::Path;
 
@@ -17,8 +19,8 @@ pub struct Figure {
 }
 
 impl Figure {
-    pub(super) fn new(pixels: &Pixels, alt: String) -> Result<Self> {
-        Ok(Figure { png: encode(pixels)?, size: (pixels.width, pixels.height), alt })
+    pub(super) fn new(pixels: &Pixels, colors: Colors, alt: String) -> Result<Self> {
+        Ok(Figure { png: encode(pixels, colors)?, size: (pixels.width, pixels.height), alt })
     }
 
     /// The bytes of the PNG file.
@@ -64,17 +66,42 @@ impl std::fmt::Debug for Figure {
     }
 }
 
-/// A PNG with a palette: lines and text need few colors, and a palette makes the file several times smaller.
-fn encode(pixels: &Pixels) -> Result<Vec<u8>> {
+/// Which colors a figure keeps.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Colors {
+    /// Those of lines, areas and text: few, and a palette makes the file several times smaller.
+    Few,
+    /// Those of a scale of colors too.
+    Scale,
+    /// All of them, for images.
+    All,
+}
+
+fn encode(pixels: &Pixels, colors: Colors) -> Result<Vec<u8>> {
     let failure = |e: png::EncodingError| Error::Plot(e.to_string());
-    let (palette, indices) = indexed(&pixels.rgb);
     let mut bytes = Vec::new();
     let mut encoder = png::Encoder::new(&mut bytes, pixels.width, pixels.height);
-    encoder.set_color(png::ColorType::Indexed);
     encoder.set_depth(png::BitDepth::Eight);
-    encoder.set_palette(palette);
     encoder.set_compression(png::Compression::High);
-    encoder.set_filter(png::Filter::NoFilter);
+    let palette = match colors {
+        Colors::Few => Some(indexed(&pixels.rgb, &[], 96)),
+        Colors::Scale => Some(indexed(&pixels.rgb, &all_shades(), 256)),
+        Colors::All => None,
+    };
+    let data = match palette {
+        Some((palette, indices)) => {
+            encoder.set_color(png::ColorType::Indexed);
+            encoder.set_palette(palette);
+            encoder.set_filter(png::Filter::NoFilter);
+            Cow::Owned(indices)
+        }
+        None => {
+            encoder.set_color(png::ColorType::Rgb);
+            // Rows of enlarged pixels are like the one above.
+            encoder.set_filter(png::Filter::Up);
+            Cow::Borrowed(&pixels.rgb)
+        }
+    };
     let per_meter = 100 * PIXELS_PER_CM;
     encoder.set_pixel_dims(Some(png::PixelDimensions {
         xppu: per_meter,
@@ -82,20 +109,18 @@ fn encode(pixels: &Pixels) -> Result<Vec<u8>> {
         unit: png::Unit::Meter,
     }));
     let mut writer = encoder.write_header().map_err(failure)?;
-    writer.write_image_data(&indices).map_err(failure)?;
+    writer.write_image_data(&data).map_err(failure)?;
     writer.finish().map_err(failure)?;
     Ok(bytes)
 }
 
-/// More colors than this only make the file larger: they are shades of smooth edges.
-const COLORS: usize = 96;
-
 /// This many of the most frequent colors, those of lines and areas, stay exactly as they are.
 const OWN_COLORS: usize = 16;
 
-/// At most [`COLORS`] colors and for each pixel the number of its color. Where there are more, neighboring colors become the
-/// most frequent one among them, so that lines and areas keep theirs and only the shades of smooth edges move.
-fn indexed(rgb: &[u8]) -> (Vec<u8>, Vec<u8>) {
+/// At most `most` colors and for each pixel the number of its color. More would only make the file larger: they are shades
+/// of smooth edges. Neighboring colors become the most frequent one among them, so that lines and areas keep theirs, as do
+/// all of `kept`, and only those shades move.
+fn indexed(rgb: &[u8], kept: &[[u8; 3]], most: usize) -> (Vec<u8>, Vec<u8>) {
     let mut counts: HashMap<[u8; 3], usize> = HashMap::new();
     for pixel in rgb.chunks_exact(3) {
         *counts.entry([pixel[0], pixel[1], pixel[2]]).or_default() += 1;
@@ -110,7 +135,7 @@ fn indexed(rgb: &[u8]) -> (Vec<u8>, Vec<u8>) {
         palette.clear();
         numbers.clear();
         for (rank, &(color, _)) in colors.iter().enumerate() {
-            let width = if rank < OWN_COLORS { 1 } else { width };
+            let width = if rank < OWN_COLORS || kept.contains(&color) { 1 } else { width };
             let bucket = (color.map(|channel| channel / width), width);
             let number = *buckets.entry(bucket).or_insert_with(|| {
                 palette.extend(color);
@@ -119,7 +144,7 @@ fn indexed(rgb: &[u8]) -> (Vec<u8>, Vec<u8>) {
             // More than fit are cut short here and tried again with wider buckets.
             numbers.insert(color, number.min(255) as u8);
         }
-        if buckets.len() <= COLORS {
+        if buckets.len() <= most {
             break;
         }
     }
@@ -128,10 +153,11 @@ fn indexed(rgb: &[u8]) -> (Vec<u8>, Vec<u8>) {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
 
-    fn decode(figure: &Figure) -> (png::OutputInfo, Vec<u8>) {
+    /// Size and pixels of a figure, from its file.
+    pub fn decode(figure: &Figure) -> (png::OutputInfo, Vec<u8>) {
         let mut decoder = png::Decoder::new(std::io::Cursor::new(figure.png()));
         decoder.set_transformations(png::Transformations::EXPAND);
         let mut reader = decoder.read_info().unwrap();
@@ -143,18 +169,21 @@ mod tests {
     #[test]
     fn a_png_keeps_size_and_colors() {
         let rgb: Vec<u8> = (0..4 * 2 * 3).map(|i| i * 10).collect();
-        let figure = Figure::new(&Pixels { width: 4, height: 2, rgb: rgb.clone() }, String::new()).unwrap();
-        let (info, decoded) = decode(&figure);
-        assert_eq!((info.width, info.height), (4, 2));
-        assert_eq!(decoded, rgb);
-        assert_eq!(figure.size(), (4, 2));
+        let pixels = Pixels { width: 4, height: 2, rgb: rgb.clone() };
+        for colors in [Colors::Few, Colors::Scale, Colors::All] {
+            let figure = Figure::new(&pixels, colors, String::new()).unwrap();
+            let (info, decoded) = decode(&figure);
+            assert_eq!((info.width, info.height), (4, 2));
+            assert_eq!(decoded, rgb);
+            assert_eq!(figure.size(), (4, 2));
+        }
     }
 
     #[test]
     fn too_many_colors_move_only_a_little() {
         let rgb: Vec<u8> = (0..64 * 64).flat_map(|i| [(i % 64 * 4) as u8, (i / 64 * 4) as u8, 128]).collect();
-        let (palette, indices) = indexed(&rgb);
-        assert!(palette.len() <= 3 * COLORS);
+        let (palette, indices) = indexed(&rgb, &[], 96);
+        assert!(palette.len() <= 3 * 96);
         for (pixel, index) in rgb.chunks_exact(3).zip(indices) {
             let shown = &palette[3 * usize::from(index)..][..3];
             assert!(pixel.iter().zip(shown).all(|(a, b)| a.abs_diff(*b) < 64));
@@ -162,9 +191,22 @@ mod tests {
     }
 
     #[test]
+    fn a_scale_of_colors_keeps_all_of_them() {
+        let shades = all_shades();
+        // Each once, among many shades that are more frequent.
+        let frequent = (0..=255).flat_map(|i: u8| [[i, i, i]; 3]);
+        let rgb: Vec<u8> = shades.iter().copied().chain(frequent).flatten().collect();
+        let (palette, indices) = indexed(&rgb, &shades, 256);
+        assert!(palette.len() <= 3 * 256);
+        for (shade, index) in shades.iter().zip(indices) {
+            assert_eq!(palette[3 * usize::from(index)..][..3], *shade);
+        }
+    }
+
+    #[test]
     fn saving_where_no_file_can_be_names_the_file() {
         let pixels = Pixels { width: 1, height: 1, rgb: vec![0; 3] };
-        let figure = Figure::new(&pixels, String::new()).unwrap();
+        let figure = Figure::new(&pixels, Colors::Few, String::new()).unwrap();
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("figures/a.png");
         figure.save(&file).unwrap();

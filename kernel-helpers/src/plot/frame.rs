@@ -2,15 +2,15 @@
 
 use super::axis::{Axis, Tick};
 use super::canvas::{Area, Point, Rect, segment};
-use super::style::{AXIS, GRID, INK, LABEL_SIZE, NOTE_SIZE, TICK_SIZE, TITLE_SIZE, pt};
+use super::header::{Header, Words};
+use super::style::{AXIS, GRID, INK, LABEL_SIZE, TICK_SIZE, pt};
 use super::text::{Text, fit, wrap};
 use crate::Result;
 
 /// The words around a plot.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct Labels {
-    pub title: String,
-    pub notes: Vec<String>,
+    pub words: Words,
     pub x: String,
     pub y: String,
 }
@@ -25,43 +25,64 @@ pub(super) struct Frame {
     y: Axis,
     x_ticks: Vec<Tick>,
     y_ticks: Vec<Tick>,
-    title: Vec<Text>,
-    notes: Vec<Text>,
+    /// How far down the horizontal axis' tick labels reach, in device pixels.
+    x_tick_height: f64,
+    /// Whether these are read from bottom to top.
+    x_turned: bool,
+    header: Header,
     x_label: Vec<Text>,
     y_label: Vec<Text>,
-    width: f64,
 }
 
 const PADDING: f64 = 4.0;
 const TICK_LENGTH: f64 = 3.0;
 const GAP: f64 = 3.0;
 
+/// Names below one another are labelled as long as they are this part of a line's height apart.
+const NAME_PITCH: f64 = 0.75;
+/// Turned names longer than this are cut.
+const TURNED: f64 = 95.0;
+/// Turned names are at most this many.
+const MOST_NAMES: usize = 100;
+
 impl Frame {
     /// Lays out axes and labels on `size` device pixels, with an empty strip of `strip` device pixels above the data.
     pub fn lay_out(size: (u32, u32), labels: &Labels, x: Axis, y: Axis, strip: f64) -> Frame {
         let (width, height) = (f64::from(size.0), f64::from(size.1));
         let text_width = width - 2.0 * pt(PADDING);
-        let title = wrap(&labels.title, TITLE_SIZE, text_width);
-        let notes: Vec<_> = labels.notes.iter().flat_map(|note| wrap(note, NOTE_SIZE, text_width)).collect();
+        let header = Header::lay_out(&labels.words, width);
         let x_label = wrap(&labels.x, LABEL_SIZE, text_width);
         let tick_height = Text::new("0", TICK_SIZE).line_height();
 
-        let strip_top = pt(PADDING) + height_of(&title) + height_of(&notes);
+        let strip_top = header.bottom();
         let top = strip_top + strip + 0.6 * tick_height;
-        let below = pt(TICK_LENGTH + GAP + PADDING) + tick_height + height_of(&x_label);
+        let (x_turned, x_tick_height) = Self::x_tick_labels(&x, width);
+        let below = pt(TICK_LENGTH + GAP + PADDING) + x_tick_height + height_of(&x_label);
         let bottom = (height - below).max(top + tick_height);
         let y_label = wrap(&labels.y, LABEL_SIZE, bottom - top);
 
-        // Decades are all to be labelled, so they may stand closer.
-        let pitch = if y.is_log() { 0.95 } else { 1.45 } * tick_height;
+        // Decades and names are all to be labelled, so they may stand closer.
+        let pitch = if y.has_names() { NAME_PITCH } else { [1.45, 0.95][usize::from(y.is_log())] };
+        let pitch = pitch * tick_height;
         let y_ticks = y.ticks(((bottom - top) / pitch) as usize);
         let y_ticks = shortened(y_ticks, 0.4 * width);
         let left = pt(PADDING + GAP + TICK_LENGTH + GAP) + height_of(&y_label) + widest(&y_ticks);
         let right = (width - pt(PADDING + 2.0)).max(left + tick_height);
-        let (x_ticks, overhang) = x_ticks(&x, right - left);
+        let (x_ticks, overhang) = match x_turned {
+            true => (shortened(x.ticks(((right - left) / tick_height) as usize), x_tick_height), 0.0),
+            false => x_ticks(&x, right - left),
+        };
         let inner = Rect { left, top, right: right - overhang, bottom };
         let strip = Rect { left, top: strip_top, right, bottom: strip_top + strip };
-        Frame { inner, strip, x, y, x_ticks, y_ticks, title, notes, x_label, y_label, width }
+        Frame { inner, strip, x, y, x_ticks, y_ticks, x_tick_height, x_turned, header, x_label, y_label }
+    }
+
+    /// Whether the horizontal axis' labels are turned on an area that is `width` device pixels wide, and their height.
+    pub fn x_tick_labels(x: &Axis, width: f64) -> (bool, f64) {
+        match x.needs_turning(0.75 * width) {
+            true => (true, widest(&x.ticks(MOST_NAMES)).min(pt(TURNED))),
+            false => (false, Text::new("0", TICK_SIZE).line_height()),
+        }
     }
 
     /// Where a value is drawn; none if it is not finite.
@@ -86,11 +107,7 @@ impl Frame {
 
     /// Draws the words above the data and the grid behind it.
     pub fn draw_background(&self, area: &Area) -> Result<()> {
-        let mut top = pt(PADDING);
-        for line in self.title.iter().chain(&self.notes) {
-            line.draw(area, (self.width / 2.0, top + 0.5 * line.line_height()), (0.5, 0.5), INK)?;
-            top += line.line_height();
-        }
+        self.header.draw(area)?;
         let Rect { left, top, right, bottom } = self.inner;
         for tick in labelled(&self.x_ticks).filter(|_| !self.x.has_names()) {
             let x = self.across(tick.at).round();
@@ -113,8 +130,12 @@ impl Frame {
             let x = self.across(tick.at).round();
             segment(area, (x, bottom), (x, bottom + length(tick)), 0.7, AXIS)?;
             if let Some(label) = &tick.label {
-                let at = (x, bottom + pt(TICK_LENGTH + GAP));
-                Text::new(label, TICK_SIZE).draw(area, at, (0.5, 0.0), INK)?;
+                let (text, top) = (Text::new(label, TICK_SIZE), bottom + pt(TICK_LENGTH + GAP));
+                if self.x_turned {
+                    text.draw_upwards(area, (x, top + 0.5 * text.width()), INK)?;
+                } else {
+                    text.draw(area, (x, top), (0.5, 0.0), INK)?;
+                }
             }
         }
         for tick in &self.y_ticks {
@@ -131,9 +152,8 @@ impl Frame {
     }
 
     fn draw_axis_labels(&self, area: &Area) -> Result<()> {
-        let center = ((self.inner.left + self.inner.right) / 2.0, (self.inner.top + self.inner.bottom) / 2.0);
-        let tick_height = Text::new("0", TICK_SIZE).line_height();
-        let mut y = self.inner.bottom + pt(TICK_LENGTH + GAP) + tick_height;
+        let center = self.inner.center();
+        let mut y = self.inner.bottom + pt(TICK_LENGTH + GAP) + self.x_tick_height;
         for line in &self.x_label {
             line.draw(area, (center.0, y + 0.5 * line.line_height()), (0.5, 0.5), INK)?;
             y += line.line_height();

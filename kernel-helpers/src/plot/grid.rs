@@ -2,66 +2,75 @@
 
 use super::bars::BarPlot;
 use super::canvas::{Area, Pixels, failure};
-use super::figure::{Figure, drawn};
+use super::confusion::ConfusionMatrix;
+use super::figure::{Colors, Figure, drawn};
+use super::header::{Header, Words, title_and_notes};
+use super::heat_map::HeatMap;
+use super::images::ImagePlot;
 use super::lines::LinePlot;
-use super::style::{INK, NOTE_SIZE, OVERSAMPLING, TITLE_SIZE, pt};
-use super::text::{Text, wrap};
+use super::style::OVERSAMPLING;
 use crate::Result;
 use crate::display::{MimeBundle, Show, shows_itself};
-use std::fmt::Display;
 
 /// Pixels from the left to the right of a figure.
 pub(super) const FIGURE_WIDTH: u32 = 1600;
 
+/// What a plot has to do to be a figure or a part of one.
+pub(super) trait Plot {
+    /// Draws the plot over the whole area.
+    fn paint(&self, area: &Area) -> Result<()>;
+
+    /// What the figure shows, in words.
+    fn alt(&self) -> String;
+
+    /// The height in pixels when it is one of `columns` side by side.
+    fn height(&self, columns: usize) -> u32;
+
+    /// Which colors it needs.
+    fn colors(&self) -> Colors {
+        Colors::Few
+    }
+}
+
 /// A plot that can be part of a figure.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Panel {
-    /// Lines.
+    /// Lines and scattered points.
     Lines(LinePlot),
     /// Bars.
     Bars(BarPlot),
+    /// A matrix in colors.
+    HeatMap(HeatMap),
+    /// True against predicted classes.
+    Confusion(ConfusionMatrix),
+    /// Images.
+    Images(ImagePlot),
 }
 
-impl From<LinePlot> for Panel {
-    fn from(plot: LinePlot) -> Self {
-        Panel::Lines(plot)
-    }
+macro_rules! panel_of {
+    ($($variant:ident($plot:ty)),+) => {
+        $(impl From<$plot> for Panel {
+            fn from(plot: $plot) -> Self {
+                Panel::$variant(plot)
+            }
+        })+
+
+        impl Panel {
+            fn plot(&self) -> &dyn Plot {
+                match self {
+                    $(Panel::$variant(plot) => plot,)+
+                }
+            }
+        }
+    };
 }
 
-impl From<BarPlot> for Panel {
-    fn from(plot: BarPlot) -> Self {
-        Panel::Bars(plot)
-    }
-}
+panel_of!(Lines(LinePlot), Bars(BarPlot), HeatMap(HeatMap), Confusion(ConfusionMatrix), Images(ImagePlot));
 
-impl Panel {
-    /// The whole figure with nothing but this plot.
-    pub(super) fn draw(&self) -> Result<Figure> {
-        let pixels = Pixels::paint(FIGURE_WIDTH, self.height(1), |area| self.paint(area))?;
-        Figure::new(&pixels, self.alt())
-    }
-
-    fn paint(&self, area: &Area) -> Result<()> {
-        match self {
-            Panel::Lines(plot) => plot.paint(area),
-            Panel::Bars(plot) => plot.paint(area),
-        }
-    }
-
-    fn alt(&self) -> String {
-        match self {
-            Panel::Lines(plot) => plot.alt(),
-            Panel::Bars(plot) => plot.alt(),
-        }
-    }
-
-    /// The height in pixels when it is one of `columns` side by side.
-    fn height(&self, columns: usize) -> u32 {
-        match self {
-            Panel::Lines(_) => [800, 620, 500][columns.clamp(1, 3) - 1],
-            Panel::Bars(plot) => plot.height(),
-        }
-    }
+/// The whole figure with nothing but this plot.
+pub(super) fn alone(plot: &dyn Plot) -> Result<Figure> {
+    let pixels = Pixels::paint(FIGURE_WIDTH, plot.height(1), |area| plot.paint(area))?;
+    Figure::new(&pixels, plot.colors(), plot.alt())
 }
 
 /// Several plots in one figure, row by row. Each is drawn for its place, so that text keeps its size.
@@ -69,14 +78,15 @@ impl Panel {
 pub struct Grid {
     columns: usize,
     panels: Vec<Panel>,
-    title: String,
-    notes: Vec<String>,
+    words: Words,
 }
+
+title_and_notes!(Grid, words);
 
 impl Grid {
     /// An empty grid of this many columns, best one or two.
     pub fn new(columns: usize) -> Self {
-        Grid { columns: columns.max(1), panels: Vec::new(), title: String::new(), notes: Vec::new() }
+        Grid { columns: columns.max(1), panels: Vec::new(), words: Words::default() }
     }
 
     /// Adds a plot.
@@ -90,58 +100,40 @@ impl Grid {
         panels.into_iter().fold(self, Grid::panel)
     }
 
-    /// A title above all plots. By default there is none: text beside the figure says what it shows.
-    pub fn title(mut self, title: impl Display) -> Self {
-        self.title = title.to_string();
-        self
-    }
-
-    /// A remark in small print at the top, such as the scale of the run.
-    pub fn note(mut self, note: impl Display) -> Self {
-        self.notes.push(note.to_string());
-        self
-    }
-
-    /// Adds several remarks; takes [`Cifar10::note`](crate::cifar10::Cifar10::note) as it is.
-    pub fn notes(self, notes: impl IntoIterator<Item = impl Display>) -> Self {
-        notes.into_iter().fold(self, Self::note)
-    }
-
     /// Draws the figure.
     ///
     /// # Errors
     /// If a plot's data does not fit together.
     pub fn draw(&self) -> Result<Figure> {
-        let (device_width, scale) = (f64::from(FIGURE_WIDTH * OVERSAMPLING), f64::from(OVERSAMPLING));
-        let mut header = wrap(&self.title, TITLE_SIZE, device_width - pt(8.0));
-        header.extend(self.notes.iter().flat_map(|note| wrap(note, NOTE_SIZE, device_width - pt(8.0))));
-        let header_gap = if header.is_empty() { 0.0 } else { pt(6.0) };
+        let header = Header::lay_out(&self.words, f64::from(FIGURE_WIDTH * OVERSAMPLING));
         let header_height =
-            ((header.iter().map(Text::line_height).sum::<f64>() + header_gap) / scale).ceil() as u32;
+            if header.is_empty() { 0 } else { (header.bottom() / f64::from(OVERSAMPLING)).ceil() as u32 };
         let columns = self.columns.min(self.panels.len().max(1));
-        let rows: Vec<_> = self.panels.chunks(columns).collect();
+        let plots: Vec<_> = self.panels.iter().map(Panel::plot).collect();
+        let rows: Vec<_> = plots.chunks(columns).collect();
         let heights: Vec<u32> =
-            rows.iter().map(|row| row.iter().map(|panel| panel.height(columns)).max().unwrap_or(0)).collect();
+            rows.iter().map(|row| row.iter().map(|plot| plot.height(columns)).max().unwrap_or(0)).collect();
         let height = header_height + heights.iter().sum::<u32>();
 
         let pixels = Pixels::paint(FIGURE_WIDTH, height.max(1), |area| {
             let (top, mut rest) = area.split_vertically((header_height * OVERSAMPLING) as i32);
-            draw_lines(&top, &header)?;
+            header.draw(&top)?;
             for (row, height) in rows.iter().zip(&heights) {
                 let (place, below) = rest.split_vertically((height * OVERSAMPLING) as i32);
                 let places = place.split_evenly((1, columns));
-                row.iter().zip(&places).try_for_each(|(panel, place)| panel.paint(place))?;
+                row.iter().zip(&places).try_for_each(|(plot, place)| plot.paint(place))?;
                 rest = below;
             }
             area.present().map_err(failure)
         })?;
-        Figure::new(&pixels, self.alt())
+        let colors = plots.iter().map(|plot| plot.colors()).max().unwrap_or(Colors::Few);
+        Figure::new(&pixels, colors, self.alt())
     }
 
     fn alt(&self) -> String {
-        let panels = self.panels.iter().map(Panel::alt);
+        let panels = self.panels.iter().map(|panel| panel.plot().alt());
         let all: Vec<_> =
-            [self.title.clone()].into_iter().chain(panels).filter(|text| !text.is_empty()).collect();
+            [self.words.title.clone()].into_iter().chain(panels).filter(|text| !text.is_empty()).collect();
         all.join("\n")
     }
 }
@@ -154,13 +146,3 @@ impl Show for Grid {
 }
 
 shows_itself!(Grid);
-
-fn draw_lines(area: &Area, lines: &[Text]) -> Result<()> {
-    let center = f64::from(area.dim_in_pixel().0) / 2.0;
-    let mut top = pt(2.0);
-    for line in lines {
-        line.draw(area, (center, top + 0.5 * line.line_height()), (0.5, 0.5), INK)?;
-        top += line.line_height();
-    }
-    Ok(())
-}

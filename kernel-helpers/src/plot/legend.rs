@@ -11,6 +11,8 @@ use plotters::style::Color;
 pub(super) enum Sample {
     /// A piece of line with its marker.
     Line,
+    /// A marker alone.
+    Point,
     /// A patch of color.
     Patch,
 }
@@ -69,12 +71,7 @@ impl Legend {
             .into_iter()
             .map(|(left, top)| Rect { left, top, right: left + width, bottom: top + height })
             .find(|rect| {
-                let around = Rect {
-                    left: rect.left - clearance,
-                    top: rect.top - clearance,
-                    right: rect.right + clearance,
-                    bottom: rect.bottom + clearance,
-                };
+                let around = rect.grown(clearance);
                 !points.iter().any(|&point| around.contains(point))
             })
     }
@@ -105,10 +102,10 @@ impl Legend {
     fn draw_entry(&self, area: &Area, (x, y): Point, (name, style): &(Text, Style)) -> Result<()> {
         let end = x + self.sample_width();
         match self.sample {
-            Sample::Line => {
+            Sample::Line | Sample::Point => {
                 stroke(area, &[(x, y), (end, y)], style)?;
                 if let Some(shape) = style.marker {
-                    marker(area, ((x + end) / 2.0, y), shape, style.color)?;
+                    marker(area, ((x + end) / 2.0, y), shape, &style.color)?;
                 }
             }
             Sample::Patch => {
@@ -137,7 +134,7 @@ impl Legend {
     fn sample_width(&self) -> f64 {
         pt(match self.sample {
             Sample::Line => SAMPLE_WIDTH,
-            Sample::Patch => PATCH_WIDTH,
+            Sample::Point | Sample::Patch => PATCH_WIDTH,
         })
     }
 

@@ -1,18 +1,20 @@
-//! Lines through points.
+//! Lines through points, and scattered points.
 
 use super::axis::{Axis, is_finite};
-use super::canvas::{Area, Point, Rect, marker, rectangle, stroke};
+use super::canvas::{Area, Rect, stroke};
 use super::figure::{Figure, drawn};
 use super::frame::{Frame, Labels};
-use super::grid::Panel;
+use super::grid::{Plot, alone};
+use super::header::title_and_notes;
 use super::legend::{Legend, Sample};
-use super::style::{Style, pt};
+use super::point_names::{Obstacles, PointNames};
+use super::series::{Series, reference_line, sampled};
+use super::style::Style;
 use crate::Result;
 use crate::display::{MimeBundle, Show, shows_itself};
-use plotters::style::Color;
 use std::fmt::Display;
 
-/// Lines of one or more series over a common pair of axes.
+/// Lines and scattered points of one or more series over a common pair of axes.
 ///
 /// ```
 /// use kernel_helpers::plot::LinePlot;
@@ -26,46 +28,37 @@ use std::fmt::Display;
 /// assert_eq!(figure.size().0, 1600);
 /// # Ok::<(), kernel_helpers::Error>(())
 /// ```
+///
+/// Size against accuracy, as points with names beside them:
+///
+/// ```
+/// use kernel_helpers::plot::LinePlot;
+///
+/// let figure = LinePlot::new()
+///     .scatter_named("quantized", &[("8 bits", 272e3, 91.5), ("4 bits", 136e3, 90.8), ("2 bits", 68e3, 87.9)])
+///     .scatter("pruned", &[(109e3, 90.9), (218e3, 91.4)])
+///     .reference("float", 91.51)
+///     .x_label("size (bytes)")
+///     .y_label("test accuracy (%)")
+///     .log_x()
+///     .draw()?;
+/// assert!(figure.alt().contains("4 bits (136000, 90.8)"));
+/// # Ok::<(), kernel_helpers::Error>(())
+/// ```
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct LinePlot {
     labels: Labels,
     series: Vec<Series>,
     references: Vec<(String, f64)>,
+    log_x: bool,
     log_y: bool,
     y_from: Option<f64>,
 }
-
-#[derive(Clone, Debug, PartialEq)]
-struct Series {
-    name: String,
-    points: Vec<(f64, f64)>,
-    style: Style,
-}
-
-/// Up to this many points of a series all get a marker; of more, a few along the line do.
-const ALL_MARKED: usize = 25;
 
 impl LinePlot {
     /// An empty plot.
     pub fn new() -> Self {
         Self::default()
-    }
-
-    /// A title. By default there is none: text beside the figure says what it shows.
-    pub fn title(mut self, title: impl Display) -> Self {
-        self.labels.title = title.to_string();
-        self
-    }
-
-    /// A remark in small print at the top, such as the scale of the run.
-    pub fn note(mut self, note: impl Display) -> Self {
-        self.labels.notes.push(note.to_string());
-        self
-    }
-
-    /// Adds several remarks; takes [`Cifar10::note`](crate::cifar10::Cifar10::note) as it is.
-    pub fn notes(self, notes: impl IntoIterator<Item = impl Display>) -> Self {
-        notes.into_iter().fold(self, Self::note)
     }
 
     /// What the horizontal axis shows, with its unit.
@@ -80,7 +73,14 @@ impl LinePlot {
         self
     }
 
-    /// Makes the vertical axis logarithmic. Values at or below zero are drawn on its lower edge, and the figure says so.
+    /// Makes the horizontal axis logarithmic. Values at or below zero have no place on it and are an error.
+    pub fn log_x(mut self) -> Self {
+        self.log_x = true;
+        self
+    }
+
+    /// Makes the vertical axis logarithmic. Where a line reaches zero or less, as a loss may, it is drawn on the lower edge,
+    /// and the figure says so; of scattered points such values are an error.
     pub fn log_y(mut self) -> Self {
         self.log_y = true;
         self
@@ -94,17 +94,34 @@ impl LinePlot {
     }
 
     /// Adds a line through points (x, y), in their order.
-    pub fn points(mut self, name: impl Display, points: &[(f64, f64)]) -> Self {
+    pub fn points(self, name: impl Display, points: &[(f64, f64)]) -> Self {
         let style = Style::of(self.series.len());
-        self.series.push(Series { name: name.to_string(), points: points.to_vec(), style });
-        self
+        self.with(name.to_string(), points.to_vec(), Vec::new(), style)
+    }
+
+    /// Adds points (x, y) without a line through them.
+    pub fn scatter(self, name: impl Display, points: &[(f64, f64)]) -> Self {
+        let style = Style::of_scatter(self.series.len());
+        self.with(name.to_string(), points.to_vec(), Vec::new(), style)
+    }
+
+    /// Adds points without a line through them, each with its own name beside it: (name, x, y). Where there is no room
+    /// for all names, some are left out, and the figure says so.
+    pub fn scatter_named<N: Display>(self, name: impl Display, points: &[(N, f64, f64)]) -> Self {
+        let style = Style::of_scatter(self.series.len());
+        let names = points.iter().map(|point| point.0.to_string()).collect();
+        self.with(name.to_string(), points.iter().map(|point| (point.1, point.2)).collect(), names, style)
     }
 
     /// Adds a step outline through points (x, y), filled down to zero.
     pub(super) fn filled(mut self, name: impl Display, points: &[(f64, f64)]) -> Self {
-        let style = Style::of_area(self.series.len());
-        self.series.push(Series { name: name.to_string(), points: points.to_vec(), style });
         self.y_from = Some(0.0);
+        let style = Style::of_area(self.series.len());
+        self.with(name.to_string(), points.to_vec(), Vec::new(), style)
+    }
+
+    fn with(mut self, name: String, points: Vec<(f64, f64)>, point_names: Vec<String>, style: Style) -> Self {
+        self.series.push(Series { name, points, point_names, style });
         self
     }
 
@@ -117,58 +134,48 @@ impl LinePlot {
     /// Draws the figure.
     ///
     /// # Errors
-    /// If plotters fails, which is not expected.
+    /// If there is no scattered point in a series or one that is not finite, or a value at or below zero has no place on a
+    /// logarithmic axis.
     pub fn draw(&self) -> Result<Figure> {
-        Panel::from(self.clone()).draw()
+        alone(self)
     }
 
-    pub(super) fn paint(&self, area: &Area) -> Result<()> {
-        let size = area.dim_in_pixel();
+    /// The frame, the names of points in it, and the legend's place in it, if it has one there.
+    fn arrange(&self, size: (u32, u32), legend: &Legend) -> (Frame, PointNames, Option<Rect>) {
         let (x, y) = self.axes();
         let mut labels = self.labels.clone();
-        labels.notes.extend(self.remarks(&x, &y));
-        let legend = self.legend(f64::from(size.0));
-
-        let lay_out = |strip| Frame::lay_out(size, &labels, x.clone(), y.clone(), strip);
-        let mut frame = lay_out(0.0);
-        let place = legend.free_place(frame.inner, &self.occupied(&frame));
-        if place.is_none() {
-            frame = lay_out(legend.strip_height(frame.strip.width()));
+        labels.words.notes.extend(self.remarks(&x, &y));
+        let (mut strip, mut names_missing) = (0.0, false);
+        loop {
+            let frame = Frame::lay_out(size, &labels, x.clone(), y.clone(), strip);
+            let obstacles = self.obstacles(&frame);
+            let named = self.series.iter().flat_map(|series| series.named_points(&frame));
+            let names = PointNames::place(named, frame.inner, &obstacles);
+            let Obstacles { series, references } = obstacles;
+            let occupied = [series, references, names.occupied()].concat();
+            let place = legend.free_place(frame.inner, &occupied).filter(|_| strip == 0.0);
+            let legend_height = legend.strip_height(frame.strip.width());
+            if names.left_out && !names_missing {
+                names_missing = true;
+                labels.words.notes.push("names of points are left out where there is no room".to_owned());
+            } else if place.is_none() && strip == 0.0 && legend_height > 0.0 {
+                strip = legend_height;
+            } else {
+                return (frame, names, place);
+            }
         }
-
-        frame.draw_background(area)?;
-        for (_, value) in &self.references {
-            stroke(area, &reference_line(&frame, *value), &Style::reference())?;
-        }
-        for series in self.series.iter().filter(|series| series.style.filled) {
-            series.fill(area, &frame)?;
-        }
-        let several = self.series.len() > 1;
-        for (index, series) in self.series.iter().enumerate() {
-            series.draw(area, &frame, several.then(|| index as f64 / self.series.len() as f64))?;
-        }
-        frame.draw_axes(area)?;
-        match place {
-            Some(rect) => legend.draw_block(area, rect),
-            None => legend.draw_strip(area, frame.strip),
-        }
-    }
-
-    /// What the figure shows, in words.
-    pub(super) fn alt(&self) -> String {
-        let Labels { title, x, y, .. } = &self.labels;
-        let series = self.series.iter().map(Series::describe);
-        let references = self.references.iter().map(|(name, value)| format!("{name}: {value:.4}"));
-        let title = if title.is_empty() { String::new() } else { format!("{title}. ") };
-        format!("{title}{y} against {x}. {}", series.chain(references).collect::<Vec<_>>().join("; "))
     }
 
     fn axes(&self) -> (Axis, Axis) {
         let points = || self.series.iter().flat_map(|series| &series.points);
         let references = self.references.iter().map(|(_, value)| *value);
         let ys = points().map(|point| point.1).chain(references).chain(self.y_from);
-        let x = Axis::linear(points().map(|point| point.0), 0.02);
+        let scattered = self.series.iter().any(Series::is_scattered);
+        let margin = if scattered { 0.05 } else { 0.02 };
+        let xs = points().map(|point| point.0);
+        let x = if self.log_x { Axis::log_around(xs, margin) } else { Axis::linear(xs, margin) };
         let y = match (self.log_y, self.y_from) {
+            (true, _) if scattered => Axis::log_around(ys, 0.06),
             (true, _) => Axis::log(ys),
             (false, Some(from)) => {
                 let top = ys.filter(|y| is_finite(*y)).fold(from, f64::max);
@@ -202,21 +209,62 @@ impl LinePlot {
     fn legend(&self, width: f64) -> Legend {
         let series = self.series.iter().map(|series| (series.name.clone(), series.style));
         let references = self.references.iter().map(|(name, _)| (name.clone(), Style::reference()));
-        let all_filled = !self.series.is_empty() && self.series.iter().all(|series| series.style.filled);
-        Legend::new(series.chain(references), if all_filled { Sample::Patch } else { Sample::Line }, width)
+        let all = |is: fn(&Series) -> bool| !self.series.is_empty() && self.series.iter().all(is);
+        let sample = match () {
+            () if all(|series| series.style.filled) => Sample::Patch,
+            () if all(Series::is_scattered) && self.references.is_empty() => Sample::Point,
+            () => Sample::Line,
+        };
+        Legend::new(series.chain(references), sample, width)
     }
 
-    /// Points close together along everything that is drawn.
-    fn occupied(&self, frame: &Frame) -> Vec<Point> {
-        let lines = self.series.iter().flat_map(|series| series.paths(frame));
+    fn obstacles(&self, frame: &Frame) -> Obstacles {
         let references = self.references.iter().map(|(_, value)| reference_line(frame, *value));
-        let mut points: Vec<_> = lines.chain(references).flat_map(|path| sampled(&path)).collect();
-        for series in self.series.iter().filter(|series| series.style.filled) {
-            let columns =
-                series.points.iter().filter_map(|&(x, y)| Some([frame.point(x, y)?, frame.point(x, 0.0)?]));
-            points.extend(columns.flat_map(|column| sampled(&column)));
+        Obstacles {
+            series: self.series.iter().flat_map(|series| series.occupied(frame)).collect(),
+            references: references.flat_map(|path| sampled(&path)).collect(),
         }
-        points
+    }
+}
+
+title_and_notes!(LinePlot, labels.words);
+
+impl Plot for LinePlot {
+    fn height(&self, columns: usize) -> u32 {
+        [800, 620, 500][columns.clamp(1, 3) - 1]
+    }
+
+    fn paint(&self, area: &Area) -> Result<()> {
+        self.series.iter().try_for_each(|series| series.check(self.log_x, self.log_y))?;
+        let size = area.dim_in_pixel();
+        let legend = self.legend(f64::from(size.0));
+        let (frame, names, place) = self.arrange(size, &legend);
+
+        frame.draw_background(area)?;
+        for (_, value) in &self.references {
+            stroke(area, &reference_line(&frame, *value), &Style::reference())?;
+        }
+        for series in self.series.iter().filter(|series| series.style.filled) {
+            series.fill(area, &frame)?;
+        }
+        let several = self.series.len() > 1;
+        for (index, series) in self.series.iter().enumerate() {
+            series.draw(area, &frame, several.then(|| index as f64 / self.series.len() as f64))?;
+        }
+        names.draw(area)?;
+        frame.draw_axes(area)?;
+        match place {
+            Some(rect) => legend.draw_block(area, rect),
+            None => legend.draw_strip(area, frame.strip),
+        }
+    }
+
+    fn alt(&self) -> String {
+        let Labels { words, x, y } = &self.labels;
+        let series = self.series.iter().map(Series::describe);
+        let references = self.references.iter().map(|(name, value)| format!("{name}: {value:.4}"));
+        let all = series.chain(references).collect::<Vec<_>>().join("; ");
+        format!("{}{y} against {x}. {all}", words.sentence())
     }
 }
 
@@ -228,106 +276,3 @@ impl Show for LinePlot {
 }
 
 shows_itself!(LinePlot);
-
-impl Series {
-    /// The drawn line, broken where a value is not finite.
-    fn paths(&self, frame: &Frame) -> Vec<Vec<Point>> {
-        let places: Vec<_> = self.points.iter().map(|&(x, y)| frame.point(x, y)).collect();
-        let runs = places.split(|place| place.is_none()).filter(|run| !run.is_empty());
-        runs.map(|run| thinned(run.iter().copied().flatten())).collect()
-    }
-
-    /// Draws the line, and markers where the points are few; where they are many, and `mark_few` says from which part of
-    /// the distance, a few markers along it.
-    fn draw(&self, area: &Area, frame: &Frame, mark_few: Option<f64>) -> Result<()> {
-        for path in self.paths(frame) {
-            // A line that goes up and down at every step would become a band.
-            let rough = !self.style.filled && length(&path) > 3.0 * frame.inner.width();
-            let width = if rough { 0.9 } else { self.style.width };
-            stroke(area, &path, &Style { width, ..self.style })?;
-            let marked = match mark_few {
-                _ if self.points.len() <= ALL_MARKED || path.len() == 1 => path,
-                Some(phase) => spread(&path, frame.inner.width() / 8.0, phase),
-                None => Vec::new(),
-            };
-            let shape = self.style.marker.into_iter();
-            shape
-                .flat_map(|shape| marked.iter().map(move |at| (*at, shape)))
-                .try_for_each(|(at, shape)| marker(area, at, shape, self.style.color))?;
-        }
-        Ok(())
-    }
-
-    fn fill(&self, area: &Area, frame: &Frame) -> Result<()> {
-        for pair in self.points.windows(2).filter(|pair| pair[0].0 < pair[1].0) {
-            let corners = frame.point(pair[0].0, pair[0].1).zip(frame.point(pair[1].0, 0.0));
-            let Some(((left, top), (right, bottom))) = corners else {
-                continue;
-            };
-            if top.round() < bottom.round() && left.round() < right.round() {
-                rectangle(area, Rect { left, top, right, bottom }, &self.style.color.mix(0.3))?;
-            }
-        }
-        Ok(())
-    }
-
-    fn describe(&self) -> String {
-        let name = if self.name.is_empty() { "line" } else { &self.name };
-        match self.points.as_slice() {
-            [] => format!("{name}: empty"),
-            [only] => format!("{name}: {:.4e}", only.1),
-            [first, .., last] => {
-                format!("{name}: {} points, from {:.4e} to {:.4e}", self.points.len(), first.1, last.1)
-            }
-        }
-    }
-}
-
-fn reference_line(frame: &Frame, value: f64) -> Vec<Point> {
-    let ends = frame.height_of(value).map(|y| vec![(frame.inner.left, y), (frame.inner.right, y)]);
-    ends.unwrap_or_default()
-}
-
-fn length(path: &[Point]) -> f64 {
-    path.windows(2).map(|pair| (pair[1].0 - pair[0].0).hypot(pair[1].1 - pair[0].1)).sum()
-}
-
-/// The path without points that lie on top of the one before.
-fn thinned(path: impl Iterator<Item = Point>) -> Vec<Point> {
-    let mut kept: Vec<Point> = Vec::new();
-    for point in path {
-        if kept.last().is_none_or(|last| (point.0 - last.0).hypot(point.1 - last.1) >= pt(0.2)) {
-            kept.push(point);
-        }
-    }
-    kept
-}
-
-/// Places on the path at every `distance` across, starting at the part `phase` of it.
-fn spread(path: &[Point], distance: f64, phase: f64) -> Vec<Point> {
-    let Some(first) = path.first() else {
-        return Vec::new();
-    };
-    let mut next = first.0 + distance * (0.25 + phase);
-    let mut places = Vec::new();
-    for &point in path.iter().filter(|point| point.0 >= first.0) {
-        if point.0 >= next {
-            places.push(point);
-            next += distance;
-        }
-    }
-    places
-}
-
-/// Points at most 3 points of type apart along the path.
-fn sampled(path: &[Point]) -> Vec<Point> {
-    let between = path.windows(2).flat_map(|pair| {
-        let (a, b) = (pair[0], pair[1]);
-        let count = ((b.0 - a.0).hypot(b.1 - a.1) / pt(3.0)).ceil().max(1.0);
-        (0..count as usize).map(move |i| {
-            let t = i as f64 / count;
-            (a.0 + t * (b.0 - a.0), a.1 + t * (b.1 - a.1))
-        })
-    });
-    between.chain(path.last().copied()).collect()
-}

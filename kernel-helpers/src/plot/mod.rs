@@ -1,30 +1,49 @@
 //! Figures for a cell and for the printed page, drawn with plotters into a PNG.
 //!
 //! A plot is described step by step and drawn once: `plot_loss(&losses).title("λ = 0.2").draw()?`. The functions named
-//! `plot_…` and [`compare_losses`] make the homework's figures; [`LinePlot`] and [`BarPlot`] make others; [`Grid`] puts
-//! several into one figure.
+//! `plot_…` and [`compare_losses`] make the homework's figures. Others are made by
+//!
+//! - [`LinePlot`]: lines, and scattered points with or without names, on linear and logarithmic axes;
+//! - [`BarPlot`]: bars;
+//! - [`HeatMap`]: a matrix in colors;
+//! - [`ConfusionMatrix`]: which classes are taken for which;
+//! - [`ImagePlot`]: images.
+//!
+//! [`Grid`] puts several into one figure.
 //!
 //! Sizes follow the printed page: a figure is 16 cm wide at 100 pixels per centimeter, with text of 8 to 10 points.
 
 mod axis;
 mod bars;
 mod canvas;
+mod color_scale;
+mod confusion;
 mod figure;
 mod frame;
 mod grid;
+mod header;
+mod heat_map;
 mod homework;
+mod images;
 mod legend;
 mod lines;
+#[cfg(test)]
+mod picture_tests;
+mod point_names;
+mod series;
 mod style;
 #[cfg(test)]
 mod tests;
 mod text;
 
 pub use bars::BarPlot;
+pub use confusion::{ClassNumbers, ConfusionMatrix};
 pub use figure::Figure;
 pub use grid::{Grid, Panel};
+pub use heat_map::{HeatMap, Matrix};
 pub use homework::{
     compare_losses, plot_accuracy, plot_histogram, plot_history, plot_loss, plot_sparsity,
     plot_test_accuracy, plot_trajectory, plot_weights,
 };
+pub use images::{ImagePlot, ImageSource};
 pub use lines::LinePlot;

@@ -77,6 +77,11 @@ impl Style {
         }
     }
 
+    /// The look of the scattered points of the series number `index`: there is no line between them.
+    pub fn of_scatter(index: usize) -> Self {
+        Style { width: 0.0, dashes: &[], ..Style::of(index) }
+    }
+
     /// The look of the bars or the filled outline number `index`.
     pub fn of_area(index: usize) -> Self {
         let color = AREA_COLORS[index % AREA_COLORS.len()];

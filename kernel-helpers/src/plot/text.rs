@@ -119,6 +119,29 @@ pub(super) fn fit(content: &str, size: f64, width: f64) -> Text {
     text
 }
 
+/// A number with up to four digits that count, for text.
+pub(super) fn significant(value: f64) -> String {
+    let exponent = value.abs().log10().floor();
+    if value == 0.0 || !(-4.0..7.0).contains(&exponent) {
+        return if value == 0.0 { "0".to_owned() } else { format!("{value:.3e}") };
+    }
+    let text = format!("{value:.*}", (3.0 - exponent).max(0.0) as usize);
+    match text.contains('.') {
+        true => text.trim_end_matches('0').trim_end_matches('.').to_owned(),
+        false => text,
+    }
+}
+
+/// A number in four digits at most.
+pub(super) fn short(value: f64) -> String {
+    match value.abs() {
+        size if size >= 1000.0 => format!("{value:.0}"),
+        size if size >= 10.0 || size == 0.0 => format!("{value:.1}"),
+        size if size >= 0.01 => format!("{value:.2}"),
+        _ => format!("{value:.1e}"),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -138,6 +161,12 @@ mod tests {
         let width = Text::new("layer1", 9.0).width();
         let cut = fit("layer1.0.conv1", 9.0, width);
         assert!(cut.width() <= width && cut.content.ends_with('…'), "{cut:?}");
+    }
+
+    #[test]
+    fn numbers_have_up_to_four_digits_that_count() {
+        let texts = [0.0, 91.464, 272_474.0, 0.000_5, 0.25, 1e-9, 999.96, -3.0].map(significant);
+        assert_eq!(texts, ["0", "91.46", "272474", "0.0005", "0.25", "1.000e-9", "1000", "-3"]);
     }
 
     #[test]

@@ -38,7 +38,7 @@ const PADDING: f64 = 4.0;
 const TICK_LENGTH: f64 = 3.0;
 const GAP: f64 = 3.0;
 
-/// Names below one another are labelled as long as they are this part of a line's height apart.
+/// Names in rows, or side by side when turned, are all labelled if they are at least this part of a line's height apart.
 const NAME_PITCH: f64 = 0.75;
 /// Turned names longer than this are cut.
 const TURNED: f64 = 95.0;
@@ -69,7 +69,10 @@ impl Frame {
         let left = pt(PADDING + GAP + TICK_LENGTH + GAP) + height_of(&y_label) + widest(&y_ticks);
         let right = (width - pt(PADDING + 2.0)).max(left + tick_height);
         let (x_ticks, overhang) = match x_turned {
-            true => (shortened(x.ticks(((right - left) / tick_height) as usize), x_tick_height), 0.0),
+            true => (
+                shortened(x.ticks(((right - left) / (NAME_PITCH * tick_height)) as usize), x_tick_height),
+                0.0,
+            ),
             false => x_ticks(&x, right - left),
         };
         let inner = Rect { left, top, right: right - overhang, bottom };

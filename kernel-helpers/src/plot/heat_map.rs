@@ -267,12 +267,14 @@ impl HeatMap {
         f64::from(OVERSAMPLING) * (self.shape().0 as f64 * row).clamp(LEAST_HEIGHT, MOST_HEIGHT)
     }
 
-    /// The height in device pixels of all that is above and below the matrix, if the figure is `width` wide.
-    fn height_around(&self, width: f64) -> f64 {
-        let header = Header::lay_out(&self.labels.words, width).bottom();
-        let (_, names) = Frame::x_tick_labels(&Axis::names(self.names().1), width);
+    /// On an area that is `width` device pixels wide, the width of what is left of the scale, and the height of all.
+    fn arrange(&self, width: f64) -> (f64, f64) {
+        let matrix = self.matrix_height();
+        let data_width = width - self.scale().width(&self.value_label, matrix);
+        let header = Header::lay_out(&self.labels.words, data_width).bottom();
+        let (_, names) = Frame::x_tick_labels(&Axis::names(self.names().1), data_width);
         let label = if self.labels.x.is_empty() { 0.0 } else { Text::new("", LABEL_SIZE).line_height() };
-        header + names + label + pt(16.0)
+        (data_width, header + matrix + names + label + pt(16.0))
     }
 }
 
@@ -306,21 +308,18 @@ title_and_notes!(HeatMap, labels.words);
 
 impl Plot for HeatMap {
     fn height(&self, columns: usize) -> u32 {
-        let width = f64::from(FIGURE_WIDTH * OVERSAMPLING) / columns as f64;
-        let matrix = self.matrix_height();
-        let data_width = width - self.scale().width(&self.value_label, matrix);
-        ((matrix + self.height_around(data_width)) / f64::from(OVERSAMPLING)).ceil() as u32
+        let (_, height) = self.arrange(f64::from(FIGURE_WIDTH * OVERSAMPLING) / columns as f64);
+        (height / f64::from(OVERSAMPLING)).ceil() as u32
     }
 
     fn paint(&self, area: &Area) -> Result<()> {
         self.check()?;
         let scale = self.scale();
         let (width, height) = area.dim_in_pixel();
-        let matrix = f64::from(height) - self.height_around(0.85 * f64::from(width));
-        let scale_width = scale.width(&self.value_label, matrix);
-        let data_width = f64::from(width) - scale_width;
+        let (data_width, own_height) = self.arrange(f64::from(width));
+        // Beside a higher plot, the rows would become as high.
+        let size = (data_width as u32, height.min(own_height.ceil() as u32));
         let (rows, columns) = self.names();
-        let size = (data_width as u32, height);
         let frame = Frame::lay_out(size, &self.labels, Axis::names(columns), Axis::names(rows), 0.0);
         let (data, _) = area.split_horizontally(data_width as i32);
         frame.draw_background(&data)?;

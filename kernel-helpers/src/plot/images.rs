@@ -90,31 +90,16 @@ impl ImagePlot {
     ///
     /// # Errors
     /// If there are no images, or their values are others.
-    pub fn new<I: ImageSource + ?Sized>(images: &I) -> Result<Self> {
-        let count = images.count()?;
-        let shown = count.min(FIRST);
-        let plot = Self::choose(images, 0..shown)?;
-        Ok(if shown < count { plot.note(format!("the first {shown} of {count} images")) } else { plot })
+    pub fn new(images: &impl ImageSource) -> Result<Self> {
+        Self::first(images, from_zero_to_one)
     }
 
     /// The images at these places, such as those that are predicted wrong; values as for [`ImagePlot::new`].
     ///
     /// # Errors
     /// If no image is chosen, more than 400 are, one that isn't there, or if values are others.
-    pub fn choose<I: ImageSource + ?Sized>(
-        images: &I,
-        indices: impl IntoIterator<Item = usize>,
-    ) -> Result<Self> {
-        let indices: Vec<_> = indices.into_iter().collect();
-        let tensor = selected(images.count()?, &indices, |indices| images.select(indices))?;
-        let titles: Option<Vec<_>> = indices.iter().map(|&index| images.title(index)).collect();
-        Self::of(&tensor, titles.unwrap_or_default(), |low, high| {
-            if low < 0.0 || high > 1.0 {
-                let expected = "values from 0 to 1, or `ImagePlot::stretched`";
-                return Err(Error::argument("the images", expected, format!("{low:.3} to {high:.3}")));
-            }
-            Ok((0.0, 1.0))
-        })
+    pub fn choose(images: &impl ImageSource, indices: impl IntoIterator<Item = usize>) -> Result<Self> {
+        Self::chosen(images, &indices.into_iter().collect::<Vec<_>>(), from_zero_to_one)
     }
 
     /// The first sixty of images of any values, such as normalized ones or the filters of a first layer: the least value
@@ -122,19 +107,37 @@ impl ImagePlot {
     ///
     /// # Errors
     /// If there are no images, or values that are not finite.
-    pub fn stretched<I: ImageSource + ?Sized>(images: &I) -> Result<Self> {
-        let count = images.count()?;
-        let indices: Vec<_> = (0..count.min(FIRST)).collect();
-        let tensor = selected(count, &indices, |indices| images.select(indices))?;
-        let titles: Option<Vec<_>> = indices.iter().map(|&index| images.title(index)).collect();
+    pub fn stretched(images: &impl ImageSource) -> Result<Self> {
         let mut range = (0.0, 1.0);
-        let plot = Self::of(&tensor, titles.unwrap_or_default(), |low, high| {
+        let plot = Self::first(images, |low, high| {
             range = (low, if high > low { high } else { low + 1.0 });
             Ok(range)
         })?;
-        let plot = plot.note(format!("black is {:.3}, white is {:.3}", range.0, range.1));
-        let shown = indices.len();
+        Ok(plot.note(format!("black is {:.3}, white is {:.3}", range.0, range.1)))
+    }
+
+    fn first(images: &dyn ImageSource, range: impl FnOnce(f32, f32) -> Result<(f32, f32)>) -> Result<Self> {
+        let count = images.count()?;
+        let shown = count.min(FIRST);
+        let plot = Self::chosen(images, &(0..shown).collect::<Vec<_>>(), range)?;
         Ok(if shown < count { plot.note(format!("the first {shown} of {count} images")) } else { plot })
+    }
+
+    fn chosen(
+        images: &dyn ImageSource,
+        indices: &[usize],
+        range: impl FnOnce(f32, f32) -> Result<(f32, f32)>,
+    ) -> Result<Self> {
+        let count = images.count()?;
+        if indices.is_empty() || indices.len() > MOST {
+            let expected = format!("1 to {MOST} of them in a figure");
+            return Err(Error::argument("the images", expected, indices.len()));
+        }
+        if let Some(index) = indices.iter().find(|index| **index >= count) {
+            return Err(Error::argument("the place of an image", format!("less than {count}"), index));
+        }
+        let titles: Option<Vec<_>> = indices.iter().map(|&index| images.title(index)).collect();
+        Self::of(&images.select(indices)?, titles.unwrap_or_default(), range)
     }
 
     /// The plot of all images of the tensor; `range` makes of the least and greatest value those of black and white.
@@ -248,20 +251,13 @@ struct Arrangement {
     lines: usize,
 }
 
-/// The chosen ones of `count` images.
-fn selected(
-    count: usize,
-    indices: &[usize],
-    select: impl FnOnce(&[usize]) -> Result<Tensor>,
-) -> Result<Tensor> {
-    if indices.is_empty() || indices.len() > MOST {
-        let expected = format!("1 to {MOST} of them in a figure");
-        return Err(Error::argument("the images", expected, indices.len()));
+/// The values of black and white for images that have values from 0 to 1.
+fn from_zero_to_one(low: f32, high: f32) -> Result<(f32, f32)> {
+    if low < 0.0 || high > 1.0 {
+        let expected = "values from 0 to 1, or `ImagePlot::stretched`";
+        return Err(Error::argument("the images", expected, format!("{low:.3} to {high:.3}")));
     }
-    if let Some(index) = indices.iter().find(|index| **index >= count) {
-        return Err(Error::argument("the place of an image", format!("less than {count}"), index));
-    }
-    select(indices)
+    Ok((0.0, 1.0))
 }
 
 title_and_notes!(ImagePlot, words);

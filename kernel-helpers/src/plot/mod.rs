@@ -3,11 +3,11 @@
 //! A plot is described step by step and drawn once: `plot_loss(&losses).title("λ = 0.2").draw()?`. The functions named
 //! `plot_…` and [`compare_losses`] make the homework's figures. Others are made by
 //!
-//! - [`LinePlot`]: lines, and scattered points with or without names, on linear and logarithmic axes;
-//! - [`BarPlot`]: bars;
-//! - [`HeatMap`]: a matrix in colors;
-//! - [`ConfusionMatrix`]: which classes are taken for which;
-//! - [`ImagePlot`]: images.
+//! - [`LinePlot`] of lines, and of scattered points with or without names, on linear and logarithmic axes,
+//! - [`BarPlot`] of bars,
+//! - [`HeatMap`] of a matrix,
+//! - [`ConfusionMatrix`] of the classes and what they are taken for,
+//! - [`ImagePlot`] of images.
 //!
 //! [`Grid`] puts several into one figure.
 //!

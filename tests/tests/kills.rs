@@ -36,7 +36,7 @@ impl SmallNet {
 impl ModuleT for SmallNet {
     fn forward_t(&self, x: &Tensor, train: bool) -> candle_core::Result<Tensor> {
         let x = self.norm.forward_t(&self.conv.forward(x)?, train)?.relu()?;
-        candle_nn::Module::forward(&self.fc, &x.mean((2, 3))?)
+        self.fc.forward(&x.mean((2, 3))?)
     }
 }
 

@@ -135,7 +135,7 @@ impl RunIdentity {
     }
 
     /// This identity with the start of another: the network may by now be what the other run has left of it.
-    pub(super) fn from_start_of(&self, other: &Self) -> Self {
+    pub(super) fn begun_like(&self, other: &Self) -> Self {
         Self { start_sha256: other.start_sha256.clone(), ..self.clone() }
     }
 

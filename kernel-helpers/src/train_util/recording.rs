@@ -38,12 +38,12 @@ pub(super) fn run<N: Network>(
     let mut trainer = Trainer::new(net, data, config)?;
     trainer.watch().begin();
     let mut recording = Recording::of(procedure, net, data, config, trainer.watch())?;
-    if let Some(recording) = &mut recording {
-        if let Some((history, provenance)) = recording.begin(net, &mut trainer)? {
-            remember(&history);
-            trainer.watch().end(&history, Some(&provenance));
-            return Ok(history);
-        }
+    if let Some(recording) = &mut recording
+        && let Some((history, provenance)) = recording.begin(net, &mut trainer)?
+    {
+        remember(&history);
+        trainer.watch().end(&history, Some(&provenance));
+        return Ok(history);
     }
     let mut epochs = || -> Result<()> {
         while let Some(number) = trainer.next_epoch() {
@@ -175,7 +175,7 @@ impl Recording {
         let is_left = || {
             load_state_dict(&kept.weights).is_ok_and(|left| sha256_of_state(&left) == self.run.start_sha256)
         };
-        is(&self.run, run) || (is(&self.run.from_start_of(run), run) && is_left())
+        is(&self.run, run) || (is(&self.run.begun_like(run), run) && is_left())
     }
 
     /// Takes the run for the one that left the network as it is now when it was interrupted, if there is such a one.
@@ -185,7 +185,7 @@ impl Recording {
         }
         for path in self.files.states() {
             let Ok((state, tensors)) = RunState::load(&path) else { continue };
-            let again = self.run.from_start_of(&state.run);
+            let again = self.run.begun_like(&state.run);
             if again.is(&state.run)
                 && RunState::best_sha256(&tensors, &path)
                     .is_ok_and(|sum| sum.as_ref() == Some(&self.run.start_sha256))
@@ -293,7 +293,7 @@ impl Recording {
     fn provenance(&self, record: &RunRecord) -> String {
         let RunRecord { made_on, minutes, machine, .. } = record;
         let name = file_name(&self.files.record());
-        let elsewhere = !self.run.from_start_of(&record.run).is(&record.run);
+        let elsewhere = !self.run.begun_like(&record.run).is(&record.run);
         let elsewhere = elsewhere.then(|| "computed here, the last digits can differ".to_owned());
         let notes = elsewhere.into_iter().chain(record.numerics_note()).map(|note| format!("; {note}"));
         let notes: String = notes.collect();

@@ -3,7 +3,7 @@
 
 use homework_tests::{generated_data, scratch_folder};
 use kernel_helpers::prelude::*;
-use kernel_helpers::{candle_core, candle_nn};
+use kernel_helpers::candle_core;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};

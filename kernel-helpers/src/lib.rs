@@ -25,6 +25,7 @@ pub mod panic;
 pub mod paths;
 pub mod plot;
 pub mod prelude;
+mod printable;
 mod progress;
 pub mod prune;
 pub mod random;

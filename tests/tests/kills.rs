@@ -2,8 +2,8 @@
 //! and nothing is lost. `KILLS=1000 cargo test --test kills` kills that often.
 
 use homework_tests::{generated_data, scratch_folder};
-use kernel_helpers::prelude::*;
 use kernel_helpers::candle_core;
+use kernel_helpers::prelude::*;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};

@@ -2,11 +2,12 @@ use super::file_writer::{PickleWriter, Storage, legacy, zip, zip_of};
 use super::{StateDict, check_fits, load_state_dict, read, save_state_dict};
 use crate::Error;
 use candle_core::{DType, Device, Tensor};
+use std::io::Cursor;
 use std::path::Path;
 
 /// Loads `bytes` as the content of `model.pt`.
 fn load(bytes: &[u8]) -> crate::Result<StateDict> {
-    read(bytes).map_err(|malformed| malformed.at(Path::new("model.pt")))
+    read(&mut Cursor::new(bytes), 0).map_err(|malformed| malformed.at(Path::new("model.pt")))
 }
 
 /// The message for a file that must be refused; checks that it is short and made of complete sentences.

@@ -11,7 +11,8 @@ pub use batches::{Batch, Batches, DataLoader};
 use crate::display::{MimeBundle, Show, shows_itself};
 use crate::{Error, Result, Scale, digest, paths};
 use std::fmt;
-use std::io::Read;
+use std::fs::File;
+use std::io::{BufReader, Read, Seek, SeekFrom};
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
 
@@ -150,39 +151,82 @@ impl Split {
         self.sha256.get_or_init(|| digest::sha256(sums().as_bytes()))
     }
 
-    fn read(folder: &Path, files: &[&str], wanted: usize) -> Result<Self> {
-        let mut pixels = Vec::with_capacity(wanted * IMAGE_BYTES);
-        let mut labels = Vec::with_capacity(wanted);
-        for name in files {
-            let missing = wanted - labels.len();
-            if missing > 0 {
-                read_records(&folder.join(name), missing, &mut pixels, &mut labels)?;
-            }
+    /// The images of any number of records. An error speaks of the `records` in the place of a path.
+    ///
+    /// # Errors
+    /// If the records are not whole or a label is none.
+    pub fn from_records(mut reader: impl Read + Seek) -> Result<Self> {
+        let path = Path::new("records");
+        let length = reader.seek(SeekFrom::End(0)).and_then(|length| reader.rewind().map(|()| length));
+        let length = length.map_err(|e| Error::io(path, e, FETCH))?;
+        if !length.is_multiple_of(RECORD_BYTES as u64) {
+            let expected = format!("a multiple of {RECORD_BYTES} bytes");
+            return Err(Error::file(path, expected, format!("{length} bytes"), FETCH));
         }
-        Ok(Self { pixels: pixels.into(), labels: labels.into(), sha256: Arc::default() })
+        let mut split = Unfinished::new(length as usize / RECORD_BYTES);
+        split.read(path, &mut reader, usize::MAX)?;
+        Ok(split.finish())
+    }
+
+    fn read(folder: &Path, files: &[&str], wanted: usize) -> Result<Self> {
+        let needed = files[..wanted.div_ceil(RECORDS_PER_FILE)].iter().map(|name| folder.join(name));
+        let files = needed.map(|path| Ok((open(&path)?, path))).collect::<Result<Vec<_>>>()?;
+        let mut split = Unfinished::new(wanted);
+        for (file, path) in files {
+            split.read(&path, &mut BufReader::new(file), RECORDS_PER_FILE)?;
+        }
+        Ok(split.finish())
     }
 }
 
-/// Appends at most `wanted` records of one file, after checking the whole file's length.
-fn read_records(path: &Path, wanted: usize, pixels: &mut Vec<u8>, labels: &mut Vec<u8>) -> Result<()> {
-    const FETCH: &str = "Fetch CIFAR-10 with `cargo lab data`.";
-    let mut file = std::fs::File::open(path).map_err(|e| Error::io(path, e, FETCH))?;
+const FETCH: &str = "Fetch CIFAR-10 with `cargo lab data`.";
+
+/// One of the six files, of which the length is right.
+fn open(path: &Path) -> Result<File> {
+    let file = File::open(path).map_err(|e| Error::io(path, e, FETCH))?;
     let length = file.metadata().map_err(|e| Error::io(path, e, FETCH))?.len();
     let expected = (RECORDS_PER_FILE * RECORD_BYTES) as u64;
-    if length != expected {
-        return Err(Error::file(path, format!("{expected} bytes"), format!("{length} bytes"), FETCH));
+    match length == expected {
+        true => Ok(file),
+        false => Err(Error::file(path, format!("{expected} bytes"), format!("{length} bytes"), FETCH)),
     }
-    let mut records = vec![0; wanted.min(RECORDS_PER_FILE) * RECORD_BYTES];
-    file.read_exact(&mut records).map_err(|e| Error::io(path, e, FETCH))?;
-    for (index, record) in records.chunks_exact(RECORD_BYTES).enumerate() {
-        if record[0] as usize >= CLASSES.len() {
-            let found = format!("label {} in record {index}", record[0]);
-            return Err(Error::file(path, "labels from 0 to 9", found, FETCH));
+}
+
+/// A split whose images are being read, where they will stay: they are not in memory twice.
+struct Unfinished {
+    pixels: Arc<[u8]>,
+    labels: Arc<[u8]>,
+    count: usize,
+}
+
+impl Unfinished {
+    fn new(wanted: usize) -> Self {
+        let zeros = |count| std::iter::repeat_n(0, count).collect();
+        Self { pixels: zeros(wanted * IMAGE_BYTES), labels: zeros(wanted), count: 0 }
+    }
+
+    /// Reads the next records, `most` of them or as many as are missing.
+    fn read(&mut self, path: &Path, reader: &mut dyn Read, most: usize) -> Result<()> {
+        let shared = "nobody else has them yet";
+        let labels = &mut Arc::get_mut(&mut self.labels).expect(shared)[self.count..];
+        let pixels = &mut Arc::get_mut(&mut self.pixels).expect(shared)[self.count * IMAGE_BYTES..];
+        let records = labels.iter_mut().zip(pixels.chunks_exact_mut(IMAGE_BYTES)).take(most);
+        self.count += records.len();
+        for (index, (label, pixels)) in records.enumerate() {
+            let read =
+                reader.read_exact(std::slice::from_mut(label)).and_then(|()| reader.read_exact(pixels));
+            read.map_err(|e| Error::io(path, e, FETCH))?;
+            if usize::from(*label) >= CLASSES.len() {
+                let found = format!("label {label} in record {index}");
+                return Err(Error::file(path, "labels from 0 to 9", found, FETCH));
+            }
         }
-        labels.push(record[0]);
-        pixels.extend_from_slice(&record[1..]);
+        Ok(())
     }
-    Ok(())
+
+    fn finish(self) -> Split {
+        Split { pixels: self.pixels, labels: self.labels, sha256: Arc::default() }
+    }
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@ use super::record::RunRecord;
 use super::run_files::{Kept, RunFiles};
 use super::state::RunState;
 use super::{History, TestResult, TrainConfig, Trainer};
-use crate::checkpoint::{StateDict, file_name, from_bytes, load_state_dict};
+use crate::checkpoint::{StateDict, file_name, from_bytes, load_state_dict_of_size, size_in_bytes};
 use crate::cifar10::Cifar10;
 use crate::digest::sha256_of_state;
 use crate::files;
@@ -173,7 +173,8 @@ impl Recording {
     fn is_this(&self, kept: &Kept, is: fn(&RunIdentity, &RunIdentity) -> bool) -> bool {
         let run = &kept.record.run;
         let is_left = || {
-            load_state_dict(&kept.weights).is_ok_and(|left| sha256_of_state(&left) == self.run.start_sha256)
+            let left = load_state_dict_of_size(&kept.weights, size_in_bytes(self.start.values()));
+            left.is_ok_and(|left| sha256_of_state(&left) == self.run.start_sha256)
         };
         is(&self.run, run) || (is(&self.run.begun_like(run), run) && is_left())
     }
@@ -255,7 +256,10 @@ impl Recording {
         self.files.remove_lock(&self.run)?;
         let path = self.files.state(&self.run);
         match trainer.best() {
-            Some(best) => set_state(net, &from_bytes(best, &path)?, &path),
+            Some(best) => {
+                let size = size_in_bytes(self.start.values());
+                set_state(net, &from_bytes(best, size, &path)?, &path)
+            }
             None => set_state(net, &self.start, &path),
         }
     }

@@ -225,3 +225,21 @@ fn the_runs_of_a_folder_are_listed_and_removed() {
     assert!(names(&folder.path().join("deep")).is_empty());
     assert!(folder.path().join("results.json").exists());
 }
+
+#[test]
+fn a_checkpoint_that_does_not_fit_changes_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("net.safetensors");
+    let mut other = state_dict(&TestNet::new(Some(4))).unwrap();
+    other.insert(
+        "norm.num_batches_tracked".to_owned(),
+        Tensor::zeros(2, candle_core::DType::I64, &Device::Cpu).unwrap(),
+    );
+    other.insert("conv.weight".to_owned(), (&other["conv.weight"] * 2.0).unwrap());
+    crate::checkpoint::save_state_dict(&other, &path).unwrap();
+    let net = TestNet::new(None);
+    let before = sha256_of_state(&state_dict(&net).unwrap());
+    let error = net.load_weights(&path).unwrap_err().to_string();
+    assert!(error.contains("`norm.num_batches_tracked` with [2] instead of []"), "{error}");
+    assert_eq!(sha256_of_state(&state_dict(&net).unwrap()), before);
+}

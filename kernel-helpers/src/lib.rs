@@ -26,6 +26,8 @@ pub mod paths;
 pub mod plot;
 pub mod prelude;
 mod progress;
+#[cfg(test)]
+mod properties;
 pub mod prune;
 pub mod random;
 pub mod resnet20;

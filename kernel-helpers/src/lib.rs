@@ -27,6 +27,8 @@ pub mod plot;
 pub mod prelude;
 mod printable;
 mod progress;
+#[cfg(test)]
+mod properties;
 pub mod prune;
 pub mod random;
 pub mod resnet20;

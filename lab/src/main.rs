@@ -5,6 +5,7 @@ mod commands;
 mod dataset;
 mod executions;
 mod kernel;
+mod locks;
 mod notebook;
 mod project;
 mod python;

@@ -11,7 +11,6 @@ mod report;
 mod run;
 mod scan;
 mod setup;
-mod stop;
 mod train;
 
 use crate::kernel;

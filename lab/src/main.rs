@@ -5,17 +5,21 @@ mod commands;
 mod dataset;
 mod executions;
 mod kernel;
+mod locks;
 mod notebook;
+mod printable;
 mod project;
 mod python;
+mod stop;
 
 use anyhow::Result;
 use clap::Parser;
+use printable::printable;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
     run().unwrap_or_else(|error| {
-        eprintln!("error: {error:#}");
+        eprintln!("error: {}", printable(&format!("{error:#}")));
         ExitCode::FAILURE
     })
 }

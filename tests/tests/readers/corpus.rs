@@ -24,11 +24,19 @@ impl Torch {
         zip(&self.pickle, &self.storages, "little")
     }
 
-    /// With the storages that the pickle mentions: this form has no others.
+    /// With the storages that the pickle mentions, as this form has no others, and in the references to them a field
+    /// more, which says that they are whole.
     pub fn legacy(&self) -> Vec<u8> {
         let mentioned = |class: &str| self.pickle.windows(class.len()).any(|text| text == class.as_bytes());
         let storages = self.storages.iter().filter(|storage| mentioned(storage.class)).cloned();
-        legacy(&self.pickle, &storages.collect::<Vec<_>>(), true)
+        let mut pickle = Vec::new();
+        for &byte in &self.pickle {
+            match (pickle.last(), byte) {
+                (Some(b't'), b'Q') => pickle.splice(pickle.len() - 1.., *b"NtQ").for_each(drop),
+                _ => pickle.push(byte),
+            }
+        }
+        legacy(&pickle, &storages.collect::<Vec<_>>(), true)
     }
 }
 

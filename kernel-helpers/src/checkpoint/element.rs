@@ -9,8 +9,8 @@ use std::io::{self, Read};
 /// How many bytes of elements are read at a time: a multiple of each element's size.
 const CHUNK: usize = 1 << 16;
 
-/// How a file stores a tensor's elements; always little-endian. candle has the same types except `I8`, which becomes
-/// `I16` in memory.
+/// How a file stores a tensor's elements; always little-endian. candle has the same types, except that `I8` becomes
+/// `I16` in memory and `Bool` becomes `U8`, 0 or 1.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) enum Element {
     F64,
@@ -23,6 +23,7 @@ pub(super) enum Element {
     I8,
     U32,
     U8,
+    Bool,
 }
 
 /// Where elements come from, in the tensor's order.
@@ -46,7 +47,8 @@ impl Element {
             "int16" => Self::I16,
             "int8" => Self::I8,
             "uint32" => Self::U32,
-            "uint8" | "bool" => Self::U8,
+            "uint8" => Self::U8,
+            "bool" => Self::Bool,
             _ => return None,
         })
     }
@@ -57,13 +59,13 @@ impl Element {
             Self::F64 | Self::I64 => 8,
             Self::F32 | Self::I32 | Self::U32 => 4,
             Self::F16 | Self::BF16 | Self::I16 => 2,
-            Self::I8 | Self::U8 => 1,
+            Self::I8 | Self::U8 | Self::Bool => 1,
         }
     }
 
     /// Bytes of one element in memory.
     pub(super) fn size_in_memory(self) -> usize {
-        self.size().max(if self == Self::I8 { 2 } else { 1 })
+        if self == Self::I8 { 2 } else { self.size() }
     }
 
     /// A tensor on the CPU from its elements; the caller has asked the budget.
@@ -79,6 +81,7 @@ impl Element {
             Self::I8 => tensor(elements, shape, |[byte]| i16::from(byte as i8)),
             Self::U32 => tensor(elements, shape, u32::from_le_bytes),
             Self::U8 => tensor(elements, shape, |[byte]| byte),
+            Self::Bool => tensor(elements, shape, |[byte]| u8::from(byte != 0)),
         }
     }
 }

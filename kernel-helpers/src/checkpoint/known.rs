@@ -70,7 +70,8 @@ fn storage(class: &str) -> Option<Element> {
         "IntStorage" => Element::I32,
         "ShortStorage" => Element::I16,
         "CharStorage" => Element::I8,
-        "ByteStorage" | "BoolStorage" | "UntypedStorage" => Element::U8,
+        "BoolStorage" => Element::Bool,
+        "ByteStorage" | "UntypedStorage" => Element::U8,
         _ => return None,
     })
 }

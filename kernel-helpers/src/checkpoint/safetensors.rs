@@ -140,7 +140,8 @@ fn element(dtype: Dtype) -> Option<Element> {
         Dtype::I16 => Element::I16,
         Dtype::I8 => Element::I8,
         Dtype::U32 => Element::U32,
-        Dtype::U8 | Dtype::BOOL => Element::U8,
+        Dtype::U8 => Element::U8,
+        Dtype::BOOL => Element::Bool,
         _ => return None,
     })
 }

@@ -94,7 +94,7 @@ fn flipped_bits_never_panic() {
 
 #[test]
 fn element_types_keep_their_values() {
-    let cases: [(&str, Vec<u8>, DType, f32); 9] = [
+    let cases: [(&str, Vec<u8>, DType, f32); 10] = [
         ("DoubleStorage", (-1.5f64).to_le_bytes().to_vec(), DType::F64, -1.5),
         ("FloatStorage", (-1.5f32).to_le_bytes().to_vec(), DType::F32, -1.5),
         ("HalfStorage", vec![0x00, 0xbe], DType::F16, -1.5),
@@ -104,6 +104,7 @@ fn element_types_keep_their_values() {
         ("CharStorage", vec![0xfd], DType::I16, -3.),
         ("ByteStorage", vec![0xfd], DType::U8, 253.),
         ("BoolStorage", vec![1], DType::U8, 1.),
+        ("BoolStorage", vec![37], DType::U8, 1.),
     ];
     for (class, bytes, dtype, value) in cases {
         let storage = Storage { key: "0", class, count: 1, bytes };
@@ -331,4 +332,20 @@ fn fit_is_reported_in_one_short_message() {
          with the unexpected `fc.bias`; with the wrong shape: `fc.weight` with [10, 64] instead of [100, 64]. \
          Load a checkpoint that was saved from the same network."
     );
+}
+
+#[test]
+fn counters_of_batches_may_be_missing_but_not_misshapen() {
+    let zeros = |shape: &[usize]| Tensor::zeros(shape, DType::I64, &Device::Cpu).unwrap();
+    let named = |name: &str, shape: &[usize]| (name.to_owned(), shape.to_vec());
+    let expected = [named("bn.weight", &[4]), named("bn.num_batches_tracked", &[])];
+    let weight = ("bn.weight".to_owned(), zeros(&[4]));
+    let counter = |name: &str, shape: &[usize]| (format!("{name}.num_batches_tracked"), zeros(shape));
+    for others in [vec![], vec![counter("bn", &[])], vec![counter("bn", &[]), counter("other", &[3])]] {
+        let state_dict = others.into_iter().chain([weight.clone()]).collect();
+        check_fits("model.pt", &state_dict, &expected).unwrap();
+    }
+    let state_dict = StateDict::from([weight, counter("bn", &[2])]);
+    let message = check_fits("model.pt", &state_dict, &expected).unwrap_err().to_string();
+    assert!(message.contains("wrong shape: `bn.num_batches_tracked` with [2] instead of []"), "{message}");
 }

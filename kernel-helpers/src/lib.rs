@@ -47,3 +47,11 @@ pub use display::{DisplayPlain, Markdown, Show, display, markdown};
 pub use error::{Error, Result};
 pub use network::{Network, state_dict};
 pub use scale::{Scale, seed_from_env};
+
+/// Tells a test run with overflow checks and debug assertions from one that only means to have them.
+#[cfg(all(test, debug_assertions))]
+#[test]
+#[should_panic(expected = "overflow")]
+fn arithmetic_is_checked() {
+    assert_ne!(std::hint::black_box(u32::MAX) + 1, 0);
+}

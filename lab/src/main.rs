@@ -4,6 +4,7 @@
 mod commands;
 mod dataset;
 mod executions;
+mod json;
 mod kernel;
 mod locks;
 mod notebook;

@@ -8,6 +8,7 @@ mod budget;
 mod detect;
 mod element;
 mod fit;
+mod input;
 mod known;
 mod malformed;
 mod packed;
@@ -17,7 +18,6 @@ mod pickle_machine;
 mod recorded;
 mod safetensors;
 mod safetensors_header;
-mod source;
 mod torch_legacy;
 mod torch_objects;
 mod torch_storages;
@@ -42,9 +42,9 @@ use crate::{Error, Result};
 use budget::Budget;
 use candle_core::{Device, Tensor};
 use detect::Form;
+use input::{Input, ReadSeek};
 use malformed::Malformed;
 use safetensors::SafetensorsFile;
-use source::{ReadSeek, Source};
 use std::collections::{BTreeMap, HashMap};
 use std::fs::File;
 use std::io::{Cursor, ErrorKind, Read, Seek};
@@ -150,19 +150,19 @@ fn to_bytes(state_dict: &StateDict, texts: Option<HashMap<String, String>>) -> R
 }
 
 fn read(reader: &mut dyn ReadSeek, allowance: usize) -> malformed::Result<StateDict> {
-    let source = &mut Source::new(reader);
-    let budget = &mut Budget::new(source::length(source)?, allowance);
-    match detect::form(&source::bytes_at(source, 0, detect::NEEDED)?)? {
-        Form::Safetensors => SafetensorsFile::open(source, budget)?.read(),
-        Form::TorchZip => torch_zip::read(source, budget),
-        Form::TorchLegacy => torch_legacy::read(source, budget),
+    let input = &mut Input::new(reader);
+    let budget = &mut Budget::new(input::length(input)?, allowance);
+    match detect::form(&input::bytes_at(input, 0, detect::NEEDED)?)? {
+        Form::Safetensors => SafetensorsFile::open(input, budget)?.read(),
+        Form::TorchZip => torch_zip::read(input, budget),
+        Form::TorchLegacy => torch_legacy::read(input, budget),
     }
 }
 
 fn read_with_text(reader: &mut dyn ReadSeek, key: &str) -> malformed::Result<(StateDict, String)> {
-    let source = &mut Source::new(reader);
-    let budget = &mut Budget::new(source::length(source)?, 0);
-    let file = SafetensorsFile::open(source, budget)?;
+    let input = &mut Input::new(reader);
+    let budget = &mut Budget::new(input::length(input)?, 0);
+    let file = SafetensorsFile::open(input, budget)?;
     let text = file
         .text(key)
         .map(str::to_owned)

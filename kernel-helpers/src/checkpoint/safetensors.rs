@@ -2,9 +2,9 @@
 
 use super::budget::{Budget, longest_description};
 use super::element::{Element, Elements, element_count, values};
+use super::input::{Input, bytes_at, length};
 use super::malformed::{CUT_SHORT, DAMAGED, Malformed, Result, SAVE_STATE_DICT};
 use super::safetensors_header::Header;
-use super::source::{Source, bytes_at, length};
 use super::{StateDict, packed};
 use candle_core::Tensor;
 use safetensors::Dtype;
@@ -27,7 +27,7 @@ pub(super) fn matches(file: &[u8]) -> bool {
 
 /// A file whose header has been read.
 pub(super) struct SafetensorsFile<'a, 'b> {
-    source: &'a mut Source<'b>,
+    input: &'a mut Input<'b>,
     /// Where the elements begin.
     start: u64,
     /// What has not been read yet.
@@ -38,16 +38,16 @@ pub(super) struct SafetensorsFile<'a, 'b> {
 
 impl<'a, 'b> SafetensorsFile<'a, 'b> {
     /// Reads the header.
-    pub(super) fn open(source: &'a mut Source<'b>, budget: &'a mut Budget) -> Result<Self> {
-        let file_length = length(source)?;
-        let header_length = bytes_at(source, 0, 8)?;
+    pub(super) fn open(input: &'a mut Input<'b>, budget: &'a mut Budget) -> Result<Self> {
+        let file_length = length(input)?;
+        let header_length = bytes_at(input, 0, 8)?;
         let header_length = header_length.first_chunk().map_or(0, |bytes| u64::from_le_bytes(*bytes));
         let longest = longest_description(file_length);
         if header_length > longest as u64 {
             let expected = format!("a header of at most {longest} bytes in a file of {file_length}");
             return Err(Malformed::new(expected, format!("one of {header_length}"), DAMAGED));
         }
-        let text = bytes_at(source, 8, header_length as usize)?;
+        let text = bytes_at(input, 8, header_length as usize)?;
         if (text.len() as u64) < header_length {
             return Err(unreadable("its header is cut short", CUT_SHORT));
         }
@@ -59,7 +59,7 @@ impl<'a, 'b> SafetensorsFile<'a, 'b> {
             let found = format!("{} bytes of elements where it claims {end}", file_length - start);
             return Err(unreadable(found, if end > file_length - start { CUT_SHORT } else { DAMAGED }));
         }
-        Ok(Self { source, start, tensors, texts, budget })
+        Ok(Self { input, start, tensors, texts, budget })
     }
 
     /// The text that the header holds under a key.
@@ -108,7 +108,7 @@ impl<'a, 'b> SafetensorsFile<'a, 'b> {
             return Err(damaged(format!("elements of {}", info.dtype)));
         }
         self.seek(&info)?;
-        Ok(values(self.source, count, decode)?)
+        Ok(values(self.input, count, decode)?)
     }
 
     fn tensor(&mut self, name: &str, info: &TensorInfo) -> Result<Tensor> {
@@ -120,11 +120,11 @@ impl<'a, 'b> SafetensorsFile<'a, 'b> {
         let count = element_count(&info.shape).unwrap_or(usize::MAX);
         self.budget.spend_tensor(count, element.size_in_memory(), info.shape.len())?;
         self.seek(info)?;
-        element.tensor(Elements::Stream(self.source), &info.shape)
+        element.tensor(Elements::Stream(self.input), &info.shape)
     }
 
     fn seek(&mut self, info: &TensorInfo) -> Result<()> {
-        self.source.seek(SeekFrom::Start(self.start + info.data_offsets.0 as u64))?;
+        self.input.seek(SeekFrom::Start(self.start + info.data_offsets.0 as u64))?;
         Ok(())
     }
 }

@@ -3,9 +3,9 @@
 //! raw elements.
 
 use super::budget::{Budget, longest_description};
+use super::input::{Input, bytes_at, length};
 use super::malformed::{CUT_SHORT, DAMAGED, Malformed, Result, SAVE_STATE_DICT};
 use super::pickle::{self, Object, Pickle, Value};
-use super::source::{Source, bytes_at, length};
 use super::torch_storages::{Storages, build};
 use super::{StateDict, torch_objects};
 use std::collections::HashMap;
@@ -16,10 +16,10 @@ const MAGIC_NUMBER: [u8; 10] = [0x6c, 0xfc, 0x9c, 0x46, 0xf9, 0x20, 0x6a, 0xa8, 
 const PROTOCOL_VERSION: Value = Value::Int(1001);
 
 /// Reads a whole file.
-pub(super) fn read(source: &mut Source<'_>, budget: &mut Budget) -> Result<StateDict> {
-    let file_length = length(source)?;
+pub(super) fn read(input: &mut Input<'_>, budget: &mut Budget) -> Result<StateDict> {
+    let file_length = length(input)?;
     // All five pickles lie in here, as no longer ones are read.
-    let start = bytes_at(source, 0, longest_description(file_length))?;
+    let start = bytes_at(input, 0, longest_description(file_length))?;
     let mut pickles = Pickles { rest: &start, cut: (start.len() as u64) < file_length, budget };
     let magic = pickles.next()?;
     if !matches!(magic.object(magic.root), Some(Object::Long(bytes)) if *bytes == MAGIC_NUMBER) {
@@ -37,8 +37,8 @@ pub(super) fn read(source: &mut Source<'_>, budget: &mut Budget) -> Result<State
     let records = torch_objects::state_dict(&object, pickles.budget)?;
     let keys = pickles.next()?;
     let position = (start.len() - pickles.rest.len()) as u64;
-    let positions = storage_positions(source, position, &keys, &object)?;
-    build(records, &mut LegacyStorages { source, positions }, budget)
+    let positions = storage_positions(input, position, &keys, &object)?;
+    build(records, &mut LegacyStorages { input, positions }, budget)
 }
 
 struct Pickles<'a, 'b> {
@@ -78,7 +78,7 @@ pub(super) fn big_endian() -> Malformed {
 
 /// Where the elements of each storage begin.
 fn storage_positions<'a>(
-    source: &mut Source<'_>,
+    input: &mut Input<'_>,
     mut position: u64,
     keys: &Pickle<'a>,
     object: &Pickle<'_>,
@@ -87,16 +87,16 @@ fn storage_positions<'a>(
         return Err(Malformed::new("the list of storage keys", "something else", DAMAGED));
     };
     let references = torch_objects::storages(object)?;
-    let file_length = length(source)?;
+    let file_length = length(input)?;
     let mut positions = HashMap::new();
+    input.seek(SeekFrom::Start(position))?;
     for key in list {
         let key = keys.text(*key).unwrap_or("?");
         let reference = references.get(key).ok_or_else(|| {
             Malformed::new("storages that tensors use", format!("storage `{key}` without one"), DAMAGED)
         })?;
-        source.seek(SeekFrom::Start(position))?;
         let mut count = [0; 8];
-        source.read_exact(&mut count)?;
+        input.read_exact(&mut count)?;
         let count = u64::from_le_bytes(count);
         if count != reference.count as u64 {
             let expected = format!("{} elements in storage `{key}`", reference.count);
@@ -113,12 +113,14 @@ fn storage_positions<'a>(
         }
         positions.insert(key, position + 8);
         position += 8 + reference.length();
+        // Unlike `seek`, this keeps what has been fetched: there can be many empty storages.
+        input.seek_relative(reference.length() as i64)?;
     }
     Ok(positions)
 }
 
 struct LegacyStorages<'a, 'b> {
-    source: &'a mut Source<'b>,
+    input: &'a mut Input<'b>,
     positions: HashMap<&'a str, u64>,
 }
 
@@ -128,7 +130,7 @@ impl Storages for LegacyStorages<'_, '_> {
             .positions
             .get(key)
             .ok_or_else(|| Malformed::new(format!("storage `{key}`"), "none in the file", DAMAGED))?;
-        self.source.seek(SeekFrom::Start(*position))?;
-        Ok(Box::new(self.source.take(length)))
+        self.input.seek(SeekFrom::Start(*position))?;
+        Ok(Box::new(self.input.take(length)))
     }
 }

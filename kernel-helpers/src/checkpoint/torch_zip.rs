@@ -2,9 +2,9 @@
 //! storage.
 
 use super::budget::{Budget, longest_description};
+use super::input::{Input, length};
 use super::malformed::{CUT_SHORT, DAMAGED, Malformed, Result, SAVE_STATE_DICT};
 use super::pickle::{self, Pickle};
-use super::source::{Source, length};
 use super::torch_legacy::big_endian;
 use super::torch_storages::{Storages, build};
 use super::zip_end::check_directory;
@@ -15,11 +15,11 @@ use zip::read::{ArchiveOffset, Config, ZipFile};
 use zip::result::ZipError;
 
 /// Reads a whole file.
-pub(super) fn read(source: &mut Source<'_>, budget: &mut Budget) -> Result<StateDict> {
-    check_directory(source, budget)?;
-    let longest = longest_description(length(source)?);
+pub(super) fn read(input: &mut Input<'_>, budget: &mut Budget) -> Result<StateDict> {
+    check_directory(input, budget)?;
+    let longest = longest_description(length(input)?);
     let config = Config { archive_offset: ArchiveOffset::Known(0) };
-    let zip = ZipArchive::with_config(config, source);
+    let zip = ZipArchive::with_config(config, input);
     let zip = zip.map_err(|error| Malformed::new("a complete zip archive", reason(&error), CUT_SHORT))?;
     let folder = folder(&zip)?;
     let mut archive = Archive { zip, folder };
@@ -36,7 +36,7 @@ pub(super) fn read(source: &mut Source<'_>, budget: &mut Budget) -> Result<State
 }
 
 /// The archive's only folder with a `data.pkl`, with its final slash.
-fn folder(zip: &ZipArchive<&mut Source<'_>>) -> Result<String> {
+fn folder(zip: &ZipArchive<&mut Input<'_>>) -> Result<String> {
     let mut folders = zip.file_names_raw().filter_map(|name| name.strip_suffix(b"data.pkl"));
     match (folders.next(), folders.next()) {
         (Some(folder), None) if folder.is_empty() || folder.ends_with(b"/") => {
@@ -51,12 +51,12 @@ fn folder(zip: &ZipArchive<&mut Source<'_>>) -> Result<String> {
 }
 
 struct Archive<'a, 'b> {
-    zip: ZipArchive<&'a mut Source<'b>>,
+    zip: ZipArchive<&'a mut Input<'b>>,
     folder: String,
 }
 
 impl<'a, 'b> Archive<'a, 'b> {
-    fn entry(&mut self, name: &str) -> Result<Option<ZipFile<'_, &'a mut Source<'b>>>> {
+    fn entry(&mut self, name: &str) -> Result<Option<ZipFile<'_, &'a mut Input<'b>>>> {
         let name = format!("{}{name}", self.folder);
         match self.zip.by_name(&name) {
             Ok(entry) => Ok(Some(entry)),
@@ -89,10 +89,8 @@ impl<'a, 'b> Archive<'a, 'b> {
 impl Storages for Archive<'_, '_> {
     fn open(&mut self, key: &str, length: u64) -> Result<Box<dyn Read + '_>> {
         let name = format!("data/{key}");
-        if self.entry(&name)?.is_none() {
-            return Err(self.missing(&name));
-        }
-        let entry = self.entry(&name)?.expect("it was there");
+        let missing = self.missing(&name);
+        let entry = self.entry(&name)?.ok_or(missing)?;
         if entry.size() != length {
             let expected = format!("{length} bytes in storage `{key}`");
             return Err(Malformed::new(expected, entry.size(), DAMAGED));

@@ -1,8 +1,8 @@
 //! The end of a zip archive, which says how much its directory takes: read before anything is allocated for it.
 
 use super::budget::{Budget, longest_description};
+use super::input::{Input, bytes_at, length};
 use super::malformed::{CUT_SHORT, DAMAGED, Malformed, Result};
-use super::source::{Source, bytes_at, length};
 
 const END: &[u8] = b"PK\x05\x06";
 const END_LENGTH: usize = 22;
@@ -16,11 +16,11 @@ const BYTE: usize = 5;
 
 /// Refuses an archive whose directory would take much more memory than PyTorch's do, where there is an entry for each
 /// storage; takes the others off the budget.
-pub(super) fn check_directory(source: &mut Source<'_>, budget: &mut Budget) -> Result<()> {
-    let file_length = length(source)?;
+pub(super) fn check_directory(input: &mut Input<'_>, budget: &mut Budget) -> Result<()> {
+    let file_length = length(input)?;
     let tail_length = END_LENGTH + LONGEST_COMMENT;
     let tail_start = file_length.saturating_sub(tail_length as u64);
-    let tail = bytes_at(source, tail_start, tail_length)?;
+    let tail = bytes_at(input, tail_start, tail_length)?;
     let mut ends = tail.windows(END.len()).enumerate().filter(|(_, bytes)| *bytes == END);
     let (Some((at, _)), None) = (ends.next(), ends.next()) else {
         return Err(Malformed::new("a complete zip archive", "one without its end", CUT_SHORT));
@@ -29,7 +29,7 @@ pub(super) fn check_directory(source: &mut Source<'_>, budget: &mut Budget) -> R
     let end_position = tail_start + at as u64;
     let (mut entries, size, mut start) = (number(&end[10..12]), number(&end[12..16]), number(&end[16..20]));
     if entries == 0xffff || size == 0xffff_ffff || start == 0xffff_ffff {
-        (entries, start) = large(source, end_position)?.unwrap_or((entries, start));
+        (entries, start) = large(input, end_position)?.unwrap_or((entries, start));
     }
     let bytes = end_position.checked_sub(start).ok_or_else(damaged)?;
     let most = longest_description(file_length) as u64;
@@ -42,14 +42,14 @@ pub(super) fn check_directory(source: &mut Source<'_>, budget: &mut Budget) -> R
 
 /// The number of entries and the directory's start in an archive of the kind for large ones (ZIP64); none if it is of
 /// the other kind.
-fn large(source: &mut Source<'_>, end: u64) -> Result<Option<(u64, u64)>> {
+fn large(input: &mut Input<'_>, end: u64) -> Result<Option<(u64, u64)>> {
     let Some(locator) = end.checked_sub(LOCATOR_LENGTH as u64) else { return Ok(None) };
-    let locator = bytes_at(source, locator, LOCATOR_LENGTH)?;
+    let locator = bytes_at(input, locator, LOCATOR_LENGTH)?;
     if !locator.starts_with(LOCATOR) {
         return Ok(None);
     }
     let position = number(&locator[8..16]);
-    let record = bytes_at(source, position, 56)?;
+    let record = bytes_at(input, position, 56)?;
     let record = record.first_chunk::<56>().ok_or_else(damaged)?;
     // The record itself ends with a part of any length.
     Ok(Some((number(&record[32..40]), number(&record[48..56]).min(position))))

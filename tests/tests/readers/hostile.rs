@@ -1,8 +1,8 @@
 //! Small files that ask for much. Each exhausts memory or time in a reader that believes it.
 
 use crate::file_writer::{PickleWriter, Storage, legacy, zip};
-use crate::promise::{alone, checkpoint, kept_with};
-use kernel_helpers::checkpoint::{StateDict, load_state_dict_of_size};
+use crate::promise::{alone, checkpoint, kept, kept_with};
+use kernel_helpers::checkpoint::{StateDict, load_state_dict, load_state_dict_of_size};
 use std::io::{Cursor, Write};
 use zip::CompressionMethod::{Deflated, Stored};
 use zip::write::SimpleFileOptions;
@@ -143,6 +143,20 @@ fn many_tensors_of_one_element_are_refused() {
     for file in both_forms(&pickle, &floats()) {
         assert!(refusal(&file).contains("tensors about as large as the file"));
     }
+}
+
+#[test]
+fn a_storage_that_is_listed_many_times_is_read_quickly() {
+    let _alone = alone();
+    let storage = Storage { count: 0, ..Storage::float("0", &[]) };
+    let pickle = PickleWriter::new().raw(b"}(").text("a").tensor(&storage, 0, &[0], &[1]).raw(b"u").end();
+    let keys = PickleWriter::new().text("0").raw(b"q\x010](").raw(&b"h\x01".repeat(400_000)).raw(b"e").end();
+    let mut file = legacy(&pickle, &[], true);
+    file.truncate(file.len() - PickleWriter::new().raw(b"](e").end().len());
+    file.extend([keys, vec![0; 400_000 * 8]].concat());
+    let path = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(&path, &file).unwrap();
+    assert_eq!(one(kept(&file, |_| load_state_dict(&path))), [0]);
 }
 
 #[test]

@@ -4,7 +4,7 @@ use super::malformed::{CUT_SHORT, Malformed, Result};
 use std::io::{BufReader, Error, ErrorKind, Read, Seek, SeekFrom};
 
 /// What the readers read from; bytes are fetched as they are needed, and the file is never in memory as a whole.
-pub(super) type Source<'a> = BufReader<&'a mut dyn ReadSeek>;
+pub(super) type Input<'a> = BufReader<&'a mut dyn ReadSeek>;
 
 /// A file, or a cursor over bytes.
 pub(super) trait ReadSeek: Read + Seek {}
@@ -12,16 +12,16 @@ pub(super) trait ReadSeek: Read + Seek {}
 impl<T: Read + Seek> ReadSeek for T {}
 
 /// How many bytes there are, from the first one.
-pub(super) fn length(source: &mut Source<'_>) -> Result<u64> {
-    Ok(source.seek(SeekFrom::End(0))?)
+pub(super) fn length(input: &mut Input<'_>) -> Result<u64> {
+    Ok(input.seek(SeekFrom::End(0))?)
 }
 
 /// Up to `count` bytes from `start`, fewer if the file ends before.
-pub(super) fn bytes_at(source: &mut Source<'_>, start: u64, count: usize) -> Result<Vec<u8>> {
-    let available = length(source)?.saturating_sub(start);
-    source.seek(SeekFrom::Start(start))?;
+pub(super) fn bytes_at(input: &mut Input<'_>, start: u64, count: usize) -> Result<Vec<u8>> {
+    let available = length(input)?.saturating_sub(start);
+    input.seek(SeekFrom::Start(start))?;
     let mut bytes = vec![0; usize::try_from(available).map_or(count, |available| available.min(count))];
-    source.read_exact(&mut bytes)?;
+    input.read_exact(&mut bytes)?;
     Ok(bytes)
 }
 

@@ -7,6 +7,8 @@ mod executions;
 mod json;
 mod kernel;
 mod locks;
+#[cfg(test)]
+mod made_up;
 mod notebook;
 mod printable;
 mod project;

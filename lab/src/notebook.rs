@@ -240,6 +240,7 @@ fn fresh<T: Default>(value: &mut T) -> &mut T {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::made_up::read_made_up;
 
     fn read(text: &str) -> Result<Content> {
         content(text.as_bytes())
@@ -295,5 +296,61 @@ mod tests {
         assert!(problem(&format!(r#"{{"nbformat": 4, "cells": {}"#, "[".repeat(1_000_000))).len() < 200);
         let endless = std::io::repeat(b' ').take(1 << 40);
         assert!(content(endless).err().unwrap().to_string().contains("more than 100 MB"));
+    }
+
+    /// The code and the note of the execution in a notebook that is wholly in memory.
+    fn by_value(notebook: &Value) -> Option<(String, Option<&str>)> {
+        let version = notebook["nbformat"].as_u64()?;
+        let cells = notebook["cells"].as_array();
+        let mut code = String::new();
+        for cell in cells.into_iter().flatten().filter(|cell| cell["cell_type"] == "code") {
+            match &cell["source"] {
+                Value::String(text) => code += text,
+                Value::Array(lines) => lines.iter().filter_map(Value::as_str).for_each(|line| code += line),
+                _ => {}
+            }
+            code.push('\0');
+        }
+        let scale = notebook["metadata"]["lab"]["scale"].as_str();
+        (version < 4 || cells.is_some()).then_some((code, scale))
+    }
+
+    #[test]
+    fn whatever_is_read_is_what_is_there() {
+        let seeds = [
+            r#"{"cells":[{"cell_type":"code","source":["a\n","b"],"outputs":[]},{"source":"c","cell_type":"code"}],
+                "metadata":{"lab":{"scale":"full","code_sha256":"0"}},"nbformat":4}"#,
+            r#"{"nbformat":3,"cells":[{"cell_type":"markdown","source":"a"}]}"#,
+        ]
+        .map(|text| text.as_bytes().to_vec());
+        let words = [
+            "\"cells\":",
+            "\"source\":",
+            "\"cell_type\":",
+            "\"code\"",
+            "\"metadata\":",
+            "\"lab\":",
+            "\"scale\":",
+            "\"nbformat\":",
+            "[",
+            "]",
+            "{",
+            "}",
+            ",",
+            "7",
+            "-1",
+            "1e9",
+            "null",
+            "true",
+            "\"\\u0041\"",
+            "\"\\ud800\"",
+        ];
+        read_made_up!(seeds, &words, |file: &[u8]| {
+            let read = content(file);
+            let Ok(whole) = serde_json::from_slice::<Value>(file) else { return };
+            let read = read.ok().map(|content| (content.cells.code, content.metadata.lab.scale.0));
+            let whole = by_value(&whole).map(|(code, scale)| (code, scale.unwrap_or_default().to_owned()));
+            assert_eq!(read, whole);
+        });
     }
 }

@@ -62,3 +62,58 @@ fn extract(archive: impl Read, folder: &Path, manifest: &Manifest) -> Result<()>
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::made_up::read_made_up;
+    use flate2::Compression;
+    use flate2::write::GzEncoder;
+    use std::io::Write;
+
+    const SIZE: u64 = 600;
+
+    fn archive(header: fn() -> tar::Header) -> Vec<u8> {
+        let mut archive = tar::Builder::new(Vec::new());
+        for name in ["readme.html"].into_iter().chain(files()) {
+            let mut header = header();
+            header.set_size(SIZE);
+            let name = format!("cifar-10-batches-bin/{name}");
+            archive.append_data(&mut header, name, io::repeat(7).take(SIZE)).unwrap();
+        }
+        archive.into_inner().unwrap()
+    }
+
+    fn compressed(bytes: &[u8]) -> Vec<u8> {
+        let mut file = GzEncoder::new(Vec::new(), Compression::fast());
+        file.write_all(bytes).unwrap();
+        file.finish().unwrap()
+    }
+
+    /// Unpacks into an empty folder, and looks at what comes of it.
+    fn read(file: &[u8]) -> bool {
+        let manifest: String = files().map(|name| format!("0 {SIZE} {name}\n")).collect();
+        let folder = tempfile::tempdir().unwrap();
+        let whole = extract(file, folder.path(), &Manifest::parse(&manifest)).is_ok();
+        for entry in fs::read_dir(folder.path()).unwrap() {
+            let entry = entry.unwrap();
+            assert!(files().any(|name| entry.file_name() == name), "{entry:?}");
+            assert!(entry.metadata().unwrap().len() <= SIZE, "{entry:?}");
+        }
+        whole
+    }
+
+    #[test]
+    fn whatever_an_archive_holds_six_files_of_one_size_come_of_it() {
+        let seeds = [tar::Header::new_gnu, tar::Header::new_ustar, tar::Header::new_old].map(archive);
+        assert!(seeds.iter().all(|seed| read(&compressed(seed))));
+        let words = ["data_batch_1.bin", "../", "/", "\0", "77777777777", "x", "L", "S", "\u{ff}\u{ff}"];
+        read_made_up!(seeds.clone(), &words, |file: &[u8]| {
+            read(&compressed(file));
+        });
+        let seeds = seeds.map(|seed| compressed(&seed));
+        read_made_up!(seeds, &words, |file: &[u8]| {
+            read(file);
+        });
+    }
+}

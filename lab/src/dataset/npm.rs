@@ -115,3 +115,65 @@ fn content<R: Read>(mut entry: Entry<R>, most: u64) -> Result<Vec<u8>> {
     entry.read_to_end(&mut content)?;
     Ok(content)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::made_up::read_made_up;
+    use flate2::Compression;
+    use flate2::write::GzEncoder;
+    use kernel_helpers::cifar10::{RECORD_BYTES, SIDE};
+    use std::io::{Cursor, Write};
+
+    /// A package whose pictures all are this one.
+    fn package(picture: &[u8]) -> Vec<u8> {
+        let labels = |count: usize| serde_json::to_vec(&vec![7; count]).unwrap();
+        let mut archive = tar::Builder::new(Vec::new());
+        let mut add = |name: &str, content: &[u8]| {
+            let mut header = tar::Header::new_ustar();
+            header.set_size(content.len() as u64);
+            archive.append_data(&mut header, format!("package/{name}"), content).unwrap();
+        };
+        files().for_each(|name| add(&name.replace(".bin", ".png"), picture));
+        add("test_lables.json", &labels(RECORDS_PER_FILE));
+        add("train_lables.json", &labels(TRAIN_FILES.len() * RECORDS_PER_FILE));
+        archive.into_inner().unwrap()
+    }
+
+    fn read(archive: &[u8]) -> (Result<()>, tempfile::TempDir) {
+        let mut file = GzEncoder::new(Vec::new(), Compression::fast());
+        file.write_all(archive).unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        (convert(Cursor::new(file.finish().unwrap()), folder.path()), folder)
+    }
+
+    #[test]
+    fn pictures_become_the_six_files() {
+        let (width, height) = ((SIDE * SIDE) as u32, RECORDS_PER_FILE as u32);
+        let mut picture = Vec::new();
+        let mut encoder = png::Encoder::new(&mut picture, width, height);
+        encoder.set_color(png::ColorType::Rgb);
+        let pixels = vec![3; (3 * width * height) as usize];
+        encoder.write_header().unwrap().write_image_data(&pixels).unwrap();
+        let (result, folder) = read(&package(&picture));
+        result.unwrap();
+        for name in files() {
+            let written = fs::read(folder.path().join(name)).unwrap();
+            assert_eq!(written.len(), RECORDS_PER_FILE * RECORD_BYTES);
+            assert!(written.chunks(RECORD_BYTES).all(|record| record[0] == 7 && record[1..] == [3; 3072]));
+        }
+    }
+
+    #[test]
+    fn a_package_of_something_else_is_refused() {
+        let seeds = [package(b"no picture")];
+        let words = ["train_lables.json", "data_batch_1.png", "\0", "7", "L", "x", "[", ","];
+        read_made_up!(seeds, &words, |file: &[u8]| {
+            let (result, folder) = read(file);
+            let unexpected = |entry: fs::DirEntry| files().all(|name| entry.file_name() != name);
+            assert!(!fs::read_dir(folder.path()).unwrap().any(|entry| unexpected(entry.unwrap())));
+            // Without a picture at all there is nothing to refuse but what is missing.
+            assert!(result.is_err() || fs::read_dir(folder.path()).unwrap().count() == 0);
+        });
+    }
+}

@@ -48,6 +48,7 @@ pub fn write_records(picture: &[u8], labels: &[u8], file: &mut impl Write) -> Re
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::made_up::read_made_up;
 
     fn picture(width: u32, height: u32, color: ColorType, pixels: &[u8]) -> Vec<u8> {
         let mut picture = Vec::new();
@@ -93,5 +94,18 @@ mod tests {
         let mut cut = picture(PIXELS as u32, 1, ColorType::Rgb, &[0; 3 * PIXELS]);
         cut.truncate(50);
         records(&cut, &[0]).unwrap_err();
+    }
+
+    #[test]
+    fn whatever_a_picture_holds_so_many_records_come_of_it() {
+        let pixels: Vec<u8> = (0..2 * PIXELS * 4).map(|index| (index % 251) as u8).collect();
+        let seeds = [(ColorType::Rgb, 3), (ColorType::Rgba, 4)]
+            .map(|(color, channels)| picture(PIXELS as u32, 2, color, &pixels[..2 * PIXELS * channels]));
+        let words = ["IDAT", "IEND", "acTL", "fcTL", "fdAT", "iCCP", "zTXt", "PLTE", "tRNS", "\0\0\0\0"];
+        read_made_up!(seeds, &words, |file: &[u8]| {
+            let mut written = Vec::new();
+            let whole = write_records(file, &[6, 9], &mut written).is_ok();
+            assert!(if whole { written.len() == 2 * RECORD_BYTES } else { written.len() < 2 * RECORD_BYTES });
+        });
     }
 }

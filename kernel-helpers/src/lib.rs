@@ -25,7 +25,7 @@ pub mod panic;
 pub mod paths;
 pub mod plot;
 pub mod prelude;
-mod printable;
+pub mod printable;
 mod progress;
 #[cfg(test)]
 mod properties;

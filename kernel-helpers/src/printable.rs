@@ -7,49 +7,65 @@ use std::fmt::{self, Display, Write};
 const LONGEST_PART: usize = 400;
 /// The most characters of a message that has no parts.
 const LONGEST_WHOLE: usize = 2_000;
+/// The most characters of a message of several lines.
+const LONGEST_LINES: usize = 10_000;
 
 /// A text in which characters that are no letters are escaped. If it is long, its middle is left out and its length told
 /// instead.
-pub(crate) struct Printable<T> {
+pub struct Printable<T> {
     text: T,
     longest: usize,
+    /// Whether line breaks and tabs stay.
+    lines: bool,
 }
 
-/// One of several parts of a message.
-pub(crate) fn part<T: Display>(text: T) -> Printable<T> {
-    Printable { text, longest: LONGEST_PART }
+/// One of several parts of a message, in one line.
+pub fn part<T: Display>(text: T) -> Printable<T> {
+    Printable { text, longest: LONGEST_PART, lines: false }
 }
 
-/// A whole message, which may be made of parts.
-pub(crate) fn whole<T: Display>(text: T) -> Printable<T> {
-    Printable { text, longest: LONGEST_WHOLE }
+/// A whole message, which may be made of parts, in one line.
+pub fn whole<T: Display>(text: T) -> Printable<T> {
+    Printable { text, longest: LONGEST_WHOLE, lines: false }
+}
+
+/// A whole message whose lines stay lines.
+pub fn lines<T: Display>(text: T) -> Printable<T> {
+    Printable { text, longest: LONGEST_LINES, lines: true }
 }
 
 impl<T: Display> Display for Printable<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let text = self.text.to_string();
-        if text.chars().map(width).sum::<usize>() <= self.longest {
-            return text.chars().try_for_each(|c| write_escaped(f, c));
+        let mut write = |text: &str| text.chars().try_for_each(|c| self.write_escaped(f, c));
+        if text.chars().map(|c| self.width(c)).sum::<usize>() <= self.longest {
+            return write(&text);
         }
         let fitting = |chars: &mut dyn Iterator<Item = char>, longest: usize| {
             let mut left = longest;
-            let fits = |c: &char| left.checked_sub(width(*c)).map(|less| left = less).is_some();
+            let fits = |c: &char| left.checked_sub(self.width(*c)).map(|less| left = less).is_some();
             chars.take_while(fits).map(char::len_utf8).sum::<usize>()
         };
         let start = fitting(&mut text.chars(), self.longest * 2 / 3);
         let end = text.len() - fitting(&mut text.chars().rev(), self.longest / 3);
-        text[..start].chars().try_for_each(|c| write_escaped(f, c))?;
-        write!(f, "… ({} characters) …", text.chars().count())?;
-        text[end..].chars().try_for_each(|c| write_escaped(f, c))
+        write(&text[..start])?;
+        write(&format!("… ({} characters) …", text.chars().count()))?;
+        write(&text[end..])
     }
 }
 
-fn width(c: char) -> usize {
-    if is_harmless(c) { 1 } else { c.escape_default().len() }
-}
+impl<T> Printable<T> {
+    fn stays(&self, c: char) -> bool {
+        is_harmless(c) || self.lines && matches!(c, '\n' | '\t')
+    }
 
-fn write_escaped(f: &mut fmt::Formatter<'_>, c: char) -> fmt::Result {
-    if is_harmless(c) { f.write_char(c) } else { write!(f, "{}", c.escape_default()) }
+    fn width(&self, c: char) -> usize {
+        if self.stays(c) { 1 } else { c.escape_default().len() }
+    }
+
+    fn write_escaped(&self, f: &mut fmt::Formatter<'_>, c: char) -> fmt::Result {
+        if self.stays(c) { f.write_char(c) } else { write!(f, "{}", c.escape_default()) }
+    }
 }
 
 /// Whether a character is neither a command to the terminal nor one that is invisible and changes what others look like.
@@ -62,6 +78,7 @@ fn is_harmless(c: char) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use super::lines;
     use crate::Error;
 
     #[test]
@@ -73,6 +90,7 @@ mod tests {
         assert_eq!(error.to_string(), expected);
         let error = Error::from(candle_core::Error::Msg("\x1b[31m".to_owned()));
         assert_eq!(error.to_string(), r"\u{1b}[31m");
+        assert_eq!(lines("a\n\t\x1b[31mred\r").to_string(), "a\n\t\\u{1b}[31mred\\r");
     }
 
     #[test]

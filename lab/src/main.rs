@@ -10,19 +10,18 @@ mod locks;
 #[cfg(test)]
 mod made_up;
 mod notebook;
-mod printable;
 mod project;
 mod python;
 mod stop;
 
 use anyhow::Result;
 use clap::Parser;
-use printable::printable;
+use kernel_helpers::printable::lines;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
     run().unwrap_or_else(|error| {
-        eprintln!("error: {}", printable(&format!("{error:#}")));
+        eprintln!("error: {}", lines(format!("{error:#}")));
         ExitCode::FAILURE
     })
 }

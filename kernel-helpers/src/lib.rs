@@ -9,7 +9,7 @@ pub use candle_nn;
 pub mod bench;
 pub mod cell;
 pub mod checkpoint;
-pub mod cifar10;
+pub mod data;
 pub mod device;
 pub mod digest;
 pub mod display;

@@ -5,7 +5,7 @@ use flate2::write::GzEncoder;
 use homework_tests::lab;
 use homework_tests::server::{Reply, Server};
 use kernel_helpers::Scale;
-use kernel_helpers::cifar10::{
+use kernel_helpers::data::{
     Cifar10, GENERATED_MARKER, RECORD_BYTES, RECORDS_PER_FILE, TEST_FILE, TRAIN_FILES,
 };
 use kernel_helpers::digest::sha256;

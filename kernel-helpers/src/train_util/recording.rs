@@ -7,7 +7,7 @@ use super::run_files::{Kept, RunFiles};
 use super::state::RunState;
 use super::{History, TestResult, TrainConfig, Trainer};
 use crate::checkpoint::{StateDict, file_name, from_bytes, load_state_dict_of_size, size_in_bytes};
-use crate::cifar10::Cifar10;
+use crate::data::Data;
 use crate::digest::sha256_of_state;
 use crate::files;
 use crate::machine::{Machine, NUMERICS};
@@ -31,7 +31,7 @@ const RETRAIN: &str = "LAB_RETRAIN";
 pub(super) fn run<N: Network>(
     procedure: Procedure,
     net: &N,
-    data: &Cifar10,
+    data: &Data,
     config: &TrainConfig,
     mut epoch: impl FnMut(&mut Trainer, usize) -> Result<TestResult>,
 ) -> Result<History> {
@@ -97,7 +97,7 @@ impl Recording {
     fn of<N: Network>(
         procedure: Procedure,
         net: &N,
-        data: &Cifar10,
+        data: &Data,
         config: &TrainConfig,
         watch: &Watch,
     ) -> Result<Option<Self>> {

@@ -2,7 +2,7 @@
 
 use super::{files, replace, write_file};
 use anyhow::Result;
-use kernel_helpers::cifar10::{CLASSES, RECORD_BYTES, RECORDS_PER_FILE, SIDE};
+use kernel_helpers::data::{CIFAR10_CLASSES, RECORD_BYTES, RECORDS_PER_FILE, SIDE};
 use kernel_helpers::files::PartialFolder;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -33,8 +33,8 @@ pub fn generate(data: &Path) -> Result<()> {
 /// One record: stripes whose direction, width and color tell the class, with a random phase, strength and tilt, under
 /// noise that keeps single pixels from giving it away.
 fn record(rng: &mut ChaCha8Rng) -> [u8; RECORD_BYTES] {
-    let class = rng.random_range(0..CLASSES.len());
-    let angle = PI * (class as f32 + rng.random_range(-0.45..0.45)) / CLASSES.len() as f32;
+    let class = rng.random_range(0..CIFAR10_CLASSES.len());
+    let angle = PI * (class as f32 + rng.random_range(-0.45..0.45)) / CIFAR10_CLASSES.len() as f32;
     let cycles = 2.0 + (class % 3) as f32 + rng.random_range(-0.3..0.3);
     let (phase, strength) = (rng.random_range(0.0..TAU), rng.random_range(15.0..55.0));
     let tint = TAU * (class % 5) as f32 / 5.0;

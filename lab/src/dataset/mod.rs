@@ -9,7 +9,7 @@ mod pictures;
 mod watched;
 
 use anyhow::{Context, Result, bail};
-use kernel_helpers::cifar10::{GENERATED_MARKER, RECORD_BYTES, RECORDS_PER_FILE, TEST_FILE, TRAIN_FILES};
+use kernel_helpers::data::{GENERATED_MARKER, RECORD_BYTES, RECORDS_PER_FILE, TEST_FILE, TRAIN_FILES};
 use kernel_helpers::digest::sha256_of_file;
 use std::fs::{self, File};
 use std::io::{self, Write};

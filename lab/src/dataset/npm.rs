@@ -8,7 +8,7 @@ use super::pictures::write_records;
 use super::{Manifest, commit, files, watched, write_file};
 use anyhow::{Context, Result, ensure};
 use flate2::read::GzDecoder;
-use kernel_helpers::cifar10::{RECORDS_PER_FILE, TRAIN_FILES};
+use kernel_helpers::data::{RECORDS_PER_FILE, TRAIN_FILES};
 use kernel_helpers::files::PartialFolder;
 use std::ffi::OsStr;
 use std::fs::{self, File};

@@ -1,7 +1,7 @@
 //! Pictures, one in a row of a PNG, as records of the official layout.
 
 use anyhow::{Context, Result, ensure};
-use kernel_helpers::cifar10::{RECORD_BYTES, SIDE};
+use kernel_helpers::data::{RECORD_BYTES, SIDE};
 use png::{BitDepth, ColorType, Decoder, Limits};
 use std::io::{Cursor, Write};
 

@@ -126,6 +126,7 @@ fn a_record_of_the_first_version_is_found() {
         prunable_layers: None,
         device: None,
         instructions: None,
+        augmentations: None,
         ..record.run.clone()
     };
     let old = RunRecord { run, numerics: None, checksum: None, ..record };

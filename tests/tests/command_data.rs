@@ -350,7 +350,7 @@ fn generated_pictures_stand_in_and_say_so() {
     }
     let cifar10 = Cifar10::open(case.path(""), Scale::Quick).unwrap();
     assert!(cifar10.note().unwrap().contains("not CIFAR-10"));
-    assert_eq!(cifar10.test.label(0), first_byte(&case.path(TEST_FILE)));
+    assert_eq!(cifar10.test.label(0), usize::from(first_byte(&case.path(TEST_FILE))));
     for class in 0..10 {
         let count = (0..cifar10.train.len()).filter(|&index| cifar10.train.label(index) == class).count();
         assert!(count > 150, "class {class} has {count} of 2560 pictures");

@@ -5,8 +5,10 @@
 
 use super::{Data, Images, RandomCrop, RandomHorizontalFlip};
 use crate::{Error, Result, Scale, paths};
-use std::io::Read;
+use std::fs::File;
+use std::io::{BufReader, Read, Seek, SeekFrom};
 use std::path::Path;
+use std::sync::Arc;
 
 /// Height and width of an image, in pixels.
 pub const SIDE: usize = 32;
@@ -52,9 +54,7 @@ impl Cifar10 {
     pub fn open(folder: impl AsRef<Path>, scale: Scale) -> Result<Data> {
         let folder = folder.as_ref();
         let read = |files: &[&str], wanted: usize| {
-            let layout = Layout { labels: 1, records: RECORDS_PER_FILE, classes: 10, help: FETCH };
-            let (pixels, labels) = layout.read(folder, files, wanted)?;
-            Images::new(pixels, labels, [3, SIDE, SIDE], CIFAR10_CLASSES)?.normalized(&MEAN, &DEVIATION)
+            CIFAR10.read(folder, (files, RECORDS_PER_FILE), wanted, CIFAR10_CLASSES)
         };
         let train = read(&TRAIN_FILES, scale.train_images())?;
         let test = read(&[TEST_FILE], scale.test_images())?;
@@ -67,6 +67,23 @@ impl Cifar10 {
             data = data.noted(format!("{scale} scale: {train_count} training and {test_count} test images"));
         }
         Ok(data)
+    }
+
+    /// The images of any number of records. An error speaks of the `records` in the place of a path.
+    ///
+    /// # Errors
+    /// If the records are not whole or a label is none.
+    pub fn from_records(mut reader: impl Read + Seek) -> Result<Images> {
+        let path = Path::new("records");
+        let length = reader.seek(SeekFrom::End(0)).and_then(|length| reader.rewind().map(|()| length));
+        let length = length.map_err(|e| Error::io(path, e, FETCH))?;
+        if !length.is_multiple_of(RECORD_BYTES as u64) {
+            let expected = format!("a multiple of {RECORD_BYTES} bytes");
+            return Err(Error::file(path, expected, format!("{length} bytes"), FETCH));
+        }
+        let mut images = Unfinished::new(CIFAR10, length as usize / RECORD_BYTES);
+        images.read(path, &mut reader, usize::MAX)?;
+        images.finish(CIFAR10_CLASSES)
     }
 }
 
@@ -85,12 +102,8 @@ impl Cifar100 {
         let names: Vec<String> = names.split_whitespace().map(str::to_owned).collect();
         let classes =
             if names.len() == 100 { names } else { (0..100).map(|class| class.to_string()).collect() };
-        let read = |file: &str, records: usize| {
-            let help = "Unpack CIFAR-100's binary version there.";
-            let layout = Layout { labels: 2, records, classes: 100, help };
-            let (pixels, labels) = layout.read(folder, &[file], records)?;
-            Images::new(pixels, labels, [3, SIDE, SIDE], classes.clone())?.normalized(&MEAN, &DEVIATION)
-        };
+        let read =
+            |file: &str, records: usize| CIFAR100.read(folder, (&[file], records), records, classes.clone());
         with_usual_augmentation(Data::new(read("train.bin", 50_000)?, read("test.bin", 10_000)?)?)
     }
 }
@@ -102,58 +115,92 @@ fn with_usual_augmentation(data: Data) -> Result<Data> {
 const FETCH: &str = "Fetch CIFAR-10 with `cargo lab data`.";
 
 /// How the records of a file lie.
+#[derive(Clone, Copy)]
 struct Layout {
     /// The bytes of labels before the image; the last of them counts.
     labels: usize,
-    /// The records of a file.
-    records: usize,
     classes: usize,
     /// What to do about a file that is not like that.
     help: &'static str,
 }
 
+const CIFAR10: Layout = Layout { labels: 1, classes: 10, help: FETCH };
+const CIFAR100: Layout = Layout { labels: 2, classes: 100, help: "Unpack CIFAR-100's binary version there." };
+
 impl Layout {
-    /// The pixels and labels of the first records of these files.
-    fn read(&self, folder: &Path, files: &[&str], wanted: usize) -> Result<(Vec<u8>, Vec<u8>)> {
-        let mut pixels = Vec::with_capacity(wanted * IMAGE_BYTES);
-        let mut labels = Vec::with_capacity(wanted);
-        for name in files {
-            let missing = wanted - labels.len();
-            if missing > 0 {
-                self.read_file(&folder.join(name), missing, &mut pixels, &mut labels)?;
-            }
-        }
-        Ok((pixels, labels))
+    fn record_bytes(self) -> usize {
+        self.labels + IMAGE_BYTES
     }
 
-    /// Appends at most `wanted` records of one file, after checking the whole file's length.
-    fn read_file(
-        &self,
-        path: &Path,
+    /// The first images of files that have this many records each.
+    fn read<C: Into<String>>(
+        self,
+        folder: &Path,
+        (files, records): (&[&str], usize),
         wanted: usize,
-        pixels: &mut Vec<u8>,
-        labels: &mut Vec<u8>,
-    ) -> Result<()> {
-        let Self { labels: label_bytes, records: count, classes, help } = *self;
-        let record_bytes = label_bytes + IMAGE_BYTES;
-        let mut file = std::fs::File::open(path).map_err(|e| Error::io(path, e, help))?;
-        let length = file.metadata().map_err(|e| Error::io(path, e, help))?.len();
-        let expected = (count * record_bytes) as u64;
-        if length != expected {
-            return Err(Error::file(path, format!("{expected} bytes"), format!("{length} bytes"), help));
+        classes: impl IntoIterator<Item = C>,
+    ) -> Result<Images> {
+        let mut images = Unfinished::new(self, wanted);
+        for name in &files[..wanted.div_ceil(records)] {
+            let path = folder.join(name);
+            let mut file = BufReader::new(self.open(&path, records)?);
+            images.read(&path, &mut file, records)?;
         }
-        let mut records = vec![0; wanted.min(count) * record_bytes];
-        file.read_exact(&mut records).map_err(|e| Error::io(path, e, help))?;
-        for (index, record) in records.chunks_exact(record_bytes).enumerate() {
-            let label = record[label_bytes - 1];
-            if usize::from(label) >= classes {
+        images.finish(classes)
+    }
+
+    /// A file of this many records.
+    fn open(self, path: &Path, records: usize) -> Result<File> {
+        let file = File::open(path).map_err(|e| Error::io(path, e, self.help))?;
+        let length = file.metadata().map_err(|e| Error::io(path, e, self.help))?.len();
+        let expected = (records * self.record_bytes()) as u64;
+        match length == expected {
+            true => Ok(file),
+            false => {
+                Err(Error::file(path, format!("{expected} bytes"), format!("{length} bytes"), self.help))
+            }
+        }
+    }
+}
+
+/// Images that are being read, where they will stay: they are not in memory twice.
+struct Unfinished {
+    layout: Layout,
+    pixels: Arc<[u8]>,
+    labels: Arc<[u8]>,
+    count: usize,
+}
+
+impl Unfinished {
+    fn new(layout: Layout, wanted: usize) -> Self {
+        let zeros = |count| std::iter::repeat_n(0, count).collect();
+        Self { layout, pixels: zeros(wanted * IMAGE_BYTES), labels: zeros(wanted), count: 0 }
+    }
+
+    /// Reads the next records, `most` of them or as many as are missing.
+    fn read(&mut self, path: &Path, reader: &mut dyn Read, most: usize) -> Result<()> {
+        const SHARED: &str = "nobody else has them yet";
+        let Layout { labels: label_bytes, classes, help } = self.layout;
+        let labels = &mut Arc::get_mut(&mut self.labels).expect(SHARED)[self.count..];
+        let pixels = &mut Arc::get_mut(&mut self.pixels).expect(SHARED)[self.count * IMAGE_BYTES..];
+        let records = labels.iter_mut().zip(pixels.chunks_exact_mut(IMAGE_BYTES)).take(most);
+        self.count += records.len();
+        let mut start = vec![0; label_bytes];
+        for (index, (label, pixels)) in records.enumerate() {
+            let read = reader.read_exact(&mut start).and_then(|()| reader.read_exact(pixels));
+            read.map_err(|e| Error::io(path, e, help))?;
+            *label = start[label_bytes - 1];
+            if usize::from(*label) >= classes {
                 let found = format!("label {label} in record {index}");
                 return Err(Error::file(path, format!("labels from 0 to {}", classes - 1), found, help));
             }
-            labels.push(label);
-            pixels.extend_from_slice(&record[label_bytes..]);
         }
         Ok(())
+    }
+
+    fn finish<C: Into<String>>(self, classes: impl IntoIterator<Item = C>) -> Result<Images> {
+        let images = Images::new(self.pixels, self.labels, [3, SIDE, SIDE], classes)?;
+        images.normalized(&MEAN, &DEVIATION)
     }
 }
 

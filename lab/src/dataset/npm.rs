@@ -122,7 +122,7 @@ mod tests {
     use crate::made_up::read_made_up;
     use flate2::Compression;
     use flate2::write::GzEncoder;
-    use kernel_helpers::cifar10::{RECORD_BYTES, SIDE};
+    use kernel_helpers::data::{RECORD_BYTES, SIDE};
     use std::io::{Cursor, Write};
 
     /// A package whose pictures all are this one.

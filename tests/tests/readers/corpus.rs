@@ -4,7 +4,7 @@ use crate::file_writer::{PickleWriter, Storage, legacy, zip};
 use homework_tests::project_root;
 use kernel_helpers::candle_core::{DType, Device, Tensor};
 use kernel_helpers::checkpoint::{StateDict, save_packed, save_state_dict};
-use kernel_helpers::cifar10::RECORD_BYTES;
+use kernel_helpers::data::RECORD_BYTES;
 use kernel_helpers::fp_layers::Ste;
 use std::path::{Path, PathBuf};
 

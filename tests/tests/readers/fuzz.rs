@@ -5,7 +5,7 @@ use crate::corpus;
 use crate::edits::{Case, edit};
 use crate::instructions::Program;
 use crate::promise::{alone, checkpoint, kept};
-use kernel_helpers::cifar10::Split;
+use kernel_helpers::data::{Cifar10, Dataset};
 use std::io::Cursor;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -135,11 +135,11 @@ fn cifar10() {
     let (_alone, seeds, count) = (alone(), corpus::cifar10(), Count::default());
     made_up!(Case).for_each(|case| {
         let file = changed(case, &seeds, &[3], |file| file.len());
-        let split = kept(&file, |file| Split::from_records(Cursor::new(file)));
-        count.add(split.is_ok());
-        if let Ok(split) = split {
-            let record = |index| [&[split.label(index)], split.image(index)].concat();
-            assert_eq!((0..split.len()).map(record).collect::<Vec<_>>().concat(), file);
+        let images = kept(&file, |file| Cifar10::from_records(Cursor::new(file)));
+        count.add(images.is_ok());
+        if let Ok(images) = images {
+            let record = |index| [&[images.label(index) as u8], images.pixels(index)].concat();
+            assert_eq!((0..images.len()).map(record).collect::<Vec<_>>().concat(), file);
         }
     });
 }

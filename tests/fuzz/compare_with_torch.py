@@ -17,6 +17,9 @@ import warnings
 import safetensors.torch
 import torch
 
+# Differences that are printed before the rest is only counted.
+SHOWN = 20
+
 TYPES = {
     torch.float64: "f64",
     torch.float32: "f32",
@@ -83,7 +86,9 @@ def main(folder):
         found = theirs and {name: described(tensor) for name, tensor in theirs.items()}
         if found != ours:
             counts["DIFFERENT"] += 1
-            print(f"{path}:\n  ours   {ours}\n  theirs {found}")
+            names = sorted(name for name in ours.keys() | (found or {}).keys() if ours.get(name) != (found or {}).get(name))
+            if counts["DIFFERENT"] <= SHOWN:
+                print(f"{path}: {', '.join(map(repr, names))[:200]}")
     for what, count in counts.items():
         print(f"{count:8} {what}")
     for reason, count in reasons.most_common(12):

@@ -121,8 +121,7 @@ impl<'a> Machine<'a> {
                 let (_keywords, arguments, callable) = (self.pop()?, self.pop()?, self.pop()?);
                 self.call(callable, arguments)?;
             }
-            // BUILD: attributes of an object, such as a state dict's `_metadata`. Weights are never among them.
-            b'b' => _ = self.pop()?,
+            b'b' => self.build()?,
             b'Q' => {
                 let id = self.pop()?;
                 self.push(Object::Persistent(id))?;
@@ -229,6 +228,16 @@ impl<'a> Machine<'a> {
             _ => return Err(damaged("dictionary entries for something that is no dictionary")),
         }
         Ok(())
+    }
+
+    /// BUILD: attributes of an object, such as a state dict's `_metadata`. Weights are never among them; but of a tensor
+    /// they are all that it has, in Python's eyes.
+    fn build(&mut self) -> Result<()> {
+        self.pop()?;
+        match self.top_object()? {
+            Object::Dict(_) => Ok(()),
+            _ => Err(damaged("attributes for something that is no dictionary")),
+        }
     }
 
     fn top_object(&mut self) -> Result<&mut Object<'a>> {

@@ -349,3 +349,39 @@ fn counters_of_batches_may_be_missing_but_not_misshapen() {
     let message = check_fits("model.pt", &state_dict, &expected).unwrap_err().to_string();
     assert!(message.contains("wrong shape: `bn.num_batches_tracked` with [2] instead of []"), "{message}");
 }
+
+/// Readers choose one of them each.
+#[test]
+fn archives_that_mean_different_things_to_others_are_refused() {
+    let (pickle, storages) = small_state_dict();
+    let mut entries: Vec<(String, &[u8])> = vec![("archive/data.pkl".to_owned(), &pickle)];
+    entries
+        .extend(storages.iter().map(|storage| (format!("archive/data/{}", storage.key), &storage.bytes[..])));
+    check_small_state_dict(&load(&zip_of(&entries)).unwrap());
+    entries.push(("ARCHIVE/data/2".to_owned(), &[0; 8]));
+    let file = zip_of(&entries);
+    assert!(refusal(&file).contains("entries of the same name"));
+    // The last entry's name is the last thing before the end of 22 bytes.
+    let name = file.len() - 22 - "ARCHIVE/data/2".len();
+    let mut twice = file.clone();
+    twice[name..name + 7].copy_from_slice(b"archive");
+    assert!(refusal(&twice).contains("entries of the same name"));
+    let mut folder = file.clone();
+    folder[name..name + 7].copy_from_slice(b"another");
+    check_small_state_dict(&load(&folder).unwrap());
+    // The attributes of the entry before, in its 46 bytes.
+    folder[name - 46 - "archive/data/2".len() - 46 + 38] |= 0x10;
+    assert!(refusal(&folder).contains("a folder"));
+    let mut size = file.clone();
+    size[file.len() - 10] ^= 1;
+    assert!(refusal(&size).contains("contradicts itself"));
+}
+
+/// PyTorch sets the tensor anew with them.
+#[test]
+fn attributes_of_a_tensor_are_refused() {
+    let storage = Storage::float("0", &[2.5]);
+    let pickle = PickleWriter::new().raw(b"}").text("a").tensor(&storage, 0, &[1], &[1]);
+    let file = zip(&pickle.raw(b")bs").end(), &[storage], "little");
+    assert!(refusal(&file).contains("attributes for something that is no dictionary"));
+}

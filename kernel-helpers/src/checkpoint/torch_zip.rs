@@ -9,10 +9,14 @@ use super::torch_legacy::big_endian;
 use super::torch_storages::{Storages, build};
 use super::zip_end::check_directory;
 use super::{StateDict, torch_objects};
+use std::collections::HashSet;
 use std::io::Read;
 use zip::ZipArchive;
 use zip::read::{ArchiveOffset, Config, ZipFile};
 use zip::result::ZipError;
+
+/// The attribute of MS-DOS that says that an entry is a folder.
+const FOLDER: u32 = 0x10;
 
 /// Reads a whole file.
 pub(super) fn read(input: &mut Input<'_>, budget: &mut Budget) -> Result<StateDict> {
@@ -21,6 +25,7 @@ pub(super) fn read(input: &mut Input<'_>, budget: &mut Budget) -> Result<StateDi
     let config = Config { archive_offset: ArchiveOffset::Known(0) };
     let zip = ZipArchive::with_config(config, input);
     let zip = zip.map_err(|error| Malformed::new("a complete zip archive", reason(&error), CUT_SHORT))?;
+    require_different_names(&zip)?;
     let folder = folder(&zip)?;
     let mut archive = Archive { zip, folder };
     let byte_order = archive.content("byteorder", 64)?;
@@ -33,6 +38,17 @@ pub(super) fn read(input: &mut Input<'_>, budget: &mut Budget) -> Result<StateDi
     let records = torch_objects::state_dict(&pickle, budget)?;
     torch_objects::storages(&pickle)?; // they must not contradict each other
     build(records, &mut archive, budget)
+}
+
+/// Refuses an archive in which a name means two entries, to PyTorch if they differ in case alone: readers choose
+/// different ones.
+fn require_different_names(zip: &ZipArchive<&mut Input<'_>>) -> Result<()> {
+    let mut seen = HashSet::new();
+    let again = zip.file_names_raw().find(|name| !seen.insert(name.to_ascii_lowercase()));
+    match again {
+        None if !zip.has_duplicate_names() => Ok(()),
+        _ => Err(Malformed::new("PyTorch's zip archive", "entries of the same name", DAMAGED)),
+    }
 }
 
 /// The archive's only folder with a `data.pkl`, with its final slash.
@@ -59,6 +75,8 @@ impl<'a, 'b> Archive<'a, 'b> {
     fn entry(&mut self, name: &str) -> Result<Option<ZipFile<'_, &'a mut Input<'b>>>> {
         let name = format!("{}{name}", self.folder);
         match self.zip.by_name(&name) {
+            // PyTorch goes by the attribute, and reads nothing.
+            Ok(entry) if entry.external_attributes() & FOLDER != 0 => Err(damaged(&name, "a folder")),
             Ok(entry) => Ok(Some(entry)),
             Err(ZipError::FileNotFound) => Ok(None),
             Err(error) => Err(damaged(&name, reason(&error))),

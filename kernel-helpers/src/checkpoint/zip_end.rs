@@ -9,6 +9,7 @@ const END_LENGTH: usize = 22;
 const LONGEST_COMMENT: usize = 0xffff;
 const LOCATOR: &[u8] = b"PK\x06\x07";
 const LOCATOR_LENGTH: usize = 20;
+const LARGE_END_LENGTH: usize = 56;
 
 /// What an entry of the directory takes in memory besides its own bytes, and each of these.
 const ENTRY: usize = 512;
@@ -27,11 +28,15 @@ pub(super) fn check_directory(input: &mut Input<'_>, budget: &mut Budget) -> Res
     };
     let end = tail.get(at..at + END_LENGTH).ok_or_else(damaged)?;
     let end_position = tail_start + at as u64;
-    let (mut entries, size, mut start) = (number(&end[10..12]), number(&end[12..16]), number(&end[16..20]));
-    if entries == 0xffff || size == 0xffff_ffff || start == 0xffff_ffff {
-        (entries, start) = large(input, end_position)?.unwrap_or((entries, start));
-    }
+    let (entries, size, start) = (number(&end[10..12]), number(&end[12..16]), number(&end[16..20]));
+    let is_large = entries == 0xffff || size == 0xffff_ffff || start == 0xffff_ffff;
+    let large = large(input, end_position)?;
+    let [entries, size, start] = large.filter(|_| is_large).unwrap_or([entries, size, start]);
     let bytes = end_position.checked_sub(start).ok_or_else(damaged)?;
+    let behind = if large.is_some() { LARGE_END_LENGTH + LOCATOR_LENGTH } else { 0 };
+    if bytes != size.saturating_add(behind as u64) {
+        return Err(damaged());
+    }
     let most = longest_description(file_length) as u64;
     if entries > most / 64 || bytes > most {
         let found = format!("one with {entries} entries in a directory of {bytes} bytes");
@@ -40,19 +45,20 @@ pub(super) fn check_directory(input: &mut Input<'_>, budget: &mut Budget) -> Res
     budget.spend(ENTRY * entries as usize + BYTE * bytes as usize)
 }
 
-/// The number of entries and the directory's start in an archive of the kind for large ones (ZIP64); none if it is of
-/// the other kind.
-fn large(input: &mut Input<'_>, end: u64) -> Result<Option<(u64, u64)>> {
-    let Some(locator) = end.checked_sub(LOCATOR_LENGTH as u64) else { return Ok(None) };
-    let locator = bytes_at(input, locator, LOCATOR_LENGTH)?;
+/// The number of entries, the directory's size and its start in an archive of the kind for large ones (ZIP64), as those
+/// of PyTorch are, large or not; none if it is of the other kind.
+fn large(input: &mut Input<'_>, end: u64) -> Result<Option<[u64; 3]>> {
+    let Some(locator_position) = end.checked_sub(LOCATOR_LENGTH as u64) else { return Ok(None) };
+    let locator = bytes_at(input, locator_position, LOCATOR_LENGTH)?;
     if !locator.starts_with(LOCATOR) {
         return Ok(None);
     }
     let position = number(&locator[8..16]);
-    let record = bytes_at(input, position, 56)?;
-    let record = record.first_chunk::<56>().ok_or_else(damaged)?;
-    // The record itself ends with a part of any length.
-    Ok(Some((number(&record[32..40]), number(&record[48..56]).min(position))))
+    if position.checked_add(LARGE_END_LENGTH as u64) != Some(locator_position) {
+        return Err(damaged());
+    }
+    let record = bytes_at(input, position, LARGE_END_LENGTH)?;
+    Ok(Some([&record[32..40], &record[40..48], &record[48..56]].map(number)))
 }
 
 fn number(bytes: &[u8]) -> u64 {

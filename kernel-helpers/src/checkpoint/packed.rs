@@ -230,7 +230,7 @@ impl Parts {
         fitting(count.is_some())?;
         let count = count.unwrap_or_default();
         file.budget.spend_tensor(count, size_of::<f32>(), form.shape.len())?;
-        file.lend(&[&mask, &values, &codes])?;
+        file.lend(&[&mask, &values, &codes, &range])?;
 
         let byte = |[byte]: [u8; 1]| byte;
         let mask = if form.zeros { Some(file.take(&mask, Dtype::U8, byte)?) } else { None };

@@ -5,6 +5,7 @@ use super::budget::Budget;
 use super::element::Elements;
 use super::malformed::{CUT_SHORT, DAMAGED, Malformed, Result};
 use super::torch_objects::{StorageReference, TensorRecord};
+use super::view::View;
 use std::io::{self, Read};
 
 /// The storages of a file.
@@ -71,7 +72,7 @@ fn in_memory(
     for record in records {
         let mut stored = &bytes[(record.range.start - start) as usize..(record.range.end - start) as usize];
         // Relative to the view's own first element.
-        let view = super::view::View { offset: 0, ..record.view.clone() };
+        let view = View { offset: 0, ..record.view.clone() };
         let elements = match view.is_contiguous() {
             true => Elements::Stream(&mut stored),
             false => Elements::View(stored, &view),

@@ -8,6 +8,8 @@ use std::path::PathBuf;
 
 /// The environment variable that names the folder.
 const ACCEPTED: &str = "FUZZ_ACCEPTED";
+/// And one that says with which digits the digest of a file begins that is kept, of many a share.
+const KEPT: &str = "FUZZ_KEPT";
 
 /// Checks that what was read can be saved, and that reading it again gives the same; then keeps the file for the
 /// comparison, if there is a folder for that.
@@ -18,7 +20,11 @@ pub fn accepted(file: &[u8], extension: &str, state_dict: &StateDict) {
     assert_eq!(sha256_of_state(&load_state_dict(&copy).unwrap()), sha256_of_state(state_dict));
 
     let Some(folder) = std::env::var_os(ACCEPTED).map(PathBuf::from) else { return };
-    let path = folder.join(format!("{}.{extension}", &sha256(file)[..24]));
+    let digest = sha256(file);
+    if !digest.starts_with(&std::env::var(KEPT).unwrap_or_default()) {
+        return;
+    }
+    let path = folder.join(format!("{}.{extension}", &digest[..24]));
     std::fs::create_dir_all(&folder).unwrap();
     std::fs::write(path.with_extension("json"), digests(state_dict)).unwrap();
     std::fs::write(path, file).unwrap();

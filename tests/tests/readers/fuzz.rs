@@ -42,11 +42,9 @@ fn given_files() {
     let Some(folder) = std::env::var_os(FILES) else { return };
     for entry in std::fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
-        match path.extension().and_then(|extension| extension.to_str()) {
-            Some(extension @ ("pt" | "pth" | "safetensors")) => {
-                read(&std::fs::read(&path).unwrap(), extension, &count)
-            }
-            _ => {}
+        let extension = path.extension().and_then(|extension| extension.to_str());
+        if let Some(extension @ ("pt" | "pth" | "safetensors")) = extension {
+            read(&std::fs::read(&path).unwrap(), extension, &count);
         }
     }
 }

@@ -41,7 +41,7 @@ pub fn sha256_of_state(state_dict: &StateDict) -> String {
     hex(sum.finalize().as_slice())
 }
 
-fn hex(bytes: &[u8]) -> String {
+pub(crate) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 

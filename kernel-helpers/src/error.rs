@@ -1,5 +1,6 @@
 //! The crate's error: short enough for a cell, complete enough to act on.
 
+use crate::printable::{part, whole};
 use std::fmt;
 use std::path::{Path, PathBuf};
 
@@ -8,7 +9,7 @@ use std::path::{Path, PathBuf};
 #[derive(thiserror::Error)]
 pub enum Error {
     /// A file is there but holds something else than it should.
-    #[error("{}: expected {expected}, found {found}. {help}", path.display())]
+    #[error("{}: expected {}, found {}. {}", part(path.display()), part(expected), part(found), part(help))]
     File {
         /// The file.
         path: PathBuf,
@@ -20,7 +21,7 @@ pub enum Error {
         help: String,
     },
     /// The operating system refused to read or write a file.
-    #[error("{}: {reason}. {help}", path.display())]
+    #[error("{}: {}. {}", part(path.display()), part(reason), part(help))]
     Io {
         /// The file or folder.
         path: PathBuf,
@@ -30,7 +31,7 @@ pub enum Error {
         help: String,
     },
     /// An argument has a value that the function cannot use.
-    #[error("{what}: expected {expected}, found {found}")]
+    #[error("{}: expected {}, found {}", part(what), part(expected), part(found))]
     Argument {
         /// The argument, by its name in the signature or the model.
         what: String,
@@ -40,13 +41,13 @@ pub enum Error {
         found: String,
     },
     /// A tensor operation failed.
-    #[error("{0}")]
+    #[error("{}", whole(_0))]
     Tensor(candle_core::Error),
     /// The notebook's stop button was pressed; holds what it ended.
-    #[error("stopped: {0}")]
+    #[error("stopped: {}", whole(_0))]
     Stopped(String),
     /// A figure could not be drawn.
-    #[error("the figure could not be drawn: {0}")]
+    #[error("the figure could not be drawn: {}", whole(_0))]
     Plot(String),
 }
 

@@ -9,7 +9,7 @@ pub use candle_nn;
 pub mod bench;
 pub mod cell;
 pub mod checkpoint;
-pub mod cifar10;
+pub mod data;
 pub mod device;
 pub mod digest;
 pub mod display;
@@ -25,7 +25,10 @@ pub mod panic;
 pub mod paths;
 pub mod plot;
 pub mod prelude;
+pub mod printable;
 mod progress;
+#[cfg(test)]
+mod properties;
 pub mod prune;
 pub mod random;
 pub mod resnet20;
@@ -44,3 +47,11 @@ pub use display::{DisplayPlain, Markdown, Show, display, markdown};
 pub use error::{Error, Result};
 pub use network::{Network, state_dict};
 pub use scale::{Scale, seed_from_env};
+
+/// Tells a test run with overflow checks and debug assertions from one that only means to have them.
+#[cfg(all(test, debug_assertions))]
+#[test]
+#[should_panic(expected = "overflow")]
+fn arithmetic_is_checked() {
+    assert_ne!(std::hint::black_box(u32::MAX) + 1, 0);
+}

@@ -59,7 +59,9 @@ pub trait Network: ModuleT {
     {
         let path = path.as_ref();
         checkpoint::check_recorded(path)?;
-        set_state(self, &checkpoint::load_state_dict(path)?, path)
+        let tensors = named_tensors(self);
+        let size = checkpoint::size_in_bytes(tensors.iter().map(|(_, var)| var.as_tensor()));
+        set_state(self, &checkpoint::load_state_dict_of_size(path, size)?, path)
     }
 
     /// Saves all parameters and buffers as safetensors, under the names of the checkpoint. The file appears whole or

@@ -1,6 +1,6 @@
 //! Where the project keeps its files, found from wherever a notebook or a command runs.
 
-use crate::cifar10::GENERATED_MARKER;
+use crate::data::GENERATED_MARKER;
 use crate::{Error, Result, Scale};
 use std::path::PathBuf;
 

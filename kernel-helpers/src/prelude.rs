@@ -1,7 +1,7 @@
 //! All that the notebooks use, in one `use`.
 
 pub use crate::checkpoint::{load_state_dict, save_state_dict};
-pub use crate::cifar10::{CLASSES, Cifar10, DataLoader};
+pub use crate::data::*;
 pub use crate::device::best_device;
 pub use crate::display::{
     DisplayHandle, DisplayPlain as _, DisplayTypeName as _, MimeBundle, Show, clear_output, display,

@@ -1,11 +1,11 @@
 //! What a checkpoint gives without training: the homework's deterministic results in one record.
 
 use crate::checkpoint::Weights;
-use crate::cifar10::Cifar10;
+use crate::data::Data;
 use crate::machine::Machine;
 use crate::prune::{PruneScope, sparsity};
 use crate::resnet20::{ResNetCifar, ResNetConfig};
-use crate::train_util::{Images, test};
+use crate::train_util::{Examples, test};
 use crate::{Error, Network, Result};
 use candle_core::Device;
 use serde::{Deserialize, Serialize};
@@ -75,7 +75,7 @@ pub struct Scan {
     /// The checkpoint's file.
     pub checkpoint: Weights,
     /// The images that were tested.
-    pub test_images: Images,
+    pub test_images: Examples,
     /// What has to be said of these numbers, such as that they come from a subset.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub note: Option<String>,
@@ -97,7 +97,7 @@ impl Case {
     ///
     /// # Errors
     /// If the weights are not a ResNet-20's, or a tensor operation fails.
-    pub fn test(self, weights: &Path, data: &Cifar10, device: &Device) -> Result<CaseResult> {
+    pub fn test(self, weights: &Path, data: &Data, device: &Device) -> Result<CaseResult> {
         let (n_bits, symmetric) = match self {
             Case::Quantize { mode, bits } => (Some(bits), mode == Mode::Symmetric),
             Case::Float | Case::Prune { .. } => (None, false),
@@ -123,13 +123,13 @@ impl Scan {
     ///
     /// # Errors
     /// If the checkpoint cannot be read.
-    pub fn of(results: Vec<CaseResult>, weights: &Path, data: &Cifar10, device: &Device) -> Result<Self> {
+    pub fn of(results: Vec<CaseResult>, weights: &Path, data: &Data, device: &Device) -> Result<Self> {
         Ok(Self {
             made_on: chrono::Utc::now().date_naive().to_string(),
             machine: Machine::here(device)?,
             version: env!("CARGO_PKG_VERSION").to_owned(),
             checkpoint: Weights::of(weights)?,
-            test_images: Images::of(&data.test),
+            test_images: Examples::of(&*data.test),
             note: data.note().map(str::to_owned),
             results,
         })
@@ -182,7 +182,7 @@ mod tests {
             machine: Machine::here(&Device::Cpu).unwrap(),
             version: "1".to_owned(),
             checkpoint: Weights { file: "a.pt".to_owned(), bytes: 3, sha256: "00".to_owned() },
-            test_images: Images { count: 100, sha256: "11".to_owned() },
+            test_images: Examples { count: 100, sha256: "11".to_owned(), preparation: None },
             note: None,
             results: Case::all().into_iter().take(12).map(result).collect(),
         };

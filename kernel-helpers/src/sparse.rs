@@ -26,8 +26,11 @@ impl SparseConv {
     /// The convolution with its weight as the forward pass uses it, without the zeros.
     ///
     /// # Errors
-    /// If the weight is not of rank 4 or cannot be copied.
+    /// If the weight is not of rank 4 or cannot be copied, or the stride is 0.
     pub fn of(conv: &FpConv) -> Result<Self> {
+        if conv.stride == 0 {
+            return Err(Error::argument("stride", "at least 1", conv.stride));
+        }
         let weight = conv.quantized_weight()?;
         let (outputs, inputs, rows, columns) = weight.dims4()?;
         let mut sparse = SparseConv {
@@ -142,10 +145,16 @@ mod tests {
     }
 
     #[test]
-    fn images_of_other_channels_are_refused() {
+    fn images_of_other_channels_and_a_stride_of_nothing_are_refused() {
         let mut rng = ChaCha8Rng::seed_from_u64(1);
-        let conv = FpConv::new((5, 7), 3, 1, Ste::default(), &mut rng, &Device::Cpu).unwrap();
+        let mut conv = FpConv::new((5, 7), 3, 1, Ste::default(), &mut rng, &Device::Cpu).unwrap();
         let images = Tensor::zeros((1, 4, 8, 8), candle_core::DType::F32, &Device::Cpu).unwrap();
         assert!(SparseConv::of(&conv).unwrap().forward(&images).is_err());
+        conv.stride = 0;
+        let refused =
+            [SparseConv::of(&conv).map(|_| ()), conv.forward(&images).map(|_| ()).map_err(Error::from)];
+        for error in refused.map(|result| result.unwrap_err().to_string()) {
+            assert_eq!(error, "stride: expected at least 1, found 0");
+        }
     }
 }

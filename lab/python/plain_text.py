@@ -8,3 +8,10 @@ ESCAPE = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\))"
 
 def plain(text):
     return ESCAPE.sub("", text)
+
+
+def printable(text):
+    """With everything that has no shape written as Python would, so that a terminal shows what is there."""
+    return "".join(
+        character if character.isprintable() or character == "\n" else repr(character)[1:-1] for character in text
+    )

@@ -13,22 +13,26 @@ import pathlib
 import shutil
 import subprocess
 import sys
-import tempfile
 import time
 
 import pypandoc
 
 import notebook_file
+import partial
 from harmless import CELL, harmless
 from pictures import Pictures
-from plain_text import plain
+from plain_text import plain, printable
 
 SCRIPTS = pathlib.Path(__file__).resolve().parent
 STYLE = SCRIPTS.parent / "pdf"
+# Where `cargo lab` sweeps, too.
+TEMPORARY = SCRIPTS.parent.parent / ".lab/temporary"
 # Of an output that is there in several forms, the first of these is shown.
 PREFERENCE = ["image/png", "image/svg+xml", "image/jpeg", "text/markdown", "text/latex", "text/plain"]
 # Of longer outputs, so much is printed.
 FIRST_LINES, LAST_LINES, LONGEST_LINE = 200, 100, 2000
+# More text than this, which makes five hundred pages, is not typeset; each cell and output counts for some of its own.
+LONGEST, FRAME = 1_000_000, 100
 # How many seconds pandoc and Typst may take together, which need two for a long notebook.
 TIME_LIMIT = 120
 # An address where nobody answers.
@@ -76,6 +80,14 @@ def prepare(notebook, pictures):
     return notebook
 
 
+def length(notebook):
+    """How many characters there are to typeset."""
+    texts = [cell.source for cell in notebook.cells]
+    for output in (output for cell in notebook.cells for output in cell.get("outputs", [])):
+        texts += [*output.get("data", {}).values(), *output.get("traceback", []), output.get("text", "")]
+    return sum(len(text) + FRAME for text in texts)
+
+
 class Typesetting:
     """The way of one notebook through pandoc and Typst, in a folder that is removed afterwards."""
 
@@ -83,6 +95,8 @@ class Typesetting:
         self.folder = pathlib.Path(folder)
         self.pictures = Pictures(folder, beside)
         self.notebook = prepare(notebook, self.pictures)
+        if (characters := length(self.notebook)) > LONGEST:
+            raise RuntimeError(f"the notebook has {characters:,} characters of text, of which a PDF may have {LONGEST:,}")
         self.deadline = time.monotonic() + TIME_LIMIT
         # To be called by their names alone, as pandoc takes a path with `#` or `%` for an address.
         for file in STYLE.iterdir():
@@ -96,7 +110,10 @@ class Typesetting:
         return done.stdout
 
     def run(self, name, command, **options):
-        options |= {"cwd": self.folder, "capture_output": True, "encoding": "utf-8"}
+        # Halves of characters, as JavaScript's strings may hold, become question marks.
+        options |= {"cwd": self.folder, "capture_output": True, "encoding": "utf-8", "errors": "replace"}
+        # Of its own, so that it ends even if this process is killed.
+        command = ["/bin/sh", "-c", f'ulimit -t {TIME_LIMIT}; exec "$@"', "sh", *command]
         try:
             return subprocess.run(command, timeout=max(self.deadline - time.monotonic(), 0), **options)
         except subprocess.TimeoutExpired:
@@ -109,7 +126,7 @@ class Typesetting:
         cells = [{**cell, "id": CELL, "attachments": {}} for cell in self.notebook.cells]
         # All of what `prepare` has left.
         options = ["--from=ipynb", "--ipynb-output=all", "--to=json", "--lua-filter=reading.lua"]
-        return json.loads(self.pandoc(json.dumps({**self.notebook, "cells": cells}), *options))
+        return json.loads(self.pandoc(json.dumps({**self.notebook, "cells": cells}, ensure_ascii=False), *options))
 
     def write(self, document):
         """Leaves the document as Typst source in the folder."""
@@ -143,7 +160,7 @@ class Typesetting:
 
 def export(notebook, beside):
     """The PDF of a notebook, as bytes; `beside` is the folder that it lies in, if it is known."""
-    with tempfile.TemporaryDirectory() as folder:
+    with partial.folder_in(TEMPORARY) as folder:
         try:
             return Typesetting(notebook, folder, beside).pdf()
         except RecursionError:
@@ -152,14 +169,11 @@ def export(notebook, beside):
 
 def main(notebook, pdf):
     content = export(notebook_file.read(notebook), os.path.dirname(os.path.abspath(notebook)))
-    partial = pdf + ".part"
-    with open(partial, "wb") as file:
-        file.write(content)
-    os.replace(partial, pdf)
+    partial.write_whole(pdf, content)
 
 
 if __name__ == "__main__":
     try:
         main(sys.argv[1], sys.argv[2])
     except (notebook_file.BrokenNotebook, RuntimeError, OSError) as error:
-        sys.exit(str(error))
+        sys.exit(printable(str(error)))

@@ -5,7 +5,7 @@ use crate::kernel::warm;
 use crate::notebook::{self, Notebook};
 use crate::project::Project;
 use anyhow::Result;
-use kernel_helpers::cifar10::GENERATED_MARKER;
+use kernel_helpers::data::GENERATED_MARKER;
 use kernel_helpers::digest::sha256_of_file;
 use kernel_helpers::files::write_whole;
 use kernel_helpers::{Scale, paths};

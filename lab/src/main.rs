@@ -4,18 +4,24 @@
 mod commands;
 mod dataset;
 mod executions;
+mod json;
 mod kernel;
+mod locks;
+#[cfg(test)]
+mod made_up;
 mod notebook;
 mod project;
 mod python;
+mod stop;
 
 use anyhow::Result;
 use clap::Parser;
+use kernel_helpers::printable::lines;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
     run().unwrap_or_else(|error| {
-        eprintln!("error: {error:#}");
+        eprintln!("error: {}", lines(format!("{error:#}")));
         ExitCode::FAILURE
     })
 }

@@ -78,6 +78,11 @@ impl Project {
         self.installed().join("venv")
     }
 
+    /// Folders of Python's that are there only for a while.
+    pub fn temporary(&self) -> PathBuf {
+        self.installed().join("temporary")
+    }
+
     /// The kernel's build folders.
     pub fn kernel(&self) -> PathBuf {
         self.installed().join("kernel")

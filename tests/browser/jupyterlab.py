@@ -1,6 +1,7 @@
 """JupyterLab as a process, and what can be done in it with mouse and keyboard."""
 
 import contextlib
+import json
 import os
 import pathlib
 import re
@@ -54,6 +55,11 @@ def jupyterlab(lab, folder):
     finally:
         server.send_signal(signal.SIGTERM)
         server.wait(timeout=60)
+
+
+def kernels_of(address):
+    """The kernels that a JupyterLab runs, as its server tells."""
+    return json.load(urllib.request.urlopen(address.replace("/lab?", "/api/kernels?")))
 
 
 def processes_with(text):

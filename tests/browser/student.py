@@ -13,7 +13,7 @@ import sys
 import time
 
 import reading
-from jupyterlab import PATIENCE, SECOND, Student, jupyterlab, processes_with, until
+from jupyterlab import PATIENCE, SECOND, Student, jupyterlab, kernels_of, processes_with, until
 from playwright.sync_api import expect, sync_playwright
 
 TRAINING = """\
@@ -163,11 +163,12 @@ def main(chromium, lab, folder):
         page.goto(f"{address}&reset")
         expect(page.locator(".jp-LauncherCard").first).to_be_visible()
         work(Student(page, folder))
-        kernels = set(running.glob("*")) - before
+        kernels = kernels_of(address)
         assert len(kernels) == 7, f"seven notebooks were open, and these kernels ran: {kernels}"
+        folders = set(running.glob("*")) - before
         browser.close()
-    for kernel in kernels:
-        until(lambda: not processes_with(str(kernel)), f"the processes of {kernel} end with JupyterLab")
+    for folder in folders:
+        until(lambda: not processes_with(str(folder)), f"the processes of {folder} end with JupyterLab")
 
 
 if __name__ == "__main__":

@@ -5,8 +5,9 @@ mod python;
 pub use python::{python, wire};
 
 pub mod notebook;
+pub mod server;
 
-use kernel_helpers::cifar10::{GENERATED_MARKER, TEST_FILE, TRAIN_FILES};
+use kernel_helpers::data::{GENERATED_MARKER, TEST_FILE, TRAIN_FILES};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::Command;

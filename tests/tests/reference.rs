@@ -10,7 +10,7 @@ struct Reference {
 }
 
 /// The network with the course's weights, and the data; `None` where one of them is not there.
-fn course_network(test: &str, n_bits: Option<u32>) -> Option<(ResNetCifar, Cifar10)> {
+fn course_network(test: &str, n_bits: Option<u32>) -> Option<(ResNetCifar, Data)> {
     let (Some(checkpoint), Some(folder)) = (course_checkpoint(), cifar10()) else {
         skip(test, "needs CIFAR-10 in data/ and the course's pretrained_model.pt");
         return None;

@@ -8,7 +8,7 @@ import sys
 import time
 import unittest
 
-from session import PATIENCE, ROOT, RUNNING, SCRATCH, Kernel, expect_end, slow_to_compile, until
+from session import PATIENCE, ROOT, SCRATCH, Kernel, expect_end, folder_of, slow_to_compile, until
 
 SHARED = ROOT / ".lab/kernel/warm"
 
@@ -134,7 +134,7 @@ class Kernels(unittest.TestCase):
         here = pathlib.Path(__file__).parent
         jupyter = subprocess.Popen([sys.executable, "-c", JUPYTER, here, SCRATCH], stdout=subprocess.PIPE, text=True)
         pid = int(jupyter.stdout.readline())
-        folder = RUNNING / str(pid)
+        folder = folder_of(pid)
         self.assertTrue(folder.is_dir())
         jupyter.kill()
         jupyter.wait(PATIENCE)

@@ -294,7 +294,7 @@ class Kernel(Client):
     @property
     def folder(self):
         """Where the kernel compiles."""
-        return RUNNING / str(self.pid)
+        return folder_of(self.pid)
 
     def processes(self):
         """The kernel's processes, and those that it has started."""
@@ -318,6 +318,11 @@ class Kernel(Client):
         super().close()
         self.manager.shutdown_kernel()
         expect_end(processes, folder)
+
+
+def folder_of(pid):
+    """Where the kernel compiles that runs in this process; what will never be if it has ended."""
+    return next(RUNNING.glob(f"{pid}-*"), RUNNING / f"{pid}-none")
 
 
 def expect_end(processes, folder):

@@ -7,7 +7,7 @@ mod report;
 pub use operators::{OperatorReport, operators, peak_gflop_per_s};
 pub use report::{BenchReport, measure};
 
-use crate::cifar10::Cifar10;
+use crate::data::Data;
 use crate::train_util::{Sgd, SgdConfig, TrainConfig, Trainer};
 use crate::{Network, Result, ops, stop};
 use candle_core::{DType, Device, Tensor};
@@ -67,7 +67,7 @@ pub fn throughput<N: Network>(net: &N, config: BenchConfig) -> Result<Throughput
 ///
 /// # Errors
 /// If a tensor operation fails.
-pub fn epoch_throughput<N: Network>(net: &N, data: &Cifar10, batch_size: usize) -> Result<f64> {
+pub fn epoch_throughput<N: Network>(net: &N, data: &Data, batch_size: usize) -> Result<f64> {
     let config =
         TrainConfig { epochs: 1, batch_size, log_every_n: 0, log_every_epochs: 0, ..Default::default() };
     let mut trainer = Trainer::new(net, data, &config)?;

@@ -2,7 +2,7 @@
 
 use super::{BenchConfig, epoch_throughput, peak_rss_mb, throughput};
 use crate::Result;
-use crate::cifar10::Cifar10;
+use crate::data::Data;
 use crate::display::{MimeBundle, Show, shows_itself};
 use crate::kernels::Isa;
 use crate::resnet20::{ResNetCifar, ResNetConfig};
@@ -38,7 +38,7 @@ pub struct BenchReport {
 ///
 /// # Errors
 /// If a tensor operation fails.
-pub fn measure(config: BenchConfig, data: Option<&Cifar10>) -> Result<BenchReport> {
+pub fn measure(config: BenchConfig, data: Option<&Data>) -> Result<BenchReport> {
     let network = |n_bits| ResNetCifar::new(ResNetConfig { n_bits, ..Default::default() }, &Device::Cpu);
     let float = throughput(&network(None)?, config)?;
     let quantized = throughput(&network(Some(4))?, config)?;

@@ -11,7 +11,10 @@ pub(super) enum Form {
     TorchLegacy,
 }
 
-/// The form of a file's content.
+/// How many bytes from a file's start tell its form.
+pub(super) const NEEDED: usize = 512;
+
+/// The form of a file that begins with these bytes.
 pub(super) fn form(file: &[u8]) -> Result<Form> {
     let again = "Copy or download the file again.";
     let (found, help) = match file {
@@ -47,7 +50,7 @@ fn is_web_page(file: &[u8]) -> bool {
 }
 
 fn is_text(file: &[u8]) -> bool {
-    let start = &file[..file.len().min(512)];
+    let start = &file[..file.len().min(NEEDED)];
     !start.iter().any(|&byte| byte < 0x20 && !byte.is_ascii_whitespace())
         && std::str::from_utf8(start).map_or_else(|error| error.error_len().is_none(), |_| true)
 }

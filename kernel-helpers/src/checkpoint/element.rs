@@ -1,176 +1,133 @@
-//! Element types, and tensors from the bytes of a storage.
+//! Element types, and tensors from elements as files store them.
 
 use super::malformed::{DAMAGED, Malformed, Result};
-use candle_core::{DType, Device, Tensor};
+use super::view::View;
+use candle_core::{Device, Tensor, WithDType};
+use half::{bf16, f16};
+use std::io::{self, Read};
 
-/// How a file stores a tensor's elements; always little-endian.
+/// How many bytes of elements are read at a time: a multiple of each element's size.
+const CHUNK: usize = 1 << 16;
+
+/// How a file stores a tensor's elements; always little-endian. candle has the same types, except that `I8` becomes
+/// `I16` in memory and `Bool` becomes `U8`, 0 or 1.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) enum Element {
-    /// Stored as candle keeps it.
-    Same(DType),
-    /// Signed bytes, which candle lacks: they become `I16`.
-    SignedByte,
+    F64,
+    F32,
+    F16,
+    BF16,
+    I64,
+    I32,
+    I16,
+    I8,
+    U32,
+    U8,
+    Bool,
+}
+
+/// Where elements come from, in the tensor's order.
+pub(super) enum Elements<'a> {
+    /// One after the other.
+    Stream(&'a mut dyn Read),
+    /// From anywhere in a storage, which is known to hold the view.
+    View(&'a [u8], &'a View),
 }
 
 impl Element {
-    /// From PyTorch's storage class, `torch.FloatStorage` and so on.
-    pub(super) fn of_storage_class(name: &str) -> Option<Self> {
-        let class = name.strip_prefix("torch.cuda.").or(name.strip_prefix("torch."))?;
-        Some(match class {
-            "DoubleStorage" => Self::Same(DType::F64),
-            "FloatStorage" => Self::Same(DType::F32),
-            "HalfStorage" => Self::Same(DType::F16),
-            "BFloat16Storage" => Self::Same(DType::BF16),
-            "LongStorage" => Self::Same(DType::I64),
-            "IntStorage" => Self::Same(DType::I32),
-            "ShortStorage" => Self::Same(DType::I16),
-            "CharStorage" => Self::SignedByte,
-            "ByteStorage" | "BoolStorage" | "UntypedStorage" | "storage.UntypedStorage" => {
-                Self::Same(DType::U8)
-            }
-            _ => return None,
-        })
-    }
-
     /// From PyTorch's `torch.dtype`, by its name without `torch.`.
     pub(super) fn of_dtype(name: &str) -> Option<Self> {
         Some(match name {
-            "float64" => Self::Same(DType::F64),
-            "float32" => Self::Same(DType::F32),
-            "float16" => Self::Same(DType::F16),
-            "bfloat16" => Self::Same(DType::BF16),
-            "int64" => Self::Same(DType::I64),
-            "int32" => Self::Same(DType::I32),
-            "int16" => Self::Same(DType::I16),
-            "int8" => Self::SignedByte,
-            "uint32" => Self::Same(DType::U32),
-            "uint8" | "bool" => Self::Same(DType::U8),
+            "float64" => Self::F64,
+            "float32" => Self::F32,
+            "float16" => Self::F16,
+            "bfloat16" => Self::BF16,
+            "int64" => Self::I64,
+            "int32" => Self::I32,
+            "int16" => Self::I16,
+            "int8" => Self::I8,
+            "uint32" => Self::U32,
+            "uint8" => Self::U8,
+            "bool" => Self::Bool,
             _ => return None,
         })
     }
 
-    /// Bytes of one element.
+    /// Bytes of one element in a file.
     pub(super) fn size(self) -> usize {
         match self {
-            Self::Same(dtype) => dtype.size_in_bytes(),
-            Self::SignedByte => 1,
+            Self::F64 | Self::I64 => 8,
+            Self::F32 | Self::I32 | Self::U32 => 4,
+            Self::F16 | Self::BF16 | Self::I16 => 2,
+            Self::I8 | Self::U8 | Self::Bool => 1,
         }
     }
 
-    /// A tensor on the CPU from exactly the bytes of `shape`'s elements.
-    pub(super) fn tensor(self, bytes: &[u8], shape: &[usize]) -> Result<Tensor> {
-        // candle computes strides from the sizes, whether there are elements or not.
-        if shape.iter().try_fold(1usize, |count, &size| count.checked_mul(size.max(1))).is_none() {
-            return Err(Malformed::new(
-                "a tensor that fits into memory",
-                format!("the shape {shape:?}"),
-                DAMAGED,
-            ));
+    /// Bytes of one element in memory.
+    pub(super) fn size_in_memory(self) -> usize {
+        if self == Self::I8 { 2 } else { self.size() }
+    }
+
+    /// A tensor on the CPU from its elements; the caller has asked the budget.
+    pub(super) fn tensor(self, elements: Elements<'_>, shape: &[usize]) -> Result<Tensor> {
+        match self {
+            Self::F64 => tensor(elements, shape, f64::from_le_bytes),
+            Self::F32 => tensor(elements, shape, f32::from_le_bytes),
+            Self::F16 => tensor(elements, shape, f16::from_le_bytes),
+            Self::BF16 => tensor(elements, shape, bf16::from_le_bytes),
+            Self::I64 => tensor(elements, shape, i64::from_le_bytes),
+            Self::I32 => tensor(elements, shape, i32::from_le_bytes),
+            Self::I16 => tensor(elements, shape, i16::from_le_bytes),
+            Self::I8 => tensor(elements, shape, |[byte]| i16::from(byte as i8)),
+            Self::U32 => tensor(elements, shape, u32::from_le_bytes),
+            Self::U8 => tensor(elements, shape, |[byte]| byte),
+            Self::Bool => tensor(elements, shape, |[byte]| u8::from(byte != 0)),
         }
-        let tensor = match self {
-            Self::Same(dtype) => Tensor::from_raw_buffer(bytes, dtype, shape, &Device::Cpu),
-            Self::SignedByte => {
-                let values: Vec<i16> = bytes.iter().map(|&byte| i16::from(byte as i8)).collect();
-                Tensor::from_vec(values, shape, &Device::Cpu)
-            }
-        };
-        tensor.map_err(|error| Malformed::new(format!("a tensor of shape {shape:?}"), error, DAMAGED))
     }
 }
 
-/// Which elements of a storage make up a tensor; PyTorch's `as_strided`. All counts are in elements.
-#[derive(Debug, Clone)]
-pub(super) struct View {
-    pub(super) offset: usize,
-    pub(super) shape: Vec<usize>,
-    pub(super) strides: Vec<usize>,
+/// The product of the sizes, or `None` if candle cannot compute strides from them, which it does whether there are
+/// elements or not.
+pub(super) fn element_count(shape: &[usize]) -> Option<usize> {
+    shape.iter().try_fold(1usize, |count, &size| count.checked_mul(size.max(1)))?;
+    Some(shape.iter().product())
 }
 
-impl View {
-    /// Number of elements and the storage elements that they need, or `None` if it overflows.
-    fn extent(&self) -> Option<(usize, usize)> {
-        let count = self.shape.iter().try_fold(1usize, |count, &size| count.checked_mul(size))?;
-        if count == 0 {
-            return Some((0, 0));
-        }
-        let mut last = self.offset;
-        for (&size, &stride) in self.shape.iter().zip(&self.strides) {
-            last = last.checked_add(stride.checked_mul(size - 1)?)?;
-        }
-        Some((count, last.checked_add(1)?))
+/// `count` elements, one after the other.
+pub(super) fn values<const SIZE: usize, T>(
+    reader: &mut (impl Read + ?Sized),
+    count: usize,
+    decode: impl Fn([u8; SIZE]) -> T,
+) -> io::Result<Vec<T>> {
+    let mut values = Vec::with_capacity(count);
+    let mut chunk = vec![0; CHUNK.min(count * SIZE)];
+    while values.len() < count {
+        let length = chunk.len().min((count - values.len()) * SIZE);
+        reader.read_exact(&mut chunk[..length])?;
+        values.extend(chunk[..length].as_chunks().0.iter().map(|bytes| decode(*bytes)));
     }
-
-    fn is_contiguous(&self) -> bool {
-        let mut next = 1;
-        self.shape.iter().zip(&self.strides).rev().all(|(&size, &stride)| {
-            let fits = size == 1 || stride == next;
-            next *= size;
-            fits
-        })
-    }
-
-    /// The tensor of these elements of `storage`.
-    pub(super) fn tensor(
-        &self,
-        name: &str,
-        storage: &[u8],
-        element: Element,
-        budget: &mut Budget,
-    ) -> Result<Tensor> {
-        let (size, available) = (element.size(), storage.len() / element.size());
-        let (count, needed) = self.extent().unwrap_or((usize::MAX, usize::MAX));
-        if needed > available {
-            return Err(Malformed::new(
-                format!("{needed} elements in the storage of `{name}` {:?}", self.shape),
-                available,
-                DAMAGED,
-            ));
-        }
-        budget.spend(count.saturating_mul(size))?;
-        if count == 0 || self.is_contiguous() {
-            let start = if count == 0 { 0 } else { self.offset * size };
-            return element.tensor(&storage[start..start + count * size], &self.shape);
-        }
-        let mut bytes = Vec::with_capacity(count * size);
-        let mut index = vec![0; self.shape.len()];
-        for _ in 0..count {
-            let steps: usize = index.iter().zip(&self.strides).map(|(i, stride)| i * stride).sum();
-            let start = (self.offset + steps) * size;
-            bytes.extend_from_slice(&storage[start..start + size]);
-            for (i, &size) in index.iter_mut().zip(&self.shape).rev() {
-                *i += 1;
-                if *i < size {
-                    break;
-                }
-                *i = 0;
-            }
-        }
-        element.tensor(&bytes, &self.shape)
-    }
+    Ok(values)
 }
 
-/// How many bytes a file may grow to in memory. A few bytes can claim a tensor of any size, through strides of zero,
-/// storages used many times, or compression.
-#[derive(Debug)]
-pub(super) struct Budget {
-    left: usize,
-}
-
-impl Budget {
-    /// Sixteen times the file's length, and 16 MiB for small files with broadcast tensors.
-    pub(super) fn for_file(length: usize) -> Self {
-        Self { left: length.saturating_mul(16).saturating_add(16 << 20) }
-    }
-
-    /// Takes `bytes` off, before they are allocated.
-    pub(super) fn spend(&mut self, bytes: usize) -> Result<()> {
-        self.left = self.left.checked_sub(bytes).ok_or_else(|| {
-            Malformed::new(
-                "tensors about as large as the file",
-                format!("a claim of {bytes} bytes where {} are left", self.left),
-                DAMAGED,
-            )
-        })?;
-        Ok(())
-    }
+fn tensor<const SIZE: usize, T: WithDType>(
+    elements: Elements<'_>,
+    shape: &[usize],
+    decode: impl Fn([u8; SIZE]) -> T,
+) -> Result<Tensor> {
+    let wrong = |found: &dyn std::fmt::Display| {
+        Malformed::new(format!("a tensor of shape {shape:?}"), found, DAMAGED)
+    };
+    let count = element_count(shape).ok_or_else(|| wrong(&"a shape that no memory holds"))?;
+    let values = match elements {
+        Elements::Stream(reader) => values(reader, count, decode).map_err(|error| wrong(&error))?,
+        Elements::View(storage, view) => {
+            let mut values = Vec::with_capacity(count);
+            let element = |at: usize| decode(std::array::from_fn(|byte| storage[at * SIZE + byte]));
+            view.for_each_run(|start, length, stride| {
+                values.extend((0..length).map(|index| element(start + index * stride)))
+            });
+            values
+        }
+    };
+    Tensor::from_vec(values, shape, &Device::Cpu).map_err(|error| wrong(&error))
 }

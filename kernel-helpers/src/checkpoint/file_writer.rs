@@ -104,6 +104,7 @@ pub(super) fn zip(pickle: &[u8], storages: &[Storage], byte_order: &str) -> Vec<
     let mut entries = vec![
         ("archive/data.pkl".to_owned(), pickle),
         ("archive/byteorder".to_owned(), byte_order.as_bytes()),
+        ("archive/version".to_owned(), b"3\n"),
     ];
     entries
         .extend(storages.iter().map(|storage| (format!("archive/data/{}", storage.key), &storage.bytes[..])));

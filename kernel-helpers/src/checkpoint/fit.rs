@@ -9,8 +9,8 @@ use std::path::Path;
 const LISTED: usize = 3;
 
 /// Checks that the state dict read from `path` has exactly the names and shapes of `expected`, like PyTorch's
-/// `load_state_dict(strict=True)`. Batch norm's counters `num_batches_tracked` are neither asked for nor rejected:
-/// nothing computes with them.
+/// `load_state_dict(strict=True)`. Batch norm's counters `num_batches_tracked` may be missing or too many, as nothing
+/// computes with them; where the network has one, it must have the right shape.
 ///
 /// # Errors
 /// One [`Error::File`] with what is missing, unexpected or of another shape: the first names of each, and a count.
@@ -24,15 +24,18 @@ pub fn check_fits(
     let missing = shapes.keys().copied().filter(counts).filter(|name| !state_dict.contains_key(*name));
     let unexpected =
         state_dict.keys().map(String::as_str).filter(counts).filter(|name| !shapes.contains_key(name));
-    let misshapen = shapes.iter().filter(|(name, _)| counts(name)).filter_map(|(name, shape)| {
+    let misshapen = shapes.iter().filter_map(|(name, shape)| {
         let found = state_dict.get(*name)?.dims();
-        (found != *shape).then(|| format!("`{name}` with {found:?} instead of {shape:?}"))
+        (found != *shape).then_some((name, found, shape))
     });
 
+    let quoted = |name| format!("`{name}`");
     let lists = [
-        list("without", missing.map(|name| format!("`{name}`")).collect()),
-        list("with the unexpected", unexpected.map(|name| format!("`{name}`")).collect()),
-        list("with the wrong shape:", misshapen.collect()),
+        list("without", missing, quoted),
+        list("with the unexpected", unexpected, quoted),
+        list("with the wrong shape:", misshapen, |(name, found, shape)| {
+            format!("`{name}` with {found:?} instead of {shape:?}")
+        }),
     ];
     let problems: Vec<_> = lists.into_iter().flatten().collect();
     if problems.is_empty() {
@@ -46,11 +49,11 @@ pub fn check_fits(
     ))
 }
 
-fn list(title: &str, items: Vec<String>) -> Option<String> {
-    let shown = items.iter().take(LISTED).cloned().collect::<Vec<_>>().join(", ");
-    match items.len() {
-        0 => None,
-        count if count <= LISTED => Some(format!("{title} {shown}")),
-        count => Some(format!("{title} {shown} and {} more", count - LISTED)),
+fn list<T>(title: &str, mut items: impl Iterator<Item = T>, said: impl Fn(T) -> String) -> Option<String> {
+    let shown: Vec<String> = items.by_ref().take(LISTED).map(said).collect();
+    let shown = (!shown.is_empty()).then(|| shown.join(", "))?;
+    match items.count() {
+        0 => Some(format!("{title} {shown}")),
+        more => Some(format!("{title} {shown} and {more} more")),
     }
 }

@@ -4,17 +4,26 @@
 //! PyTorch file is a program for Python's pickle machine; the reader here only looks at it and executes nothing, as
 //! `torch.load(…, weights_only=True)` promises too.
 
+mod budget;
 mod detect;
 mod element;
 mod fit;
+mod input;
+mod known;
 mod malformed;
 mod packed;
 mod pickle;
+mod pickle_bytes;
+mod pickle_machine;
 mod recorded;
 mod safetensors;
+mod safetensors_header;
 mod torch_legacy;
 mod torch_objects;
+mod torch_storages;
 mod torch_zip;
+mod view;
+mod zip_end;
 
 #[cfg(test)]
 mod file_writer;
@@ -30,11 +39,15 @@ pub use recorded::{Weights, check_recorded, record_of};
 use crate::files::write_whole;
 use crate::fp_layers::Ste;
 use crate::{Error, Result};
+use budget::Budget;
 use candle_core::{Device, Tensor};
 use detect::Form;
+use input::{Input, ReadSeek};
 use malformed::Malformed;
+use safetensors::SafetensorsFile;
 use std::collections::{BTreeMap, HashMap};
-use std::io::ErrorKind;
+use std::fs::File;
+use std::io::{Cursor, ErrorKind, Read, Seek};
 use std::path::Path;
 
 /// A network's weights by name, on the CPU; PyTorch's `state_dict()`.
@@ -43,17 +56,36 @@ pub type StateDict = BTreeMap<String, Tensor>;
 /// Reads a state dict from a safetensors file, a PyTorch file or the legacy form of one, like PyTorch's
 /// `torch.load(path, map_location="cpu")`.
 ///
-/// What [`save_packed`] packed is unpacked. Element types stay as they are in the file, except that `bool` becomes `U8` and `int8` becomes `I16`, which candle
-/// has instead. Views and tensors with shared storage become tensors of their own. A state dict may also lie inside a
-/// dictionary, as in `{"state_dict": …, "epoch": …}`, if it is the only one there.
+/// What [`save_packed`] packed is unpacked. Element types stay as they are in the file, except that `bool` becomes `U8`
+/// and `int8` becomes `I16`, which candle has instead. Views and tensors with shared storage become tensors of their own.
+/// A state dict may also lie inside a dictionary, as in `{"state_dict": …, "epoch": …}`, if it is the only one there.
+///
+/// Whatever the file says, reading it takes at most twice its length and 64 MB of memory. A file that needs more, such
+/// as a packed one of a large and sparse network, is read by [`load_state_dict_of_size`].
 ///
 /// # Errors
-/// An [`Error::File`] if the file is missing, not a checkpoint, cut short or damaged, or if it mentions any Python
-/// function or class that a state dict does not need; [`Error::Io`] if the system refuses to read it.
+/// An [`Error::File`] if the file is missing, not a checkpoint, cut short or damaged, if it mentions any Python function
+/// or class that a state dict does not need, or if it needs more memory; [`Error::Io`] if the system refuses to read it.
 pub fn load_state_dict(path: impl AsRef<Path>) -> Result<StateDict> {
+    load_state_dict_of_size(path, 0)
+}
+
+/// [`load_state_dict`] for a file whose tensors are known to take about `bytes` in memory, which it then may.
+///
+/// # Errors
+/// As [`load_state_dict`].
+pub fn load_state_dict_of_size(path: impl AsRef<Path>, bytes: usize) -> Result<StateDict> {
     let path = path.as_ref();
-    let file = read_file(path)?;
-    read(&file).map_err(|malformed| malformed.at(path))
+    read(&mut open(path)?, bytes).map_err(|malformed| malformed.at(path))
+}
+
+/// [`load_state_dict`] from a file that is open already, or from bytes in memory, which a [`std::io::Cursor`] reads. An
+/// error speaks of the `checkpoint` in the place of a path.
+///
+/// # Errors
+/// As [`load_state_dict`].
+pub fn read_state_dict(mut reader: impl Read + Seek) -> Result<StateDict> {
+    read(&mut reader, 0).map_err(|malformed| malformed.at(Path::new("checkpoint")))
 }
 
 /// Writes a state dict as safetensors, making the folder if it is not there. The file appears whole or not at all.
@@ -87,9 +119,14 @@ pub(crate) fn packed_bytes(state_dict: &StateDict, quantizer: impl Fn(&str) -> S
     to_bytes(&file, text.map(|text| HashMap::from([(packed::KEY.to_owned(), text)])))
 }
 
-/// The state dict in the content of a file; `path` is for messages.
-pub(crate) fn from_bytes(bytes: &[u8], path: &Path) -> Result<StateDict> {
-    read(bytes).map_err(|malformed| malformed.at(path))
+/// The state dict in the content of a file whose tensors take about `size` bytes; `path` is for messages.
+pub(crate) fn from_bytes(bytes: &[u8], size: usize, path: &Path) -> Result<StateDict> {
+    read(&mut Cursor::new(bytes), size).map_err(|malformed| malformed.at(path))
+}
+
+/// How many bytes the elements of these tensors take.
+pub(crate) fn size_in_bytes<'a>(tensors: impl IntoIterator<Item = &'a Tensor>) -> usize {
+    tensors.into_iter().map(|tensor| tensor.elem_count() * tensor.dtype().size_in_bytes()).sum()
 }
 
 /// [`save_state_dict`] with a text in the file's header, under a key of its own.
@@ -99,11 +136,7 @@ pub(crate) fn save_with_text(state_dict: &StateDict, key: &str, text: String, pa
 
 /// Reads what [`save_with_text`] wrote.
 pub(crate) fn load_with_text(path: &Path, key: &str) -> Result<(StateDict, String)> {
-    let file = read_file(path)?;
-    let text = safetensors::text(&file, key).map_err(|malformed| malformed.at(path))?.ok_or_else(|| {
-        Malformed::new(format!("a header with `{key}`"), "one without", malformed::DAMAGED).at(path)
-    })?;
-    Ok((safetensors::read(&file).map_err(|malformed| malformed.at(path))?, text))
+    read_with_text(&mut open(path)?, key).map_err(|malformed| malformed.at(path))
 }
 
 fn save(state_dict: &StateDict, texts: Option<HashMap<String, String>>, path: &Path) -> Result<()> {
@@ -116,15 +149,28 @@ fn to_bytes(state_dict: &StateDict, texts: Option<HashMap<String, String>>) -> R
     bytes.map_err(|error| candle_core::Error::from(error).into())
 }
 
-fn read(file: &[u8]) -> malformed::Result<StateDict> {
-    match detect::form(file)? {
-        Form::Safetensors => safetensors::read(file),
-        Form::TorchZip => torch_zip::read(file),
-        Form::TorchLegacy => torch_legacy::read(file),
+fn read(reader: &mut dyn ReadSeek, allowance: usize) -> malformed::Result<StateDict> {
+    let input = &mut Input::new(reader);
+    let budget = &mut Budget::new(input::length(input)?, allowance);
+    match detect::form(&input::bytes_at(input, 0, detect::NEEDED)?)? {
+        Form::Safetensors => SafetensorsFile::open(input, budget)?.read(),
+        Form::TorchZip => torch_zip::read(input, budget),
+        Form::TorchLegacy => torch_legacy::read(input, budget),
     }
 }
 
-fn read_file(path: &Path) -> Result<Vec<u8>> {
+fn read_with_text(reader: &mut dyn ReadSeek, key: &str) -> malformed::Result<(StateDict, String)> {
+    let input = &mut Input::new(reader);
+    let budget = &mut Budget::new(input::length(input)?, 0);
+    let file = SafetensorsFile::open(input, budget)?;
+    let text = file
+        .text(key)
+        .map(str::to_owned)
+        .ok_or_else(|| Malformed::new(format!("a header with `{key}`"), "one without", malformed::DAMAGED))?;
+    Ok((file.read()?, text))
+}
+
+fn open(path: &Path) -> Result<File> {
     let refused = |error: std::io::Error| match error.kind() {
         ErrorKind::NotFound => Malformed::new(
             "a checkpoint",
@@ -139,5 +185,5 @@ fn read_file(path: &Path) -> Result<Vec<u8>> {
         let found = if metadata.is_dir() { "a folder" } else { "a device" };
         return Err(Malformed::new("a checkpoint file", found, "Name the file itself.").at(path));
     }
-    std::fs::read(path).map_err(refused)
+    File::open(path).map_err(refused)
 }

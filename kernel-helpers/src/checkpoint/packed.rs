@@ -10,10 +10,13 @@
 //! | `NAME#range` | f32 | of a tensor of b bits: the lowest and the highest level |
 
 use super::StateDict;
-use super::element::Element;
+use super::element::element_count;
 use super::malformed::{DAMAGED, Malformed, Result};
+use super::safetensors::SafetensorsFile;
+use super::safetensors_header::short_shape;
 use crate::fp_layers::{Ste, mean_magnitude};
 use candle_core::{DType, Device, Tensor};
+use safetensors::Dtype;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -33,6 +36,7 @@ struct Packing {
 /// How one tensor is packed.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 struct Form {
+    #[serde(deserialize_with = "short_shape")]
     shape: Vec<usize>,
     /// Whether there is a mask.
     zeros: bool,
@@ -125,20 +129,24 @@ pub(super) fn pack(
     Ok((file, (!packing.tensors.is_empty()).then_some(text)))
 }
 
-/// Puts whole tensors in the place of their parts.
-pub(super) fn unpack(mut file: StateDict, text: &str) -> Result<StateDict> {
+/// The tensors of a file with whole ones in the place of their parts.
+pub(super) fn unpack(mut file: SafetensorsFile<'_, '_>, text: &str) -> Result<StateDict> {
     let packing: Packing = serde_json::from_str(text).map_err(|e| damaged("packed weights", e))?;
     if packing.version != VERSION {
         let help = "Update this project to read the file.";
         return Err(Malformed::new(format!("packed weights of version {VERSION}"), packing.version, help));
     }
-    for (name, form) in packing.tensors {
-        let tensor = Parts::remove_from(&mut file, &name, &form)?.unpack(&name, &form)?;
-        if file.insert(name.clone(), tensor).is_some() {
+    let unpack = |(name, form): (String, Form)| {
+        let tensor = Parts::take_from(&mut file, &name, &form)?.unpack(&form.shape)?;
+        Ok((name, tensor))
+    };
+    let mut tensors = packing.tensors.into_iter().map(unpack).collect::<Result<StateDict>>()?;
+    for (name, tensor) in file.rest()? {
+        if tensors.insert(name.clone(), tensor).is_some() {
             return Err(damaged(format!("`{name}` once"), "it packed and not packed"));
         }
     }
-    Ok(file)
+    Ok(tensors)
 }
 
 fn damaged(expected: impl std::fmt::Display, found: impl std::fmt::Display) -> Malformed {
@@ -209,66 +217,75 @@ impl Parts {
         Ok(Form { shape: Vec::new(), zeros, levels })
     }
 
-    fn remove_from(file: &mut StateDict, name: &str, form: &Form) -> Result<Self> {
-        let mut remove = |part: &str| {
-            let name = format!("{name}#{part}");
-            file.remove(&name).ok_or_else(|| damaged(format!("`{name}`"), "none of that name"))
+    /// Reads the parts of a tensor, once they and the whole tensor are known to fit into the budget. They are as long as
+    /// its shape asks for.
+    fn take_from(file: &mut SafetensorsFile<'_, '_>, name: &str, form: &Form) -> Result<Self> {
+        let fitting = |fits: bool| match fits {
+            true => Ok(()),
+            false => Err(damaged(format!("parts of `{name}` that fit {:?}", form.shape), "others")),
         };
-        let unreadable = |e: candle_core::Error| damaged(format!("the packed parts of `{name}`"), e);
-        let mask = if form.zeros { Some(remove("mask")?.to_vec1().map_err(unreadable)?) } else { None };
+        let [mask, values, codes, range] =
+            ["mask", "values", "codes", "range"].map(|part| format!("{name}#{part}"));
+        let count = element_count(&form.shape);
+        fitting(count.is_some())?;
+        let count = count.unwrap_or_default();
+        file.budget.spend_tensor(count, size_of::<f32>(), form.shape.len())?;
+        file.lend(&[&mask, &values, &codes, &range])?;
+
+        let byte = |[byte]: [u8; 1]| byte;
+        let mask = if form.zeros { Some(file.take(&mask, Dtype::U8, byte)?) } else { None };
+        fitting(mask.as_ref().is_none_or(|mask| mask.len() == count.div_ceil(8)))?;
+        let kept = mask
+            .as_ref()
+            .map_or(count, |mask| unpack_codes(mask, 1).take(count).filter(|bit| *bit == 1).count());
         let content = match form.levels {
-            None => Content::Values(remove("values")?.to_vec1().map_err(unreadable)?),
+            None => Content::Values(file.take(&values, Dtype::F32, f32::from_le_bytes)?),
             Some(levels) => {
-                let range: Vec<f32> = remove("range")?.to_vec1().map_err(unreadable)?;
+                let range = file.take(&range, Dtype::F32, f32::from_le_bytes)?;
                 let [low, high] = range[..] else { return Err(damaged("two ends of a range", range.len())) };
                 if !(1..=16).contains(&levels.n_bits) || !(high - low).is_finite() {
                     return Err(damaged("1 to 16 bits and a finite range", format!("{levels:?}, {range:?}")));
                 }
-                let codes = remove("codes")?.to_vec1().map_err(unreadable)?;
-                Content::Codes { levels, codes, range: [low, high] }
+                Content::Codes { levels, codes: file.take(&codes, Dtype::U8, byte)?, range: [low, high] }
             }
         };
+        fitting(match &content {
+            Content::Values(values) => values.len() == kept,
+            Content::Codes { levels, codes, .. } => {
+                Some(codes.len()) == kept.checked_mul(levels.n_bits as usize).map(|bits| bits.div_ceil(8))
+                    && unpack_codes(codes, levels.n_bits)
+                        .take(kept)
+                        .all(|code| u32::from(code) <= levels.steps())
+            }
+        })?;
         Ok(Parts { mask, content })
     }
 
-    /// The whole tensor. Nothing is allocated before the parts are known to be as long as the shape asks for.
-    fn unpack(self, name: &str, form: &Form) -> Result<Tensor> {
-        let contradiction = || damaged(format!("parts of `{name}` that fit {:?}", form.shape), "others");
-        let count = form.shape.iter().try_fold(1usize, |count, &size| count.checked_mul(size));
-        let count = count.ok_or_else(contradiction)?;
-        let mask = match &self.mask {
-            Some(mask) if mask.len() != count.div_ceil(8) => return Err(contradiction()),
-            Some(mask) => Some(unpack_codes(mask, 1).take(count)),
-            None => None,
-        };
-        let ones = |mask: &[u8]| mask.iter().map(|byte| byte.count_ones() as usize).sum();
-        let kept = self.mask.as_deref().map_or(count, ones);
-        let mut values: Box<dyn Iterator<Item = f32>> = match &self.content {
-            Content::Values(values) if values.len() == kept => Box::new(values.iter().copied()),
-            Content::Codes { levels, codes, range }
-                if kept.checked_mul(levels.n_bits as usize).map(|bits| bits.div_ceil(8))
-                    == Some(codes.len()) =>
-            {
-                if unpack_codes(codes, levels.n_bits).take(kept).any(|code| u32::from(code) > levels.steps())
-                {
-                    return Err(contradiction());
-                }
-                Box::new(unpack_codes(codes, levels.n_bits).map(|code| levels.value(code, *range)))
+    /// The whole tensor, of parts that fit its shape.
+    fn unpack(self, shape: &[usize]) -> Result<Tensor> {
+        let values = match self.content {
+            Content::Values(values) => whole(self.mask, values.into_iter(), shape),
+            Content::Codes { levels, codes, range } => {
+                let values = unpack_codes(&codes, levels.n_bits).map(|code| levels.value(code, range));
+                whole(self.mask, values, shape)
             }
-            _ => return Err(contradiction()),
         };
-        let mut bytes = Vec::with_capacity(4 * count);
-        match mask {
-            None => values.take(count).for_each(|value| bytes.extend(value.to_le_bytes())),
-            Some(mask) => {
-                for bit in mask {
-                    let value = if bit == 1 { values.next().ok_or_else(contradiction)? } else { 0.0 };
-                    bytes.extend(value.to_le_bytes());
-                }
-            }
-        }
-        Element::Same(DType::F32).tensor(&bytes, &form.shape)
+        Tensor::from_vec(values, shape, &Device::Cpu).map_err(|e| damaged(format!("the shape {shape:?}"), e))
     }
+}
+
+/// Zeros where the mask has them, and the values elsewhere.
+fn whole(mask: Option<Vec<u8>>, mut values: impl Iterator<Item = f32>, shape: &[usize]) -> Vec<f32> {
+    let count = shape.iter().product();
+    let mut whole = Vec::with_capacity(count);
+    match mask {
+        None => whole.extend(values.take(count)),
+        Some(mask) => whole.extend(unpack_codes(&mask, 1).take(count).map(|bit| match bit {
+            1 => values.next().unwrap_or_default(),
+            _ => 0.0,
+        })),
+    }
+    whole
 }
 
 /// Codes of `n_bits` each, the lowest bits first.

@@ -2,11 +2,12 @@ use super::file_writer::{PickleWriter, Storage, legacy, zip, zip_of};
 use super::{StateDict, check_fits, load_state_dict, read, save_state_dict};
 use crate::Error;
 use candle_core::{DType, Device, Tensor};
+use std::io::Cursor;
 use std::path::Path;
 
 /// Loads `bytes` as the content of `model.pt`.
 fn load(bytes: &[u8]) -> crate::Result<StateDict> {
-    read(bytes).map_err(|malformed| malformed.at(Path::new("model.pt")))
+    read(&mut Cursor::new(bytes), 0).map_err(|malformed| malformed.at(Path::new("model.pt")))
 }
 
 /// The message for a file that must be refused; checks that it is short and made of complete sentences.
@@ -93,7 +94,7 @@ fn flipped_bits_never_panic() {
 
 #[test]
 fn element_types_keep_their_values() {
-    let cases: [(&str, Vec<u8>, DType, f32); 9] = [
+    let cases: [(&str, Vec<u8>, DType, f32); 10] = [
         ("DoubleStorage", (-1.5f64).to_le_bytes().to_vec(), DType::F64, -1.5),
         ("FloatStorage", (-1.5f32).to_le_bytes().to_vec(), DType::F32, -1.5),
         ("HalfStorage", vec![0x00, 0xbe], DType::F16, -1.5),
@@ -103,6 +104,7 @@ fn element_types_keep_their_values() {
         ("CharStorage", vec![0xfd], DType::I16, -3.),
         ("ByteStorage", vec![0xfd], DType::U8, 253.),
         ("BoolStorage", vec![1], DType::U8, 1.),
+        ("BoolStorage", vec![37], DType::U8, 1.),
     ];
     for (class, bytes, dtype, value) in cases {
         let storage = Storage { key: "0", class, count: 1, bytes };
@@ -330,4 +332,56 @@ fn fit_is_reported_in_one_short_message() {
          with the unexpected `fc.bias`; with the wrong shape: `fc.weight` with [10, 64] instead of [100, 64]. \
          Load a checkpoint that was saved from the same network."
     );
+}
+
+#[test]
+fn counters_of_batches_may_be_missing_but_not_misshapen() {
+    let zeros = |shape: &[usize]| Tensor::zeros(shape, DType::I64, &Device::Cpu).unwrap();
+    let named = |name: &str, shape: &[usize]| (name.to_owned(), shape.to_vec());
+    let expected = [named("bn.weight", &[4]), named("bn.num_batches_tracked", &[])];
+    let weight = ("bn.weight".to_owned(), zeros(&[4]));
+    let counter = |name: &str, shape: &[usize]| (format!("{name}.num_batches_tracked"), zeros(shape));
+    for others in [vec![], vec![counter("bn", &[])], vec![counter("bn", &[]), counter("other", &[3])]] {
+        let state_dict = others.into_iter().chain([weight.clone()]).collect();
+        check_fits("model.pt", &state_dict, &expected).unwrap();
+    }
+    let state_dict = StateDict::from([weight, counter("bn", &[2])]);
+    let message = check_fits("model.pt", &state_dict, &expected).unwrap_err().to_string();
+    assert!(message.contains("wrong shape: `bn.num_batches_tracked` with [2] instead of []"), "{message}");
+}
+
+/// Readers choose one of them each.
+#[test]
+fn archives_that_mean_different_things_to_others_are_refused() {
+    let (pickle, storages) = small_state_dict();
+    let mut entries: Vec<(String, &[u8])> = vec![("archive/data.pkl".to_owned(), &pickle)];
+    entries
+        .extend(storages.iter().map(|storage| (format!("archive/data/{}", storage.key), &storage.bytes[..])));
+    check_small_state_dict(&load(&zip_of(&entries)).unwrap());
+    entries.push(("ARCHIVE/data/2".to_owned(), &[0; 8]));
+    let file = zip_of(&entries);
+    assert!(refusal(&file).contains("entries of the same name"));
+    // The last entry's name is the last thing before the end of 22 bytes.
+    let name = file.len() - 22 - "ARCHIVE/data/2".len();
+    let mut twice = file.clone();
+    twice[name..name + 7].copy_from_slice(b"archive");
+    assert!(refusal(&twice).contains("entries of the same name"));
+    let mut folder = file.clone();
+    folder[name..name + 7].copy_from_slice(b"another");
+    check_small_state_dict(&load(&folder).unwrap());
+    // The attributes of the entry before, in its 46 bytes.
+    folder[name - 46 - "archive/data/2".len() - 46 + 38] |= 0x10;
+    assert!(refusal(&folder).contains("a folder"));
+    let mut size = file.clone();
+    size[file.len() - 10] ^= 1;
+    assert!(refusal(&size).contains("contradicts itself"));
+}
+
+/// PyTorch sets the tensor anew with them.
+#[test]
+fn attributes_of_a_tensor_are_refused() {
+    let storage = Storage::float("0", &[2.5]);
+    let pickle = PickleWriter::new().raw(b"}").text("a").tensor(&storage, 0, &[1], &[1]);
+    let file = zip(&pickle.raw(b")bs").end(), &[storage], "little");
+    assert!(refusal(&file).contains("attributes for something that is no dictionary"));
 }

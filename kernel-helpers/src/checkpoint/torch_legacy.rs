@@ -2,49 +2,67 @@
 //! (magic number, protocol version, system, object, storage keys), then each storage as a 64-bit element count and its
 //! raw elements.
 
-use super::element::Budget;
+use super::budget::{Budget, longest_description};
+use super::input::{Input, bytes_at, length};
 use super::malformed::{CUT_SHORT, DAMAGED, Malformed, Result, SAVE_STATE_DICT};
-use super::pickle::{Object, Pickle, Value};
+use super::pickle::{self, Object, Pickle, Value};
+use super::torch_storages::{Storages, build};
 use super::{StateDict, torch_objects};
 use std::collections::HashMap;
+use std::io::{Read, Seek, SeekFrom};
 
-const MAGIC_NUMBER: Value = Value::Int(0x1950_a86a_20f9_469c_fc6c);
+/// 0x1950_a86a_20f9_469c_fc6c.
+const MAGIC_NUMBER: [u8; 10] = [0x6c, 0xfc, 0x9c, 0x46, 0xf9, 0x20, 0x6a, 0xa8, 0x50, 0x19];
 const PROTOCOL_VERSION: Value = Value::Int(1001);
 
 /// Reads a whole file.
-pub(super) fn read(file: &[u8]) -> Result<StateDict> {
-    let mut rest = file;
-    if next_pickle(&mut rest)?.root != MAGIC_NUMBER {
+pub(super) fn read(input: &mut Input<'_>, budget: &mut Budget) -> Result<StateDict> {
+    let file_length = length(input)?;
+    // All five pickles lie in here, as no longer ones are read.
+    let start = bytes_at(input, 0, longest_description(file_length))?;
+    let mut pickles = Pickles { rest: &start, cut: (start.len() as u64) < file_length, budget };
+    let magic = pickles.next()?;
+    if !matches!(magic.object(magic.root), Some(Object::Long(bytes)) if *bytes == MAGIC_NUMBER) {
         return Err(Malformed::new(
             "a PyTorch checkpoint",
             "a pickle without PyTorch's magic number",
             SAVE_STATE_DICT,
         ));
     }
-    if next_pickle(&mut rest)?.root != PROTOCOL_VERSION {
+    if pickles.next()?.root != PROTOCOL_VERSION {
         return Err(Malformed::new("PyTorch's protocol version 1001", "another version", SAVE_STATE_DICT));
     }
-    require_little_endian(&next_pickle(&mut rest)?)?;
-    let object = next_pickle(&mut rest)?;
-    let records = torch_objects::state_dict(&object)?;
-    let keys = next_pickle(&mut rest)?;
-    let storages = read_storages(rest, &keys, &object)?;
-    torch_objects::build(&records, &mut Budget::for_file(file.len()), |key| storages.get(key).copied())
+    require_little_endian(&pickles.next()?)?;
+    let object = pickles.next()?;
+    let records = torch_objects::state_dict(&object, pickles.budget)?;
+    let keys = pickles.next()?;
+    let position = (start.len() - pickles.rest.len()) as u64;
+    let positions = storage_positions(input, position, &keys, &object)?;
+    build(records, &mut LegacyStorages { input, positions }, budget)
 }
 
-fn next_pickle(rest: &mut &[u8]) -> Result<Pickle> {
-    let pickle = Pickle::read(rest, torch_objects::known)?;
-    *rest = &rest[pickle.length..];
-    Ok(pickle)
+struct Pickles<'a, 'b> {
+    rest: &'a [u8],
+    cut: bool,
+    budget: &'b mut Budget,
 }
 
-fn require_little_endian(system: &Pickle) -> Result<()> {
+impl<'a> Pickles<'a, '_> {
+    fn next(&mut self) -> Result<Pickle<'a>> {
+        let pickle = Pickle::read(self.rest, self.cut)?;
+        self.rest = &self.rest[pickle.length..];
+        self.budget.spend(pickle.length * pickle::MEMORY)?;
+        Ok(pickle)
+    }
+}
+
+fn require_little_endian(system: &Pickle<'_>) -> Result<()> {
     let Some(Object::Dict(items)) = system.object(system.root) else {
         return Err(Malformed::new("a description of the system that saved", "something else", DAMAGED));
     };
-    let order = items.iter().find(|(key, _)| system.text(*key) == Some("little_endian"));
+    let order = items.iter().rev().find(|[key, _]| system.text(*key) == Some("little_endian"));
     match order {
-        Some((_, Value::Bool(false))) => Err(big_endian()),
+        Some([_, Value::Bool(false)]) => Err(big_endian()),
         _ => Ok(()),
     }
 }
@@ -58,37 +76,61 @@ pub(super) fn big_endian() -> Malformed {
     )
 }
 
-fn read_storages<'a>(
-    mut rest: &'a [u8],
-    keys: &'a Pickle,
-    object: &Pickle,
-) -> Result<HashMap<&'a str, &'a [u8]>> {
+/// Where the elements of each storage begin.
+fn storage_positions<'a>(
+    input: &mut Input<'_>,
+    mut position: u64,
+    keys: &Pickle<'a>,
+    object: &Pickle<'_>,
+) -> Result<HashMap<&'a str, u64>> {
     let Some(Object::List(list)) = keys.object(keys.root) else {
         return Err(Malformed::new("the list of storage keys", "something else", DAMAGED));
     };
     let references = torch_objects::storages(object)?;
-    let mut storages = HashMap::new();
+    let file_length = length(input)?;
+    let mut positions = HashMap::new();
+    input.seek(SeekFrom::Start(position))?;
     for key in list {
         let key = keys.text(*key).unwrap_or("?");
         let reference = references.get(key).ok_or_else(|| {
             Malformed::new("storages that tensors use", format!("storage `{key}` without one"), DAMAGED)
         })?;
-        let count = take(&mut rest, 8, key)?.try_into().map(u64::from_le_bytes).unwrap_or_default();
+        let mut count = [0; 8];
+        input.read_exact(&mut count)?;
+        let count = u64::from_le_bytes(count);
         if count != reference.count as u64 {
             let expected = format!("{} elements in storage `{key}`", reference.count);
             return Err(Malformed::new(expected, count, DAMAGED));
         }
-        let length = reference.count.saturating_mul(reference.element.size());
-        storages.insert(key, take(&mut rest, length, key)?);
+        let available = file_length - (position + 8);
+        if reference.length() > available {
+            let expected = format!("{} bytes of storage `{key}`", reference.length());
+            return Err(Malformed::new(
+                expected,
+                format!("{available} bytes before the file's end"),
+                CUT_SHORT,
+            ));
+        }
+        positions.insert(key, position + 8);
+        position += 8 + reference.length();
+        // Unlike `seek`, this keeps what has been fetched: there can be many empty storages.
+        input.seek_relative(reference.length() as i64)?;
     }
-    Ok(storages)
+    Ok(positions)
 }
 
-fn take<'a>(rest: &mut &'a [u8], length: usize, key: &str) -> Result<&'a [u8]> {
-    let (taken, after) = rest.split_at_checked(length).ok_or_else(|| {
-        let expected = format!("{length} bytes of storage `{key}`");
-        Malformed::new(expected, format!("{} bytes before the file's end", rest.len()), CUT_SHORT)
-    })?;
-    *rest = after;
-    Ok(taken)
+struct LegacyStorages<'a, 'b> {
+    input: &'a mut Input<'b>,
+    positions: HashMap<&'a str, u64>,
+}
+
+impl Storages for LegacyStorages<'_, '_> {
+    fn open(&mut self, key: &str, length: u64) -> Result<Box<dyn Read + '_>> {
+        let position = self
+            .positions
+            .get(key)
+            .ok_or_else(|| Malformed::new(format!("storage `{key}`"), "none in the file", DAMAGED))?;
+        self.input.seek(SeekFrom::Start(*position))?;
+        Ok(Box::new(self.input.take(length)))
+    }
 }

@@ -225,7 +225,7 @@ mod tests {
         assert!(left.file_name().unwrap().to_string_lossy().starts_with(PARTIAL));
         assert!(abandoned(folder.path(), Duration::ZERO).is_empty(), "both have a writer");
         drop(file);
-        assert_eq!(abandoned(folder.path(), Duration::ZERO), [left.clone()]);
+        assert_eq!(abandoned(folder.path(), Duration::ZERO), std::slice::from_ref(&left));
         assert!(abandoned(folder.path(), UNLOCKED).is_empty(), "its writer may be about to lock it");
         drop(made);
         let long_ago = std::time::SystemTime::now() - 2 * UNLOCKED;

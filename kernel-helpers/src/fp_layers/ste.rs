@@ -34,15 +34,15 @@ impl Ste {
     pub fn apply(self, weight: &Tensor) -> Result<Tensor> {
         match self.n_bits {
             None => Ok(weight.clone()),
-            Some(n_bits) if n_bits > 16 => Err(Error::argument("n_bits", "0 to 16", n_bits)),
             Some(_) => Ok(weight.apply_op1(self)?),
         }
     }
 
-    /// [`Self::apply`] on values.
+    /// [`Self::apply`] on values. The bit width is checked here, for candle's `apply_op1` comes past [`Self::apply`].
     pub(crate) fn quantize(self, weight: &[f32]) -> Result<Vec<f32>> {
         match self.n_bits {
             None => Ok(weight.to_vec()),
+            Some(n_bits) if n_bits > 16 => Err(Error::argument("n_bits", "0 to 16", n_bits)),
             Some(0) => Ok(vec![0.0; weight.len()]),
             Some(1) if self.symmetric => binarize(weight),
             Some(n_bits) if self.symmetric => quantize_symmetric(weight, n_bits),
@@ -197,7 +197,15 @@ mod tests {
 
     #[test]
     fn impossible_widths_are_refused() {
-        let weight = Tensor::new(&[1f32], &Device::Cpu).unwrap();
-        assert!(Ste { n_bits: Some(17), symmetric: false }.apply(&weight).is_err());
+        let weight = Tensor::new(&[-1f32, 0.5, 1.0], &Device::Cpu).unwrap();
+        for (n_bits, symmetric) in
+            [17, 32, 33, 40, u32::MAX].into_iter().flat_map(|n| [(n, false), (n, true)])
+        {
+            let ste = Ste { n_bits: Some(n_bits), symmetric };
+            for refused in [ste.apply(&weight), weight.apply_op1(ste).map_err(Error::from)] {
+                let error = refused.unwrap_err().to_string();
+                assert_eq!(error, format!("n_bits: expected 0 to 16, found {n_bits}"));
+            }
+        }
     }
 }

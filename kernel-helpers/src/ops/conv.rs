@@ -1,10 +1,10 @@
 //! Two-dimensional convolution.
 
 use super::cpu::{Values, is_cpu_f32, values};
-use crate::Result;
 use crate::kernels::conv::{Convolution, ImageAndGradient, InputGradient, Pixels};
 use crate::kernels::layout::{from_channels_last, to_channels_last};
 use crate::kernels::{Isa, LANES_MAX, images_per_group};
+use crate::{Error, Result};
 use candle_core::{CpuStorage, CustomOp2, Layout, Shape, Tensor};
 use rayon::prelude::*;
 
@@ -15,25 +15,52 @@ use rayon::prelude::*;
 /// computes the rest.
 ///
 /// # Errors
-/// If the shapes do not fit together.
+/// If the shapes do not fit together, the stride is 0, or the kernel is larger than an image with its padding.
 pub fn conv2d(x: &Tensor, weight: &Tensor, stride: usize, padding: usize) -> Result<Tensor> {
     conv2d_on(Isa::current()?, x, weight, stride, padding)
 }
 
-fn conv2d_on(isa: Isa, x: &Tensor, weight: &Tensor, stride: usize, padding: usize) -> Result<Tensor> {
-    let (batch, _, height, width) = x.dims4()?;
+pub(super) fn conv2d_on(
+    isa: Isa,
+    x: &Tensor,
+    weight: &Tensor,
+    stride: usize,
+    padding: usize,
+) -> Result<Tensor> {
+    let (_, _, height, width) = x.dims4()?;
     let (outputs, inputs, kernel, kernel_width) = weight.dims4()?;
-    let convolution = Convolution { inputs, outputs, kernel, stride, padding };
-    let ours = is_cpu_f32(&[x, weight])
-        && kernel == kernel_width
-        && inputs == x.dim(1)?
-        && batch * inputs * outputs > 0
-        && convolution.is_supported()
-        && convolution.output_size([height, width]).is_some();
-    if !ours {
+    // Candle calculates with these without looking: it would divide by zero, or wrap around.
+    if stride == 0 {
+        return Err(Error::argument("stride", "at least 1", stride));
+    }
+    let fits = |taps: usize, extent: usize| {
+        let padded = padding.checked_mul(2).and_then(|both| both.checked_add(extent));
+        padded.is_some_and(|padded| (1..=padded).contains(&taps))
+    };
+    if !fits(kernel, height) || !fits(kernel_width, width) {
+        let found = format!("{kernel} x {kernel_width} for {height} x {width} with a padding of {padding}");
+        return Err(Error::argument("weight", "a kernel that fits into the image with its padding", found));
+    }
+    let op = Conv2d { convolution: Convolution { inputs, outputs, kernel, stride, padding }, isa };
+    if is_cpu_f32(&[x, weight]) && op.computes(x.dims(), weight.dims()) {
+        return Ok(x.contiguous()?.apply_op2(&weight.contiguous()?, op)?);
+    }
+    by_candle(x, weight, stride, padding)
+}
+
+/// Candle's operator. Its gradient takes what the stride leaves over of the columns to be what it leaves over of the rows,
+/// so nothing is left over here.
+fn by_candle(x: &Tensor, weight: &Tensor, stride: usize, padding: usize) -> Result<Tensor> {
+    if stride == 1 {
         return Ok(x.conv2d(weight, padding, stride, 1, 1)?);
     }
-    Ok(x.contiguous()?.apply_op2(&weight.contiguous()?, Conv2d { convolution, isa })?)
+    let mut x = x.clone();
+    for axis in [2, 3] {
+        x = x.pad_with_zeros(axis, padding, padding)?;
+        let taps = weight.dim(axis)?;
+        x = x.narrow(axis, 0, (x.dim(axis)? - taps) / stride * stride + taps)?;
+    }
+    Ok(x.conv2d(weight, 0, stride, 1, 1)?)
 }
 
 struct Conv2d {
@@ -53,6 +80,17 @@ struct Sizes {
 }
 
 impl Conv2d {
+    /// Whether our kernels compute this convolution of `x` with a weight of this shape.
+    fn computes(&self, x: &[usize], weight: &[usize]) -> bool {
+        let Convolution { inputs, outputs, kernel, .. } = self.convolution;
+        let &[batch, channels, height, width] = x else { return false };
+        weight == [outputs, inputs, kernel, kernel]
+            && channels == inputs
+            && batch * inputs * outputs > 0
+            && self.convolution.is_supported()
+            && self.convolution.output_size([height, width]).is_some()
+    }
+
     fn sizes(&self, input: [usize; 2]) -> candle_core::Result<Sizes> {
         let Some(output) = self.convolution.output_size(input) else {
             candle_core::bail!("an image of {input:?} is smaller than the kernel")
@@ -88,6 +126,10 @@ impl CustomOp2 for Conv2d {
         weight_layout: &Layout,
     ) -> candle_core::Result<(CpuStorage, Shape)> {
         let (batch, inputs, height, width) = x_layout.shape().dims4()?;
+        if !self.computes(x_layout.dims(), weight_layout.dims()) {
+            let (x, weight) = (x_layout.dims(), weight_layout.dims());
+            candle_core::bail!("{:?} of {x:?} with {weight:?} is no case for the kernels", self.convolution)
+        }
         let Convolution { outputs, padding, .. } = self.convolution;
         let sizes = self.sizes([height, width])?;
         let filter = self.convolution.filter(values(weight, weight_layout)?, [height, width]);
@@ -200,6 +242,7 @@ impl Conv2d {
 mod tests {
     use super::*;
     use crate::ops::testing::{assert_close, assert_same_gradients, random};
+    use candle_core::DType;
 
     #[test]
     fn conv2d_agrees_with_candle_in_f64_on_every_instruction_set() {
@@ -220,7 +263,7 @@ mod tests {
             [2, 20, 32, 6, 4, 3, 1, 1],
             [1, 32, 3, 4, 4, 3, 1, 1],
             [1, 80, 16, 4, 2, 3, 1, 1],
-            [1, 32, 48, 2, 2, 3, 1, 0],
+            [1, 32, 48, 4, 4, 3, 1, 0],
             [2, 3, 4, 9, 9, 5, 1, 2],
         ];
         for isa in Isa::available() {
@@ -246,9 +289,64 @@ mod tests {
     }
 
     #[test]
+    fn what_a_stride_leaves_over_has_no_gradient() {
+        // Of the rows nothing is left over, of the columns one.
+        let (x, weight) = (random(&[2, 3, 9, 10], 7), random(&[4, 3, 5, 5], 8));
+        let x = candle_core::Var::from_tensor(&x).unwrap();
+        let y = conv2d(&x, &weight, 2, 0).unwrap();
+        let gradient = y.sum_all().unwrap().backward().unwrap().get(&x).unwrap().clone();
+        assert_eq!(gradient.dims(), x.dims());
+        let last = gradient.narrow(3, 9, 1).unwrap().abs().unwrap().sum_all().unwrap();
+        assert_eq!(last.to_scalar::<f32>().unwrap(), 0.0);
+        let square = x.narrow(3, 0, 9).unwrap();
+        let expected = candle_core::Var::from_tensor(&square).unwrap();
+        let y = expected.conv2d(&weight, 0, 2, 1, 1).unwrap();
+        let expected = y.sum_all().unwrap().backward().unwrap().get(&expected).unwrap().clone();
+        assert_close(&gradient.narrow(3, 0, 9).unwrap(), &expected);
+    }
+
+    #[test]
     fn conv2d_says_what_does_not_fit() {
         let (x, weight) = (random(&[2, 3, 6, 6], 5), random(&[4, 5, 3, 3], 6));
         assert!(conv2d(&x, &weight, 1, 1).is_err());
+        let refused = |x: [usize; 4], weight: [usize; 4], stride, padding| {
+            for dtype in [DType::F32, DType::F64] {
+                let [x, weight] = [random(&x, 5), random(&weight, 6)].map(|t| t.to_dtype(dtype).unwrap());
+                conv2d(&x, &weight, stride, padding).unwrap_err();
+            }
+        };
+        refused([2, 3, 6, 6], [4, 3, 3, 3], 0, 1);
+        refused([2, 3, 2, 6], [4, 3, 3, 3], 1, 0);
+        refused([2, 3, 6, 2], [4, 3, 5, 5], 1, 1);
+        refused([2, 3, 6, 4], [4, 3, 3, 5], 1, 0);
+        refused([2, 3, 6, 6], [4, 3, 0, 3], 1, 0);
+        refused([2, 3, 6, 6], [4, 3, 3, 3], 1, usize::MAX / 2 + 1);
+        let empty = conv2d(&random(&[0, 3, 6, 6], 5), &random(&[4, 3, 3, 3], 6), 1, 1).unwrap();
+        assert_eq!(empty.dims(), [0, 4, 6, 6]);
+    }
+
+    #[test]
+    fn the_operation_itself_refuses_what_its_kernels_do_not_compute() {
+        let convolution = Convolution { inputs: 3, outputs: 4, kernel: 3, stride: 1, padding: 1 };
+        let refused = |convolution, x: &[usize], weight: &[usize]| {
+            let op = Conv2d { convolution, isa: Isa::current().unwrap() };
+            random(x, 1).apply_op2(&random(weight, 2), op).unwrap_err();
+        };
+        refused(convolution, &[2, 3, 6], &[4, 3, 3, 3]);
+        refused(convolution, &[2, 4, 6, 6], &[4, 4, 3, 3]);
+        refused(convolution, &[2, 3, 6, 6], &[4, 3, 3, 4]);
+        refused(convolution, &[0, 3, 6, 6], &[4, 3, 3, 3]);
+        refused(Convolution { padding: 0, ..convolution }, &[2, 3, 2, 2], &[4, 3, 3, 3]);
+        refused(Convolution { stride: 3, ..convolution }, &[2, 3, 6, 6], &[4, 3, 3, 3]);
+        let op = Conv2d { convolution, isa: Isa::current().unwrap() };
+        random(&[2, 3, 6, 5], 1)
+            .transpose(2, 3)
+            .unwrap()
+            .apply_op2(&random(&[4, 3, 3, 3], 2), op)
+            .unwrap_err();
+        let op = Conv2d { convolution, isa: Isa::current().unwrap() };
+        let doubles = random(&[2, 3, 6, 6], 1).to_dtype(DType::F64).unwrap();
+        doubles.apply_op2(&random(&[4, 3, 3, 3], 2).to_dtype(DType::F64).unwrap(), op).unwrap_err();
     }
 
     #[test]

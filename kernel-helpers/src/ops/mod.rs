@@ -7,6 +7,8 @@ mod cpu;
 mod loss;
 mod norm;
 mod pointwise;
+#[cfg(test)]
+mod properties;
 pub mod residual;
 mod statistics;
 #[cfg(test)]

@@ -136,6 +136,10 @@ impl CustomOp3 for Normalize {
         bias_layout: &Layout,
     ) -> candle_core::Result<(CpuStorage, Shape)> {
         let (_, channels, height, width) = x_layout.shape().dims4()?;
+        let shape = [channels];
+        if weight_layout.dims() != shape || bias_layout.dims() != shape || self.mean.len() != channels {
+            candle_core::bail!("expected a weight, a bias and a mean for each of {channels} channels")
+        }
         let (x, weight, bias) =
             (values(x, x_layout)?, values(weight, weight_layout)?, values(bias, bias_layout)?);
         let plane = (height * width).max(1);
@@ -159,9 +163,12 @@ impl CustomOp3 for Normalize {
         _y: &Tensor,
         y_gradient: &Tensor,
     ) -> candle_core::Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
+        if x.elem_count() == 0 {
+            return Ok((Some(x.zeros_like()?), Some(weight.zeros_like()?), Some(bias.zeros_like()?)));
+        }
         let y_gradient = y_gradient.contiguous()?;
         let (batch, channels, height, width) = x.dims4()?;
-        let plane = (height * width).max(1);
+        let plane = height * width;
         let (values, dy) = (Values::of(x)?, Values::of(&y_gradient)?);
         let (values, dy): (&[f32], &[f32]) = (&values, &dy);
 
@@ -254,6 +261,38 @@ mod tests {
         assert_close(&statistics.mean, &expected.mean);
         assert_close(&statistics.variance, &expected.variance);
         assert_eq!(statistics.count, 4 * 64);
+    }
+
+    #[test]
+    fn no_image_and_images_without_pixels_have_no_gradient() {
+        for shape in [[0, 3, 2, 2], [2, 3, 0, 4], [2, 3, 4, 0]] {
+            let x = candle_core::Var::from_tensor(&random(&shape, 1)).unwrap();
+            let weight = candle_core::Var::from_tensor(&random(&[3], 2)).unwrap();
+            let (y, statistics) = batch_norm_train(&x, &weight, &random(&[3], 3), 1e-5).unwrap();
+            assert_eq!((y.dims(), statistics.count), (shape.as_slice(), 0));
+            let gradients = y.sum_all().unwrap().backward().unwrap();
+            assert_eq!(gradients.get(&x).unwrap().dims(), shape);
+            assert_eq!(gradients.get(&weight).unwrap().to_vec1::<f32>().unwrap(), [0.0; 3]);
+        }
+    }
+
+    #[test]
+    fn the_operation_itself_refuses_what_does_not_fit() {
+        let op = |channels| Normalize {
+            mean: vec![0.0; channels],
+            inverse_deviation: vec![1.0; channels],
+            of_batch: true,
+        };
+        let x = random(&[2, 3, 4, 5], 1);
+        let refused = |x: &Tensor, weight: &[usize], bias: &[usize], channels| {
+            x.apply_op3(&random(weight, 2), &random(bias, 3), op(channels)).unwrap_err();
+        };
+        refused(&x, &[2], &[3], 3);
+        refused(&x, &[3], &[4], 3);
+        refused(&x, &[3], &[3], 2);
+        refused(&x.transpose(2, 3).unwrap(), &[3], &[3], 3);
+        refused(&x.to_dtype(candle_core::DType::F64).unwrap(), &[3], &[3], 3);
+        refused(&x.flatten_from(2).unwrap(), &[3], &[3], 3);
     }
 
     #[test]

@@ -30,9 +30,6 @@ pub fn relu(x: &Tensor) -> Result<Tensor> {
 /// If the shapes differ.
 pub fn add_relu(x: &Tensor, skip: &Tensor) -> Result<Tensor> {
     if is_cpu_f32(&[x, skip]) {
-        if x.dims() != skip.dims() {
-            return Err(Error::argument("skip", format!("{:?}", x.dims()), format!("{:?}", skip.dims())));
-        }
         return Ok(x.contiguous()?.apply_op2(&skip.contiguous()?, AddRelu)?);
     }
     relu(&(x + skip)?)
@@ -119,6 +116,10 @@ impl CustomOp2 for AddRelu {
         skip: &CpuStorage,
         skip_layout: &Layout,
     ) -> candle_core::Result<(CpuStorage, Shape)> {
+        if x_layout.shape() != skip_layout.shape() {
+            let (expected, found) = (format!("{:?}", x_layout.dims()), format!("{:?}", skip_layout.dims()));
+            return Err(Error::argument("skip", expected, found).into());
+        }
         let (x, skip) = (values(x, x_layout)?, values(skip, skip_layout)?);
         let mut y = vec![0.0; x.len()];
         y.par_chunks_mut(CHUNK).zip(x.par_chunks(CHUNK)).zip(skip.par_chunks(CHUNK)).for_each(
@@ -153,6 +154,9 @@ impl CustomOp1 for GlobalAveragePool {
     fn cpu_fwd(&self, x: &CpuStorage, layout: &Layout) -> candle_core::Result<(CpuStorage, Shape)> {
         let (batch, channels, height, width) = layout.shape().dims4()?;
         let plane = height * width;
+        if plane == 0 {
+            candle_core::bail!("an image of {height} x {width} has no mean")
+        }
         let y = values(x, layout)?.par_chunks(plane).map(|x| sum(x, |&x| x) / plane as f32).collect();
         Ok((CpuStorage::F32(y), Shape::from((batch, channels))))
     }
@@ -196,5 +200,22 @@ mod tests {
             assert_eq!(to_f64(&y)[..3], [0.0, 0.0, 2.0]);
             assert!(to_f64(&y)[3].is_nan());
         }
+    }
+
+    #[test]
+    fn the_operations_themselves_refuse_what_does_not_fit() {
+        let x = random(&[2, 3, 4, 5], 1);
+        let turned = x.transpose(2, 3).unwrap();
+        let doubles = x.to_dtype(candle_core::DType::F64).unwrap();
+        for x in [&turned, &doubles] {
+            x.apply_op1(Relu).unwrap_err();
+            x.apply_op1(GlobalAveragePool).unwrap_err();
+            x.apply_op2(x, AddRelu).unwrap_err();
+        }
+        x.apply_op2(&random(&[2, 3, 4, 4], 2), AddRelu).unwrap_err();
+        x.flatten_from(2).unwrap().apply_op1(GlobalAveragePool).unwrap_err();
+        random(&[2, 3, 0, 4], 1).apply_op1(GlobalAveragePool).unwrap_err();
+        let error = add_relu(&x, &random(&[3, 2, 4, 5], 2)).unwrap_err().to_string();
+        assert_eq!(error, "skip: expected [2, 3, 4, 5], found [3, 2, 4, 5]");
     }
 }

@@ -12,7 +12,7 @@ pub fn random(shape: &[usize], seed: u64) -> Tensor {
     Tensor::from_vec(values, shape, &Device::Cpu).unwrap()
 }
 
-fn to_f64(tensor: &Tensor) -> Vec<f64> {
+pub fn to_f64(tensor: &Tensor) -> Vec<f64> {
     tensor.to_dtype(DType::F64).unwrap().flatten_all().unwrap().to_vec1().unwrap()
 }
 
@@ -32,11 +32,21 @@ type Function<'a> = &'a dyn Fn(&[Tensor]) -> Result<Tensor>;
 
 /// The function's value and the gradients of `Σ value · projection` by each argument.
 fn differentiate(arguments: &[Tensor], dtype: DType, function: Function) -> (Tensor, Vec<Tensor>) {
+    differentiate_along(arguments, dtype, function, |shape| random(shape, 99))
+}
+
+/// The same for a projection of the value's shape.
+pub fn differentiate_along(
+    arguments: &[Tensor],
+    dtype: DType,
+    function: Function,
+    projection: impl Fn(&[usize]) -> Tensor,
+) -> (Tensor, Vec<Tensor>) {
     let cast = |tensor: &Tensor| tensor.to_dtype(dtype).unwrap();
     let variables: Vec<Var> = arguments.iter().map(|t| Var::from_tensor(&cast(t)).unwrap()).collect();
     let tensors: Vec<Tensor> = variables.iter().map(|v| v.as_tensor().clone()).collect();
     let value = function(&tensors).unwrap();
-    let projection = cast(&random(value.dims(), 99));
+    let projection = cast(&projection(value.dims()));
     let gradients = (&value * projection).unwrap().sum_all().unwrap().backward().unwrap();
     let gradients = variables.iter().map(|v| gradients.get(v).expect("a gradient").clone()).collect();
     (value, gradients)

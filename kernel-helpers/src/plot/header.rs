@@ -35,7 +35,7 @@ macro_rules! title_and_notes {
                 self
             }
 
-            /// Adds several remarks; takes [`Cifar10::note`](crate::cifar10::Cifar10::note) as it is.
+            /// Adds several remarks; takes [`Data::note`](crate::data::Data::note) as it is.
             pub fn notes(self, notes: impl IntoIterator<Item = impl std::fmt::Display>) -> Self {
                 notes.into_iter().fold(self, Self::note)
             }

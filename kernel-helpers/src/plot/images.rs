@@ -12,8 +12,8 @@ use candle_core::{DType, Device, IndexOp, Tensor};
 use plotters::style::RGBColor;
 use std::fmt::Display;
 
-/// What an [`ImagePlot`] takes its images from: a tensor `[N, C, H, W]` or a data set such as
-/// [`Cifar10`](crate::cifar10::Cifar10)'s `train` and `test`.
+/// What an [`ImagePlot`] takes its images from: a tensor `[N, C, H, W]`, or a dataset of images such as
+/// [`Data`](crate::data::Data)'s `train` and `test`.
 pub trait ImageSource {
     /// How many there are.
     ///

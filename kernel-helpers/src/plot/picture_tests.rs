@@ -5,7 +5,7 @@ use super::figure::tests::decode;
 use super::style::{AXIS, Style};
 use super::*;
 use crate::Result;
-use crate::cifar10::Cifar10;
+use crate::data::Cifar10;
 use candle_core::{DType, Device, Tensor};
 use plotters::style::RGBColor;
 

@@ -1,7 +1,7 @@
 //! What makes two runs the same run.
 
 use super::TrainConfig;
-use crate::cifar10::{Cifar10, Split};
+use crate::data::{Data, Dataset};
 use crate::digest::{sha256, sha256_of_state};
 use crate::fp_layers::Ste;
 use crate::machine::Machine;
@@ -30,7 +30,7 @@ pub struct RunIdentity {
     pub seed: u64,
     /// The network's [`Network::description`].
     pub network: String,
-    /// The parameters that are not used in floating point, each with its [`Network::quantizer`] in words. As the next three,
+    /// The parameters that are not used in floating point, each with its [`Network::quantizer`] in words. As the next four,
     /// it is absent from what the first version kept.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub quantizers: Option<BTreeMap<String, String>>,
@@ -43,12 +43,15 @@ pub struct RunIdentity {
     /// The instruction set of the CPU kernels, see [`Machine::instructions`]: sums are taken in the order of its lanes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub instructions: Option<String>,
+    /// What is done at random to the examples trained on, each in its [`Augmentation::description`](crate::data::Augmentation).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub augmentations: Option<Vec<String>>,
     /// The SHA-256 sum of the network's parameters and buffers at the start.
     pub start_sha256: String,
-    /// The images to train on.
-    pub training_images: Images,
-    /// The images to test on.
-    pub test_images: Images,
+    /// The examples to train on.
+    pub training_images: Examples,
+    /// The examples to test on.
+    pub test_images: Examples,
 }
 
 /// What is done in an epoch.
@@ -66,19 +69,26 @@ pub enum Procedure {
     IterativePrune(PruneSchedule),
 }
 
-/// Which images.
+/// Which examples.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Images {
+pub struct Examples {
     /// How many.
     pub count: usize,
-    /// Their [`Split::sha256`].
+    /// Their [`Dataset::sha256`].
     pub sha256: String,
+    /// Their [`Dataset::preparation`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub preparation: Option<String>,
 }
 
-impl Images {
-    /// The images of a split.
-    pub fn of(split: &Split) -> Self {
-        Self { count: split.len(), sha256: split.sha256().to_owned() }
+impl Examples {
+    /// Those of a dataset.
+    pub fn of(dataset: &dyn Dataset) -> Self {
+        Self { count: dataset.len(), sha256: dataset.sha256(), preparation: dataset.preparation() }
+    }
+
+    fn complete(&mut self, other: &Self) {
+        self.preparation = self.preparation.take().or_else(|| other.preparation.clone());
     }
 }
 
@@ -90,7 +100,7 @@ impl RunIdentity {
     pub fn of<N: Network>(
         procedure: Procedure,
         net: &N,
-        data: &Cifar10,
+        data: &Data,
         config: &TrainConfig,
     ) -> Result<Option<Self>> {
         let Some(network) = net.description() else { return Ok(None) };
@@ -110,9 +120,10 @@ impl RunIdentity {
             prunable_layers: Some(net.prunable_layers().into_iter().map(|(name, _)| name).collect()),
             device: Some(machine.device),
             instructions: Some(machine.instructions),
+            augmentations: Some(data.augmentations.iter().map(|one| one.description()).collect()),
             start_sha256: sha256_of_state(&state_dict(net)?),
-            training_images: Images::of(&data.train),
-            test_images: Images::of(&data.test),
+            training_images: Examples::of(&*data.train),
+            test_images: Examples::of(&*data.test),
         }))
     }
 
@@ -135,7 +146,7 @@ impl RunIdentity {
     }
 
     /// This identity with the start of another: the network may by now be what the other run has left of it.
-    pub(super) fn from_start_of(&self, other: &Self) -> Self {
+    pub(super) fn begun_like(&self, other: &Self) -> Self {
         Self { start_sha256: other.start_sha256.clone(), ..self.clone() }
     }
 
@@ -169,6 +180,9 @@ impl RunIdentity {
         whole.quantizers = whole.quantizers.or_else(|| other.quantizers.clone());
         whole.prunable_layers = whole.prunable_layers.or_else(|| other.prunable_layers.clone());
         whole.device = whole.device.or_else(|| other.device.clone());
+        whole.augmentations = whole.augmentations.or_else(|| other.augmentations.clone());
+        whole.training_images.complete(&other.training_images);
+        whole.test_images.complete(&other.test_images);
         whole.instructions = whole.instructions.or_else(|| other.instructions.clone());
         whole
     }

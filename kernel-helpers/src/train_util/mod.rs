@@ -22,7 +22,7 @@ mod trainer;
 mod tests;
 
 pub use history::{EpochRecord, History, last_history, recorded_note};
-pub use identity::{Images, Procedure, RunIdentity};
+pub use identity::{Examples, Procedure, RunIdentity};
 pub use kept::{KeptRun, Progress, kept_runs, table_of_runs};
 pub use record::RunRecord;
 pub use run_files::RunFiles;
@@ -30,7 +30,7 @@ pub use seeds::{mean_and_deviation, records_over_seeds};
 pub use sgd::{Sgd, SgdConfig};
 pub use trainer::{EpochStatistics, TrainConfig, Trainer};
 
-use crate::cifar10::{Cifar10, DataLoader};
+use crate::data::{Data, DataLoader};
 use crate::display::{MimeBundle, Show, shows_itself};
 use crate::progress::TestWatch;
 use crate::prune::PruneSchedule;
@@ -48,7 +48,7 @@ const TEST_BATCH: usize = 100;
 ///
 /// # Errors
 /// If the configuration is not usable, a tensor operation fails or a file cannot be written.
-pub fn train<N: Network>(net: &N, data: &Cifar10, config: &TrainConfig) -> Result<History> {
+pub fn train<N: Network>(net: &N, data: &Data, config: &TrainConfig) -> Result<History> {
     recording::run(Procedure::Train, net, data, config, |trainer, epoch| {
         trainer.set_learning_rate(config.learning_rate * step_decay(epoch - 1, config.epochs));
         trainer.run_epoch(net, false)?;
@@ -62,7 +62,7 @@ pub fn train<N: Network>(net: &N, data: &Cifar10, config: &TrainConfig) -> Resul
 ///
 /// # Errors
 /// If the configuration is not usable, a tensor operation fails or a file cannot be written.
-pub fn finetune<N: Network>(net: &N, data: &Cifar10, config: &TrainConfig) -> Result<History> {
+pub fn finetune<N: Network>(net: &N, data: &Data, config: &TrainConfig) -> Result<History> {
     let procedure = Procedure::Finetune { keep_zeros: config.keep_zeros };
     recording::run(procedure, net, data, config, |trainer, _| {
         trainer.run_epoch(net, config.keep_zeros)?;
@@ -78,7 +78,7 @@ pub fn finetune<N: Network>(net: &N, data: &Cifar10, config: &TrainConfig) -> Re
 /// If the configuration is not usable, the ramp leaves no epoch, a tensor operation fails or a file cannot be written.
 pub fn iterative_prune<N: Network>(
     net: &N,
-    data: &Cifar10,
+    data: &Data,
     config: &TrainConfig,
     schedule: &PruneSchedule,
 ) -> Result<History> {
@@ -136,13 +136,13 @@ pub struct TestResult {
 /// # Errors
 /// If a tensor operation fails, or the notebook's stop button is pressed: an accuracy on a part of the images would be
 /// another number.
-pub fn test<N: Network>(net: &N, data: &Cifar10) -> Result<TestResult> {
+pub fn test<N: Network>(net: &N, data: &Data) -> Result<TestResult> {
     let mut watch = TestWatch::new(data.test.len());
     test_watched(net, data, |images| watch.done(images))
 }
 
 /// [`test`], which tells after each batch how many images have been tested.
-fn test_watched<N: Network>(net: &N, data: &Cifar10, mut done: impl FnMut(usize)) -> Result<TestResult> {
+fn test_watched<N: Network>(net: &N, data: &Data, mut done: impl FnMut(usize)) -> Result<TestResult> {
     let loader = DataLoader::new(&data.test, TEST_BATCH)?.on(net.device());
     let (mut loss, mut correct) = (0.0, 0);
     for (index, batch) in loader.epoch(0).enumerate() {

@@ -6,8 +6,8 @@ use super::record::RunRecord;
 use super::run_files::{Kept, RunFiles};
 use super::state::RunState;
 use super::{History, TestResult, TrainConfig, Trainer};
-use crate::checkpoint::{StateDict, file_name, from_bytes, load_state_dict};
-use crate::cifar10::Cifar10;
+use crate::checkpoint::{StateDict, file_name, from_bytes, load_state_dict_of_size, size_in_bytes};
+use crate::data::Data;
 use crate::digest::sha256_of_state;
 use crate::files;
 use crate::machine::{Machine, NUMERICS};
@@ -31,19 +31,19 @@ const RETRAIN: &str = "LAB_RETRAIN";
 pub(super) fn run<N: Network>(
     procedure: Procedure,
     net: &N,
-    data: &Cifar10,
+    data: &Data,
     config: &TrainConfig,
     mut epoch: impl FnMut(&mut Trainer, usize) -> Result<TestResult>,
 ) -> Result<History> {
     let mut trainer = Trainer::new(net, data, config)?;
     trainer.watch().begin();
     let mut recording = Recording::of(procedure, net, data, config, trainer.watch())?;
-    if let Some(recording) = &mut recording {
-        if let Some((history, provenance)) = recording.begin(net, &mut trainer)? {
-            remember(&history);
-            trainer.watch().end(&history, Some(&provenance));
-            return Ok(history);
-        }
+    if let Some(recording) = &mut recording
+        && let Some((history, provenance)) = recording.begin(net, &mut trainer)?
+    {
+        remember(&history);
+        trainer.watch().end(&history, Some(&provenance));
+        return Ok(history);
     }
     let mut epochs = || -> Result<()> {
         while let Some(number) = trainer.next_epoch() {
@@ -97,7 +97,7 @@ impl Recording {
     fn of<N: Network>(
         procedure: Procedure,
         net: &N,
-        data: &Cifar10,
+        data: &Data,
         config: &TrainConfig,
         watch: &Watch,
     ) -> Result<Option<Self>> {
@@ -173,9 +173,10 @@ impl Recording {
     fn is_this(&self, kept: &Kept, is: fn(&RunIdentity, &RunIdentity) -> bool) -> bool {
         let run = &kept.record.run;
         let is_left = || {
-            load_state_dict(&kept.weights).is_ok_and(|left| sha256_of_state(&left) == self.run.start_sha256)
+            let left = load_state_dict_of_size(&kept.weights, size_in_bytes(self.start.values()));
+            left.is_ok_and(|left| sha256_of_state(&left) == self.run.start_sha256)
         };
-        is(&self.run, run) || (is(&self.run.from_start_of(run), run) && is_left())
+        is(&self.run, run) || (is(&self.run.begun_like(run), run) && is_left())
     }
 
     /// Takes the run for the one that left the network as it is now when it was interrupted, if there is such a one.
@@ -185,7 +186,7 @@ impl Recording {
         }
         for path in self.files.states() {
             let Ok((state, tensors)) = RunState::load(&path) else { continue };
-            let again = self.run.from_start_of(&state.run);
+            let again = self.run.begun_like(&state.run);
             if again.is(&state.run)
                 && RunState::best_sha256(&tensors, &path)
                     .is_ok_and(|sum| sum.as_ref() == Some(&self.run.start_sha256))
@@ -255,7 +256,10 @@ impl Recording {
         self.files.remove_lock(&self.run)?;
         let path = self.files.state(&self.run);
         match trainer.best() {
-            Some(best) => set_state(net, &from_bytes(best, &path)?, &path),
+            Some(best) => {
+                let size = size_in_bytes(self.start.values());
+                set_state(net, &from_bytes(best, size, &path)?, &path)
+            }
             None => set_state(net, &self.start, &path),
         }
     }
@@ -293,7 +297,7 @@ impl Recording {
     fn provenance(&self, record: &RunRecord) -> String {
         let RunRecord { made_on, minutes, machine, .. } = record;
         let name = file_name(&self.files.record());
-        let elsewhere = !self.run.from_start_of(&record.run).is(&record.run);
+        let elsewhere = !self.run.begun_like(&record.run).is(&record.run);
         let elsewhere = elsewhere.then(|| "computed here, the last digits can differ".to_owned());
         let notes = elsewhere.into_iter().chain(record.numerics_note()).map(|note| format!("; {note}"));
         let notes: String = notes.collect();

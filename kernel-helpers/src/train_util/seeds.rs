@@ -57,10 +57,10 @@ mod tests {
     use super::*;
     use crate::checkpoint::Weights;
     use crate::machine::Machine;
-    use crate::train_util::{History, Images, Procedure};
+    use crate::train_util::{Examples, History, Procedure};
 
     fn save(folder: &Path, seed: u64, epochs: usize) {
-        let images = Images { count: 1, sha256: String::new() };
+        let images = Examples { count: 1, sha256: String::new(), preparation: None };
         let record = RunRecord {
             made_on: "2026-11-23".to_owned(),
             command: None,
@@ -81,6 +81,7 @@ mod tests {
                 prunable_layers: None,
                 device: None,
                 instructions: None,
+                augmentations: None,
                 start_sha256: String::new(),
                 training_images: images.clone(),
                 test_images: images,

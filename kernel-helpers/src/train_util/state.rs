@@ -2,7 +2,7 @@
 
 use super::identity::RunIdentity;
 use super::{History, Trainer};
-use crate::checkpoint::{StateDict, from_bytes, load_with_text, save_with_text};
+use crate::checkpoint::{StateDict, from_bytes, load_with_text, save_with_text, size_in_bytes};
 use crate::digest::{sha256, sha256_of_state};
 use crate::files;
 use crate::network::set_state;
@@ -89,7 +89,8 @@ impl RunState {
     /// The sum of the state that a network has with the best weights so far.
     pub fn best_sha256(tensors: &StateDict, path: &Path) -> Result<Option<String>> {
         let best = Self::best(tensors)?;
-        best.map(|bytes| Ok(sha256_of_state(&from_bytes(&bytes, path)?))).transpose()
+        let size = size_in_bytes(tensors.values());
+        best.map(|bytes| Ok(sha256_of_state(&from_bytes(&bytes, size, path)?))).transpose()
     }
 
     /// Brings the network and the trainer to this state.

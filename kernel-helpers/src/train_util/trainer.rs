@@ -4,7 +4,7 @@ use super::history::remember;
 use super::run_files::RunFiles;
 use super::{EpochRecord, History, Sgd, SgdConfig, TestResult, correct_predictions, test_watched};
 use crate::checkpoint::file_name;
-use crate::cifar10::{Cifar10, DataLoader};
+use crate::data::{Data, DataLoader};
 use crate::progress::{Plan, Watch};
 use crate::prune::{Masks, sparsity};
 use crate::{Error, Network, Result, ops, paths, stop};
@@ -72,10 +72,10 @@ pub struct EpochStatistics {
 }
 
 /// A run in progress: optimizer, data, history and best weights, for a loop of one's own over the epochs.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Trainer {
     config: TrainConfig,
-    data: Cifar10,
+    data: Data,
     loader: DataLoader,
     optimizer: Sgd,
     watch: Watch,
@@ -103,7 +103,7 @@ impl Trainer {
     /// # Errors
     /// If the configuration has no epochs, no batch size or a rate that is no number, there are no training images, or the
     /// notebook's stop button was pressed in this cell.
-    pub fn new<N: Network>(net: &N, data: &Cifar10, config: &TrainConfig) -> Result<Self> {
+    pub fn new<N: Network>(net: &N, data: &Data, config: &TrainConfig) -> Result<Self> {
         if config.epochs == 0 {
             return Err(Error::argument("epochs", "at least 1", 0));
         }
@@ -119,7 +119,7 @@ impl Trainer {
             return Err(Error::argument("training images", "at least 1", 0));
         }
         stop::may_start_training()?;
-        let loader = DataLoader::new(&data.train, config.batch_size)?.augmented(config.seed).on(net.device());
+        let loader = data.train_loader(config.batch_size, config.seed)?.on(net.device());
         let sgd = SgdConfig {
             learning_rate: config.learning_rate,
             momentum: config.momentum,

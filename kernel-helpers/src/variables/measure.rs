@@ -1,7 +1,7 @@
 //! How long and how large a value of any type is.
 
 use crate::Network;
-use crate::cifar10::{Cifar10, RECORD_BYTES, Split};
+use crate::data::{Data, Dataset};
 use crate::display::size;
 use crate::units::grouped;
 use candle_core::{Tensor, Var};
@@ -138,17 +138,17 @@ impl Measurable for Var {
     }
 }
 
-impl Measurable for Split {
+impl Measurable for Arc<dyn Dataset> {
     fn extent(&self) -> Option<String> {
         Some(self.to_string())
     }
 
     fn beyond(&self) -> usize {
-        self.len() * RECORD_BYTES
+        self.size_in_bytes()
     }
 }
 
-impl Measurable for Cifar10 {
+impl Measurable for Data {
     fn extent(&self) -> Option<String> {
         Some(format!("{}, {}", self.train, self.test))
     }

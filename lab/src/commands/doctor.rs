@@ -1,6 +1,6 @@
 //! `cargo lab doctor`: what is there, what is missing, what to do.
 
-use crate::dataset::{self, Checksums, State};
+use crate::dataset::{self, Manifest, State};
 use crate::project::Project;
 use crate::{kernel, python};
 use anyhow::Result;
@@ -27,7 +27,7 @@ pub fn doctor(project: &Project) -> Result<ExitCode> {
     };
     report.installable("notebook kernel", helpers);
     let data = paths::data_dir()?;
-    let state = match dataset::verify(&data, &Checksums::official())? {
+    let state = match dataset::verify(&data, &Manifest::official())? {
         State::Official => Ok(format!("CIFAR-10, checksums right, in {}", project.relative(&data))),
         State::Generated => Ok("generated pictures, not CIFAR-10: `cargo lab data` fetches it".to_owned()),
         State::Incomplete => Err("`cargo lab data`"),

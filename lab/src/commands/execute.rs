@@ -1,11 +1,11 @@
 //! The execution of one notebook, by the Python script `execute.py`.
 
 use super::run::Execution;
-use super::stop::Stop;
 use crate::executions::Executions;
 use crate::notebook::Notebook;
 use crate::project::Project;
 use crate::python::{self, Kernelspec};
+use crate::stop::Stop;
 use anyhow::{Context, Result, bail};
 use indicatif::{ProgressBar, ProgressStyle};
 use kernel_helpers::Scale;

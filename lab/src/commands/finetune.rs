@@ -96,7 +96,7 @@ impl Run {
         })
     }
 
-    fn run(self, folder: &Path, data: &Cifar10, config: &TrainConfig) -> Result<History> {
+    fn run(self, folder: &Path, data: &Data, config: &TrainConfig) -> Result<History> {
         let n_bits = match self {
             Run::OneShot | Run::Iterative(_) => None,
             Run::Quantized { bits } | Run::PrunedAndQuantized { bits } => Some(bits),

@@ -12,7 +12,6 @@ mod run;
 mod runs;
 mod scan;
 mod setup;
-mod stop;
 mod train;
 
 use crate::kernel;

@@ -4,6 +4,7 @@ use crate::project::Project;
 use crate::{kernel, python};
 use anyhow::Result;
 use indicatif::{ProgressBar, ProgressStyle};
+use kernel_helpers::files;
 use std::time::{Duration, Instant};
 
 /// Sets up what is missing and says so.
@@ -31,6 +32,8 @@ pub fn ensure(project: &Project) -> Result<()> {
         eprintln!("Installed JupyterLab, pandoc and Typst into .lab/venv in {}.", seconds(started));
     }
     python::register_kernels(project)?;
+    // What an export has left that was killed.
+    files::sweep(&project.temporary());
     let started = Instant::now();
     if kernel::warm::build(project)? {
         eprintln!("Compiled the helpers for the notebooks in {}.", seconds(started));

@@ -1,12 +1,12 @@
 //! A stand-in for CIFAR-10 where it cannot be had: ten classes of striped pictures in the same files.
 
-use super::{Staging, files, write_file};
-use anyhow::{Context, Result};
-use kernel_helpers::cifar10::{CLASSES, GENERATED_MARKER, RECORD_BYTES, RECORDS_PER_FILE, SIDE};
+use super::{files, replace, write_file};
+use anyhow::Result;
+use kernel_helpers::data::{CIFAR10_CLASSES, RECORD_BYTES, RECORDS_PER_FILE, SIDE};
+use kernel_helpers::files::PartialFolder;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use std::f32::consts::{PI, TAU};
-use std::fs;
 use std::io::Write;
 use std::path::Path;
 
@@ -16,28 +16,25 @@ const NOTE: &str = "The files beside this one hold generated pictures, not CIFAR
 
 /// Writes the six files into `data`, and the marker that says what they are.
 pub fn generate(data: &Path) -> Result<()> {
-    let staging = Staging::new(data)?;
-    // The marker comes first and goes last: generated pictures are never without it.
-    fs::write(data.join(GENERATED_MARKER), NOTE)
-        .with_context(|| format!("could not write into {}", data.display()))?;
+    let folder = PartialFolder::new_in(data)?;
     for (stream, name) in files().enumerate() {
         let mut rng = ChaCha8Rng::seed_from_u64(10);
         rng.set_stream(stream as u64);
-        write_file(&staging.path(name), |file| {
+        write_file(&folder.path().join(name), |file| {
             for _ in 0..RECORDS_PER_FILE {
                 file.write_all(&record(&mut rng))?;
             }
             Ok(())
         })?;
     }
-    staging.commit_unchecked(data)
+    replace(folder.path(), data, Some(NOTE))
 }
 
 /// One record: stripes whose direction, width and color tell the class, with a random phase, strength and tilt, under
 /// noise that keeps single pixels from giving it away.
 fn record(rng: &mut ChaCha8Rng) -> [u8; RECORD_BYTES] {
-    let class = rng.random_range(0..CLASSES.len());
-    let angle = PI * (class as f32 + rng.random_range(-0.45..0.45)) / CLASSES.len() as f32;
+    let class = rng.random_range(0..CIFAR10_CLASSES.len());
+    let angle = PI * (class as f32 + rng.random_range(-0.45..0.45)) / CIFAR10_CLASSES.len() as f32;
     let cycles = 2.0 + (class % 3) as f32 + rng.random_range(-0.3..0.3);
     let (phase, strength) = (rng.random_range(0.0..TAU), rng.random_range(15.0..55.0));
     let tint = TAU * (class % 5) as f32 / 5.0;

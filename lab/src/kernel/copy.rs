@@ -1,6 +1,7 @@
 //! Copies of the warm build folder, one for each running kernel.
 
 use super::BuildFolder;
+use crate::locks;
 use crate::project::Project;
 use anyhow::{Context, Result};
 use std::ffi::OsStr;
@@ -28,11 +29,14 @@ impl Copy {
         // warm folder is not rebuilt meanwhile.
         let _guard = folders_lock(project)?;
         remove_dead(&running)?;
-        let path = running.join(std::process::id().to_string());
-        fs::create_dir_all(&path).with_context(|| format!("could not make {}", path.display()))?;
-        let lock =
-            File::create(path.join(LOCK)).with_context(|| format!("could not lock {}", path.display()))?;
-        lock.lock().with_context(|| format!("could not lock {}", path.display()))?;
+        // Process ids alone are not unique: containers that share a clone have the same ones.
+        let folder = tempfile::Builder::new()
+            .prefix(&format!("{}-", std::process::id()))
+            .tempdir_in(&running)
+            .with_context(|| format!("could not make a folder in {}", running.display()))?;
+        let path = folder.path().to_owned();
+        let lock = File::create(path.join(LOCK)).and_then(|lock| lock.lock().map(|()| lock));
+        let lock = lock.with_context(|| format!("could not lock {}", path.display()))?;
         let warm = BuildFolder::warm(project);
         copy_folder(warm.path(), &path, false)
             .with_context(|| format!("could not copy {} to {}", warm.path().display(), path.display()))?;
@@ -40,7 +44,7 @@ impl Copy {
         let executable = path.join("lab");
         link_or_copy(&std::env::current_exe()?, &executable)
             .context("could not copy the kernel's executable")?;
-        Ok(Copy { folder: BuildFolder { path }, executable, _lock: lock })
+        Ok(Copy { folder: BuildFolder { path: folder.keep() }, executable, _lock: lock })
     }
 
     /// The copy.
@@ -70,7 +74,8 @@ impl Drop for Copy {
 pub fn folders_lock(project: &Project) -> Result<File> {
     let path = project.kernel().join("folders.lock");
     let lock = File::create(&path).with_context(|| format!("could not make {}", path.display()))?;
-    lock.lock().with_context(|| format!("could not lock {}", path.display()))?;
+    locks::lock(&lock, "another kernel's start, or for the helpers to be compiled")
+        .with_context(|| format!("could not lock {}", path.display()))?;
     Ok(lock)
 }
 
@@ -146,4 +151,42 @@ fn copy_with_time(from: &Path, to: &Path) -> io::Result<()> {
     fs::copy(from, to)?;
     let modified = fs::metadata(from)?.modified()?;
     File::options().append(true).open(to)?.set_modified(modified)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::mpsc;
+    use std::time::Duration;
+
+    /// As in two containers that share a clone, each of which counts its processes from one.
+    #[test]
+    fn a_living_kernel_of_the_same_process_id_is_no_obstacle() {
+        // Beside this executable, so that it can be linked.
+        let beside = std::env::current_exe().unwrap();
+        let folder = tempfile::tempdir_in(beside.parent().unwrap()).unwrap();
+        let project = Project::at(folder.path()).unwrap();
+        fs::create_dir_all(BuildFolder::warm(&project).path()).unwrap();
+        let other = project.kernel().join("running").join(std::process::id().to_string());
+        fs::create_dir_all(&other).unwrap();
+        let alive = File::create(other.join(LOCK)).unwrap();
+        alive.lock().unwrap();
+
+        let (made, making) = mpsc::channel();
+        std::thread::spawn({
+            let project = project.clone();
+            move || made.send(Copy::of_warm(&project))
+        });
+        let copy = making.recv_timeout(Duration::from_secs(10)).expect("it does not wait").unwrap();
+        let path = copy.folder().path().to_owned();
+        let name = path.file_name().unwrap().to_string_lossy();
+        assert!(name.starts_with(&format!("{}-", std::process::id())), "{name}");
+        let second = Copy::of_warm(&project).unwrap();
+        assert!(path.is_dir() && other.is_dir(), "who lives keeps its folder");
+        drop((copy, second));
+        assert!(other.is_dir() && !path.exists());
+        drop(alive);
+        drop(Copy::of_warm(&project).unwrap());
+        assert!(!other.exists(), "who has died loses it");
+    }
 }

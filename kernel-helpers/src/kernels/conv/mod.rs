@@ -4,6 +4,8 @@ mod direct;
 mod filter;
 mod input_gradient;
 mod pack;
+#[cfg(test)]
+mod plain;
 mod weight_gradient;
 mod weight_sum;
 mod winograd;
@@ -125,3 +127,6 @@ impl BorderedImage {
         self.with_border(0)
     }
 }
+
+#[cfg(test)]
+mod tests;

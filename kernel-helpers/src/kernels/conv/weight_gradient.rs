@@ -109,7 +109,7 @@ unsafe fn block<S: Simd, const CHANNELS: usize, const TAPS: usize, const STRIDE:
 ) {
     let [rows, columns] = job.size;
     let mut sums = [[simd.splat(0.0); TAPS]; CHANNELS];
-    // SAFETY: every address lies in its slice by the caller's promise.
+    // SAFETY: every address that is read or written lies in its slice by the caller's promise.
     unsafe {
         for y in 0..rows {
             let from = job.input_pixels.start + (STRIDE * y + ky) * job.input_pixels.row + input;
@@ -118,8 +118,9 @@ unsafe fn block<S: Simd, const CHANNELS: usize, const TAPS: usize, const STRIDE:
             let mut gradients = job.output_gradient.as_ptr().add(gradients);
             for _ in 0..columns / 2 {
                 pixels::<S, 2, CHANNELS, TAPS, STRIDE>(simd, job, &mut sums, from, gradients);
-                from = from.add(2 * STRIDE * job.input_pixels.pixel);
-                gradients = gradients.add(2 * job.output_pixels.pixel);
+                // After the last pair these can point behind their slices, and are not read.
+                from = from.wrapping_add(2 * STRIDE * job.input_pixels.pixel);
+                gradients = gradients.wrapping_add(2 * job.output_pixels.pixel);
             }
             if columns % 2 == 1 {
                 pixels::<S, 1, CHANNELS, TAPS, STRIDE>(simd, job, &mut sums, from, gradients);

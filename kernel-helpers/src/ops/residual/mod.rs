@@ -313,4 +313,6 @@ impl CustomOp2 for Evaluation {
 }
 
 #[cfg(test)]
+mod numerics;
+#[cfg(test)]
 mod tests;

@@ -3,7 +3,7 @@ use crate::ops::testing::*;
 use candle_core::DType;
 
 /// A network with every kind of block: identity, stride with a 1x1 skip, wider with a 1x1 skip; images of 9 x 7.
-fn network(classes: usize) -> ResidualNetwork {
+pub(super) fn network(classes: usize) -> ResidualNetwork {
     let conv = |outputs: usize, inputs: usize, kernel: usize, stride: usize, seed: u64| {
         let spread = (2.0 / (inputs * kernel * kernel) as f64).sqrt();
         let positive = |seed| (random(&[outputs], seed).abs().unwrap() + 0.5).unwrap();
@@ -37,7 +37,7 @@ fn network(classes: usize) -> ResidualNetwork {
 }
 
 /// The network with other packed parameters.
-fn with_parameters(net: &ResidualNetwork, plan: &Plan, packed: &Tensor) -> ResidualNetwork {
+pub(super) fn with_parameters(net: &ResidualNetwork, plan: &Plan, packed: &Tensor) -> ResidualNetwork {
     let mut net = net.clone();
     let take = |range: &std::ops::Range<usize>, like: &Tensor| {
         packed.narrow(0, range.start, range.len()).unwrap().reshape(like.shape()).unwrap()

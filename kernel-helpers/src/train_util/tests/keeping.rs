@@ -126,6 +126,7 @@ fn a_record_of_the_first_version_is_found() {
         prunable_layers: None,
         device: None,
         instructions: None,
+        augmentations: None,
         ..record.run.clone()
     };
     let old = RunRecord { run, numerics: None, checksum: None, ..record };
@@ -224,4 +225,22 @@ fn the_runs_of_a_folder_are_listed_and_removed() {
     runs.iter().try_for_each(KeptRun::remove).unwrap();
     assert!(names(&folder.path().join("deep")).is_empty());
     assert!(folder.path().join("results.json").exists());
+}
+
+#[test]
+fn a_checkpoint_that_does_not_fit_changes_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("net.safetensors");
+    let mut other = state_dict(&TestNet::new(Some(4))).unwrap();
+    other.insert(
+        "norm.num_batches_tracked".to_owned(),
+        Tensor::zeros(2, candle_core::DType::I64, &Device::Cpu).unwrap(),
+    );
+    other.insert("conv.weight".to_owned(), (&other["conv.weight"] * 2.0).unwrap());
+    crate::checkpoint::save_state_dict(&other, &path).unwrap();
+    let net = TestNet::new(None);
+    let before = sha256_of_state(&state_dict(&net).unwrap());
+    let error = net.load_weights(&path).unwrap_err().to_string();
+    assert!(error.contains("`norm.num_batches_tracked` with [2] instead of []"), "{error}");
+    assert_eq!(sha256_of_state(&state_dict(&net).unwrap()), before);
 }

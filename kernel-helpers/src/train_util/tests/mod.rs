@@ -6,6 +6,7 @@ mod keeping;
 use super::state::RunState;
 use super::*;
 use crate::checkpoint::file_name;
+use crate::data::Cifar10;
 use crate::digest::sha256_of_state;
 use crate::fp_layers::{BatchNorm, FpConv, FpLinear, Ste};
 use crate::prune::PruneScope;
@@ -110,7 +111,7 @@ impl Network for TestNet {
 const EPOCHS: usize = 4;
 const STEPS_PER_EPOCH: usize = 3;
 
-fn data() -> Cifar10 {
+fn data() -> Data {
     Cifar10::striped(80, 50)
 }
 
@@ -205,7 +206,7 @@ fn another_configuration_is_another_run() {
     let files = RunFiles::of(folder.path().join("net.safetensors"));
     let first = config(files.weights());
     train(&TestNet::new(None), &data(), &first).unwrap();
-    let run = |change: fn(&mut TrainConfig), net: TestNet, data: Cifar10| {
+    let run = |change: fn(&mut TrainConfig), net: TestNet, data: Data| {
         let mut config = first.clone();
         change(&mut config);
         let identity = RunIdentity::of(Procedure::Train, &net, &data, &config).unwrap().unwrap();

@@ -8,7 +8,7 @@ use crate::project::Project;
 use anyhow::{Context, Result};
 use clap::Args;
 use kernel_helpers::bench::{BenchConfig, operators, peak_gflop_per_s};
-use kernel_helpers::cifar10::Cifar10;
+use kernel_helpers::data::Cifar10;
 use kernel_helpers::kernels::Isa;
 use kernel_helpers::{Scale, bench};
 use std::path::PathBuf;

@@ -1,7 +1,6 @@
-//! Batches of normalized images, shuffled and augmented.
+//! Batches of examples, shuffled and augmented.
 
-use super::augment::{Augmentation, Normalization};
-use super::{IMAGE_BYTES, SIDE, Split};
+use super::{Augmentation, Dataset, Example};
 use crate::{Error, Result};
 use candle_core::{Device, Tensor};
 use rand::SeedableRng;
@@ -10,41 +9,49 @@ use rand_chacha::ChaCha8Rng;
 use rayon::prelude::*;
 use std::sync::Arc;
 
-/// Images and their classes.
+/// Examples and their classes.
 #[derive(Clone, Debug)]
 pub struct Batch {
-    /// Normalized images, `[N, 3, 32, 32]`, f32.
+    /// The examples, `[N, …]` with the dataset's shape behind N, f32; images are `[N, C, H, W]`.
     pub images: Tensor,
     /// Classes, `[N]`, u32.
     pub labels: Tensor,
 }
 
-/// Cuts a split into batches; PyTorch's `DataLoader`. The last batch of an epoch may be smaller.
-#[derive(Clone, Debug)]
+/// Cuts a dataset into batches; PyTorch's `DataLoader`. The last batch of an epoch may be smaller.
+#[derive(Clone)]
 pub struct DataLoader {
-    split: Split,
+    dataset: Arc<dyn Dataset>,
     batch_size: usize,
     device: Device,
-    /// The seed of shuffling and augmentation; `None` leaves order and images as they are.
+    /// The seed of shuffling and augmentation; `None` leaves order and examples as they are.
     seed: Option<u64>,
+    augmentations: Vec<Arc<dyn Augmentation>>,
 }
 
 impl DataLoader {
-    /// All images in their order, unaugmented, on the CPU.
+    /// All examples in their order, unaugmented, on the CPU.
     ///
     /// # Errors
     /// If the batch size is 0.
-    pub fn new(split: &Split, batch_size: usize) -> Result<Self> {
+    pub fn new(dataset: &Arc<dyn Dataset>, batch_size: usize) -> Result<Self> {
         if batch_size == 0 {
             return Err(Error::argument("batch_size", "at least 1", 0));
         }
-        Ok(Self { split: split.clone(), batch_size, device: Device::Cpu, seed: None })
+        let (dataset, augmentations) = (dataset.clone(), Vec::new());
+        Ok(Self { dataset, batch_size, device: Device::Cpu, seed: None, augmentations })
     }
 
-    /// Shuffles, crops and flips at random. What an epoch sees depends on the seed and the epoch's number alone, so a
-    /// run can be continued at any epoch.
-    pub fn augmented(mut self, seed: u64) -> Self {
+    /// Shuffles. What an epoch sees depends on the seed and the epoch's number alone, so a run can be continued at any
+    /// epoch.
+    pub fn shuffled(mut self, seed: u64) -> Self {
         self.seed = Some(seed);
+        self
+    }
+
+    /// Changes each example at random whenever it is used, if the loader shuffles.
+    pub fn augmented(mut self, augmentations: &[Arc<dyn Augmentation>]) -> Self {
+        self.augmentations = augmentations.to_vec();
         self
     }
 
@@ -56,26 +63,28 @@ impl DataLoader {
 
     /// How many batches an epoch has.
     pub fn batches_per_epoch(&self) -> usize {
-        self.split.len().div_ceil(self.batch_size)
+        self.dataset.len().div_ceil(self.batch_size)
     }
 
     /// The batches of one epoch.
     pub fn epoch(&self, epoch: usize) -> Batches {
-        let mut order: Vec<u32> = (0..self.split.len() as u32).collect();
+        let mut order: Vec<u32> = (0..self.dataset.len() as u32).collect();
         let rng = self.seed.map(|seed| {
             let mut rng = ChaCha8Rng::seed_from_u64(seed);
             rng.set_stream(epoch as u64);
             order.shuffle(&mut rng);
             rng
         });
-        Batches { loader: self.clone(), normalization: Arc::new(Normalization::new()), order, rng, next: 0 }
+        let (shape, blank) = (self.dataset.shape(), self.dataset.blank());
+        Batches { loader: self.clone(), shape, blank, order, rng, next: 0 }
     }
 }
 
 /// The batches of one epoch, as an iterator.
 pub struct Batches {
     loader: DataLoader,
-    normalization: Arc<Normalization>,
+    shape: Vec<usize>,
+    blank: Vec<f32>,
     order: Vec<u32>,
     rng: Option<ChaCha8Rng>,
     next: usize,
@@ -94,22 +103,28 @@ impl Iterator for Batches {
 
 impl Batches {
     fn batch(&mut self, indices: &[u32]) -> Result<Batch> {
-        // Drawn one after the other, so that the images do not depend on the number of threads.
-        let augmentations: Vec<Augmentation> = match &mut self.rng {
-            Some(rng) => indices.iter().map(|_| Augmentation::random(rng)).collect(),
-            None => vec![Augmentation::NONE; indices.len()],
-        };
-        let (split, normalization) = (&self.loader.split, &self.normalization);
-        let mut pixels = vec![0f32; indices.len() * IMAGE_BYTES];
-        pixels.par_chunks_exact_mut(IMAGE_BYTES).zip(indices).zip(augmentations).for_each(
-            |((out, &index), augmentation)| {
-                augmentation.apply(split.image(index as usize), normalization, out)
-            },
-        );
-        let labels: Vec<u32> = indices.iter().map(|&index| split.label(index as usize) as u32).collect();
+        let dataset = &*self.loader.dataset;
+        let size: usize = self.shape.iter().product();
+        let mut values = vec![0f32; indices.len() * size];
+        values
+            .par_chunks_mut(size.max(1))
+            .zip(indices)
+            .for_each(|(values, &index)| dataset.write(index as usize, values));
+        // One after the other, so that the examples do not depend on the number of threads.
+        if let Some(rng) = &mut self.rng {
+            for values in values.chunks_mut(size.max(1)) {
+                let mut example = Example { values, shape: &self.shape, blank: &self.blank };
+                self.loader
+                    .augmentations
+                    .iter()
+                    .for_each(|augmentation| augmentation.apply(&mut example, rng));
+            }
+        }
+        let labels: Vec<u32> = indices.iter().map(|&index| dataset.label(index as usize) as u32).collect();
         let device = &self.loader.device;
+        let shape: Vec<usize> = [indices.len()].iter().chain(&self.shape).copied().collect();
         Ok(Batch {
-            images: Tensor::from_vec(pixels, (indices.len(), 3, SIDE, SIDE), device)?,
+            images: Tensor::from_vec(values, shape, device)?,
             labels: Tensor::from_vec(labels, indices.len(), device)?,
         })
     }
@@ -118,15 +133,10 @@ impl Batches {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Scale;
-    use crate::cifar10::Cifar10;
+    use crate::data::Cifar10;
 
-    fn tiny() -> Split {
-        let folder = tempfile::tempdir().unwrap();
-        crate::cifar10::tests::write_files(folder.path(), |record, color, y, x| {
-            (record + 7 * color + y * x) as u8
-        });
-        Cifar10::open(folder.path(), Scale::Tiny).unwrap().train
+    fn tiny() -> crate::data::Data {
+        Cifar10::striped(256, 100)
     }
 
     fn labels(batches: Batches) -> Vec<u32> {
@@ -135,7 +145,7 @@ mod tests {
 
     #[test]
     fn an_epoch_holds_every_image_once_and_repeats_with_its_seed() {
-        let loader = DataLoader::new(&tiny(), 100).unwrap().augmented(1);
+        let loader = tiny().train_loader(100, 1).unwrap();
         let sizes: Vec<usize> = loader.epoch(0).map(|b| b.unwrap().images.dims()[0]).collect();
         assert_eq!(sizes, [100, 100, 56]);
         let (first, second) = (labels(loader.epoch(0)), labels(loader.epoch(1)));
@@ -147,7 +157,7 @@ mod tests {
 
     #[test]
     fn images_do_not_depend_on_the_number_of_threads() {
-        let loader = DataLoader::new(&tiny(), 64).unwrap().augmented(5);
+        let loader = tiny().train_loader(64, 5).unwrap();
         let with = |threads: usize| {
             let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
             pool.install(|| loader.epoch(2).next().unwrap().unwrap().images.flatten_all().unwrap())
@@ -156,12 +166,15 @@ mod tests {
     }
 
     #[test]
-    fn without_augmentation_the_order_stays() {
-        let split = tiny();
-        let loader = DataLoader::new(&split, 10).unwrap();
+    fn without_a_seed_order_and_images_stay() {
+        let data = tiny();
+        let loader = DataLoader::new(&data.train, 10).unwrap().augmented(&data.augmentations);
         let batch = loader.epoch(0).next().unwrap().unwrap();
         assert_eq!(batch.labels.to_vec1::<u32>().unwrap(), (0..10).collect::<Vec<u32>>());
         assert_eq!(batch.images.dims(), [10, 3, 32, 32]);
-        assert!(DataLoader::new(&split, 0).is_err());
+        let mut first = vec![0.0; 3072];
+        data.train.write(0, &mut first);
+        assert_eq!(batch.images.get(0).unwrap().flatten_all().unwrap().to_vec1::<f32>().unwrap(), first);
+        assert!(DataLoader::new(&data.train, 0).is_err());
     }
 }

@@ -1,0 +1,149 @@
+//! The convolutions of one image beside plain loops in f64, on every instruction set. Slices are as long as their layouts
+//! need and no longer, so that Miri sees whatever reaches beyond.
+
+use super::plain::Plain;
+use super::{BorderedImage, Convolution, ImageAndGradient, InputGradient, Pixels};
+use crate::kernels::layout::{from_channels_last, to_channels_last};
+use crate::kernels::{Isa, LANES_MAX};
+use rand::{Rng, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+
+/// `[inputs, outputs, rows, columns, kernel, stride, padding]`.
+const CASES: [[usize; 7]; 18] = [
+    [3, 16, 4, 5, 3, 1, 1],    // direct; three input channels together
+    [9, 7, 3, 6, 3, 1, 0],     // channels that fill no vector
+    [5, 3, 5, 4, 3, 2, 1],     // stride 2: four phases going back
+    [4, 17, 6, 7, 3, 2, 0],    // stride 2 without a border
+    [3, 4, 3, 3, 3, 2, 2],     // as much padding as is supported
+    [2, 2, 1, 1, 3, 1, 2],     // an image smaller than the kernel
+    [12, 20, 3, 4, 1, 1, 0],   // pairs of pixels to the very end of the slice
+    [5, 16, 4, 3, 1, 2, 0],    // stride 2, after which nothing is left over
+    [5, 16, 4, 4, 1, 2, 0],    // stride 2, after which a pixel of each row is left over
+    [4, 33, 1, 10, 1, 1, 0],   // two panels; tiles of eight pixels and single ones
+    [3, 32, 2, 13, 3, 1, 1],   // a wide panel; tiles of eight, four and one
+    [1, 1, 5, 5, 1, 2, 0],     // one channel
+    [16, 16, 2, 2, 3, 1, 1],   // Winograd, one tile
+    [16, 20, 2, 2, 3, 1, 1],   // Winograd, a wide panel with channels to spare
+    [16, 32, 4, 6, 3, 1, 0],   // Winograd, tiles in rows
+    [32, 16, 4, 10, 3, 1, 1],  // Winograd, more tiles than are transformed together
+    [16, 16, 16, 18, 3, 1, 1], // Winograd, the same for the weight's gradient
+    [48, 16, 2, 2, 3, 1, 2],   // Winograd, a border of two
+];
+
+/// Multiplications of the largest case; Miri takes ten seconds and more for so few.
+const PRODUCTS_MAX: usize = if cfg!(miri) { 12_000 } else { 1_000_000 };
+
+/// One image's convolution: random values, and what plain loops make of them.
+struct Case {
+    convolution: Convolution,
+    size: [usize; 2],
+    output_size: [usize; 2],
+    x: Vec<f32>,
+    weight: Vec<f32>,
+    dy: Vec<f32>,
+    expected: Plain,
+}
+
+impl Case {
+    fn new([inputs, outputs, rows, columns, kernel, stride, padding]: [usize; 7]) -> Self {
+        let convolution = Convolution { inputs, outputs, kernel, stride, padding };
+        assert!(convolution.is_supported());
+        let size = [rows, columns];
+        let output_size = convolution.output_size(size).unwrap();
+        let mut rng = ChaCha8Rng::seed_from_u64(1);
+        let mut random = |length| (0..length).map(|_| rng.random_range(-1.0..1.0)).collect::<Vec<f32>>();
+        let x = random(inputs * rows * columns);
+        let weight = random(outputs * inputs * kernel * kernel);
+        let dy = random(outputs * output_size[0] * output_size[1]);
+        let to_f64 = |values: &[f32]| values.iter().copied().map(f64::from).collect::<Vec<_>>();
+        let expected = convolution.plain(size, &to_f64(&x), &to_f64(&weight), &to_f64(&dy));
+        Case { convolution, size, output_size, x, weight, dy, expected }
+    }
+
+    /// The image with its border, channels last, and the layout from the border's corner.
+    fn image(&self) -> (BorderedImage, Pixels) {
+        let Convolution { inputs, padding, .. } = self.convolution;
+        let mut image = BorderedImage::new(self.convolution.padded_size(self.size), inputs, padding);
+        let inner = image.inner();
+        to_channels_last(&self.x, inputs, self.size[1], &mut image.values, inner);
+        let pixels = image.with_border(padding);
+        (image, pixels)
+    }
+
+    fn convolved(&self, isa: Isa) -> Vec<f32> {
+        let Convolution { outputs, .. } = self.convolution;
+        let (image, image_pixels) = self.image();
+        let pixels = Pixels::dense(self.output_size[1], outputs.next_multiple_of(LANES_MAX));
+        let mut output = vec![f32::NAN; self.output_size[0] * pixels.row];
+        let filter = self.convolution.filter(&self.weight, self.size);
+        filter.run(isa, &image.values, image_pixels, &mut output, pixels);
+        let mut y = vec![f32::NAN; self.expected.output.len()];
+        from_channels_last(&output, pixels, &mut y, outputs, self.output_size[1]);
+        y
+    }
+
+    fn input_gradient(&self, isa: Isa) -> Vec<f32> {
+        let Convolution { inputs, outputs, .. } = self.convolution;
+        let border = self.convolution.gradient_border();
+        let channels = outputs.next_multiple_of(LANES_MAX);
+        let mut dy = BorderedImage::new(self.convolution.gradient_size(self.size), channels, border);
+        let inner = dy.inner();
+        to_channels_last(&self.dy, outputs, self.output_size[1], &mut dy.values, inner);
+        let pixels = Pixels::dense(self.size[1], inputs.next_multiple_of(LANES_MAX));
+        let mut gradient = vec![f32::NAN; self.size[0] * pixels.row];
+        let prepared = InputGradient::new(self.convolution, &self.weight, self.size);
+        prepared.run(isa, &dy.values, dy.with_border(border), &mut gradient, pixels);
+        let mut dx = vec![f32::NAN; self.x.len()];
+        from_channels_last(&gradient, pixels, &mut dx, inputs, self.size[1]);
+        dx
+    }
+
+    /// The weight's gradient, summed twice: kernels add to what is there.
+    fn twice_the_weight_gradient(&self, isa: Isa) -> Vec<f32> {
+        let Convolution { outputs, .. } = self.convolution;
+        let (image, input_pixels) = self.image();
+        let pixels = Pixels::dense(self.output_size[1], outputs.next_multiple_of(LANES_MAX));
+        let mut dy = vec![0.0; self.output_size[0] * pixels.row];
+        to_channels_last(&self.dy, outputs, self.output_size[1], &mut dy, pixels);
+        let mut sum = vec![0.0; self.convolution.weight_sum_size(self.output_size)];
+        for _ in 0..2 {
+            let image = ImageAndGradient {
+                input: &image.values,
+                input_pixels,
+                gradient: &dy,
+                gradient_pixels: pixels,
+            };
+            self.convolution.add_weight_gradient(isa, image, self.output_size, &mut sum);
+        }
+        let mut gradient = vec![0.0; self.weight.len()];
+        self.convolution.finish_weight_sum(&sum, self.output_size, &mut gradient);
+        gradient
+    }
+}
+
+#[track_caller]
+fn assert_close(what: &str, found: Vec<f32>, expected: &[f64]) {
+    let largest = expected.iter().fold(1e-3, |largest: f64, value| largest.max(value.abs()));
+    for (at, (found, expected)) in found.into_iter().zip(expected).enumerate() {
+        let difference = (f64::from(found) - expected).abs();
+        assert!(difference <= 1e-5 * largest, "{what}, value {at}: {found}, not {expected}");
+    }
+}
+
+#[test]
+fn convolutions_and_their_gradients_agree_with_plain_loops() {
+    let products = |[inputs, outputs, rows, columns, kernel, ..]: &[usize; 7]| {
+        inputs * outputs * rows * columns * kernel * kernel
+    };
+    for shape in CASES.into_iter().filter(|shape| products(shape) <= PRODUCTS_MAX) {
+        let case = Case::new(shape);
+        let expected = &case.expected;
+        let twice: Vec<f64> = expected.weight_gradient.iter().map(|value| 2.0 * value).collect();
+        for isa in Isa::available() {
+            let what = |what| format!("{what}, {isa}, {shape:?}");
+            assert_close(&what("output"), case.convolved(isa), &expected.output);
+            assert_close(&what("input gradient"), case.input_gradient(isa), &expected.input_gradient);
+            assert_close(&what("weight gradient"), case.twice_the_weight_gradient(isa), &twice);
+        }
+    }
+}

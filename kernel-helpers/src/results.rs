@@ -1,11 +1,10 @@
 //! Numbers that one notebook keeps for the next.
 
-use crate::files::write_whole;
+use crate::files::{self, write_whole};
 use crate::{Error, Result, Scale, paths};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
-use std::fs::File;
 use std::path::{Path, PathBuf};
 
 /// Named results in a JSON file, `results.json` in the [`paths::output_dir`] of the runs. Every value is written through at
@@ -42,7 +41,8 @@ impl Results {
     pub fn record(&self, name: &str, value: impl Serialize) -> Result<()> {
         let value = serde_json::to_value(value)
             .map_err(|e| Error::argument(format!("the result `{name}`"), "a value that JSON can hold", e))?;
-        let _lock = self.lock()?;
+        // The folder, as the file itself is replaced.
+        let _others_wait = files::lock_folder(files::folder_of(&self.path))?;
         let mut values = self.read()?;
         values.insert(name.to_owned(), value);
         let json = serde_json::to_string_pretty(&values).expect("the values are JSON already");
@@ -74,18 +74,6 @@ impl Results {
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(Map::new()),
             Err(e) => Err(Error::io(&self.path, e, "Check the file's permissions.")),
         }
-    }
-
-    /// Keeps other notebooks from writing until it is dropped. It locks the folder, as the file itself is replaced.
-    fn lock(&self) -> Result<File> {
-        let folder = self.path.parent().filter(|folder| !folder.as_os_str().is_empty());
-        let folder = folder.unwrap_or(Path::new("."));
-        let locked = std::fs::create_dir_all(folder).and_then(|()| {
-            let folder = File::open(folder)?;
-            folder.lock()?;
-            Ok(folder)
-        });
-        locked.map_err(|e| Error::io(folder, e, "Check the folder's permissions."))
     }
 }
 

@@ -162,7 +162,7 @@ impl Recording {
             let moved = self.files.bring_back(this)?;
             self.say_moved(moved, watch);
         }
-        self.files.remove_finished(&this.record.run)?;
+        self.files.remove_finished(&this.record)?;
         net.load_weights(self.files.weights())?;
         let record = this.record.clone();
         let provenance = self.provenance(&record);

@@ -59,6 +59,10 @@ fn a_finished_run_of_another_configuration_is_kept_and_comes_back() {
         check_recorded(&kept.weights).unwrap();
         assert_eq!((steps(&second), read(&path)), (0, second_weights.clone()));
     }
+    // As when the process dies just before it has removed the copy of the run that is in its place again.
+    let key = RunRecord::load(record_of(&path)).unwrap().run.key();
+    std::fs::copy(&path, folder.path().join(format!("net.{key}.safetensors"))).unwrap();
+    assert_eq!((steps(&second), names(folder.path()).len()), (0, 4));
     let anew = TrainConfig { retrain: true, ..first };
     assert_eq!(steps(&anew), EPOCHS * STEPS_PER_EPOCH);
     assert_eq!(names(folder.path()).len(), 6, "what was kept before stays, and so does the second run");

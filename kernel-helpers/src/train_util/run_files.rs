@@ -91,15 +91,17 @@ impl RunFiles {
         self.remove_lock(run)
     }
 
-    /// Removes what a process has left of a finished run that died just before it would have done so: its state, and a copy
-    /// of its weights without a record. A state that lacks epochs is another matter: somebody has begun to train the run anew.
+    /// Removes what a process has left of a finished run that died just before it would have done so: its state, and copies
+    /// of its weights without a record, under the run's key or, where they had no record yet when they made room, under their sum. A state that lacks epochs is another matter: somebody has begun to train the run anew.
     pub(super) fn remove_finished(&self, record: &RunRecord) -> Result<()> {
-        let run = &record.run;
-        let copy = beside(&self.weights, &format!(".{}.safetensors", run.key()));
-        if copy.exists() {
-            let _folder = files::lock_folder(files::folder_of(&self.weights))?;
-            if !record_of(&copy).exists() && sha256_of_file(&copy)? == record.weights.sha256 {
-                files::remove(&copy)?;
+        let (run, sum) = (&record.run, &record.weights.sha256);
+        for name in [&run.key(), &sum[..8]] {
+            let copy = beside(&self.weights, &format!(".{name}.safetensors"));
+            if copy.exists() {
+                let _folder = files::lock_folder(files::folder_of(&self.weights))?;
+                if !record_of(&copy).exists() && sha256_of_file(&copy)? == *sum {
+                    files::remove(&copy)?;
+                }
             }
         }
         let is_finished =

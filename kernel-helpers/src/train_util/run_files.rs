@@ -92,7 +92,8 @@ impl RunFiles {
     }
 
     /// Removes what a process has left of a finished run that died just before it would have done so: its state, and copies
-    /// of its weights without a record, under the run's key or, where they had no record yet when they made room, under their sum. A state that lacks epochs is another matter: somebody has begun to train the run anew.
+    /// of its weights without a record, under the run's key or, where they made room before they had one, under their sum.
+    /// A state that lacks epochs is another matter: somebody has begun to train the run anew.
     pub(super) fn remove_finished(&self, record: &RunRecord) -> Result<()> {
         let (run, sum) = (&record.run, &record.weights.sha256);
         for name in [&run.key(), &sum[..8]] {

@@ -57,7 +57,8 @@ def stops_a_training_while_another_notebook_runs(student):
     training = student.create()
     student.write(0, TRAINING)
     student.run(0)
-    expect(student.output(0)).to_contain_text("Epoch 2/100000", timeout=PATIENCE)
+    # An epoch is shorter than the browser's looks at it.
+    expect(student.output(0)).to_contain_text(re.compile(r"Epoch \d{2,}/100000"), timeout=PATIENCE)
     student.create()
     student.write(0, "plot_loss(&[1.0, 0.1, 0.01]).draw()?")
     student.run(0)

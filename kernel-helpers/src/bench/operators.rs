@@ -1,6 +1,6 @@
 //! How close each kernel comes to what one core can do.
 
-use crate::kernels::conv::{Convolution, ImageAndGradient, InputGradient, Pixels};
+use crate::kernels::conv::{Convolution, ImagesAndGradients, InputGradient, Pixels};
 use crate::kernels::{AlignedVec, Isa, LANES_MAX, Peak};
 use crate::{Result, stop};
 use serde::Serialize;
@@ -42,7 +42,7 @@ pub fn operators() -> Result<Vec<OperatorReport>> {
     let mut reports = Vec::new();
     for [inputs, outputs, kernel, stride, extent] in CONVOLUTIONS {
         stop::check(|| format!("{} kernels were measured", reports.len()))?;
-        let convolution = Convolution { inputs, outputs, kernel, stride, padding: kernel / 2 };
+        let convolution = Convolution { inputs, outputs, kernel, stride, padding: kernel / 2, groups: 1 };
         let shape = format!("{inputs} -> {outputs}, {kernel} x {kernel} / {stride}, {extent} x {extent}");
         let gflop = 2e-9 * (extent * extent * inputs * outputs * kernel * kernel) as f64;
         for (operator, seconds) in seconds_per_image(convolution, isa, extent) {
@@ -75,16 +75,17 @@ fn seconds_per_image(convolution: Convolution, isa: Isa, extent: usize) -> Vec<(
     let weight: Vec<f32> = ramp(outputs * inputs * kernel * kernel).to_vec();
     let image = ramp(padded[0] * padded[1] * inputs);
     let gradient = ramp(bordered[0] * bordered[1] * outputs);
-    let image_pixels = Pixels::dense(padded[1], inputs);
-    let gradient_pixels = Pixels::dense(bordered[1], outputs);
+    let image_pixels = Pixels::dense(padded, inputs);
+    let gradient_pixels = Pixels::dense(bordered, outputs);
 
     let filter = convolution.filter(&weight, input_size);
     let mut output = AlignedVec::zeros(extent * extent * outputs);
-    let output_pixels = Pixels::dense(extent, outputs);
-    let forward = best_seconds(|| filter.run(isa, &image, image_pixels, &mut output, output_pixels));
+    let output_pixels = Pixels::dense([extent; 2], outputs);
+    let forward = best_seconds(|| filter.run(isa, 1, &image, image_pixels, &mut output, output_pixels));
 
     let border = convolution.gradient_border();
-    let pair = ImageAndGradient {
+    let pair = ImagesAndGradients {
+        count: 1,
         input: &image,
         input_pixels: image_pixels,
         gradient: &gradient,
@@ -97,8 +98,8 @@ fn seconds_per_image(convolution: Convolution, isa: Isa, extent: usize) -> Vec<(
     if inputs.is_multiple_of(LANES_MAX) {
         let back = InputGradient::new(convolution, &weight, input_size);
         let mut dx = AlignedVec::zeros(input_size[0] * input_size[1] * inputs);
-        let dx_pixels = Pixels::dense(input_size[1], inputs);
-        let by_input = best_seconds(|| back.run(isa, &gradient, gradient_pixels, &mut dx, dx_pixels));
+        let dx_pixels = Pixels::dense(input_size, inputs);
+        let by_input = best_seconds(|| back.run(isa, 1, &gradient, gradient_pixels, &mut dx, dx_pixels));
         times.push(("input gradient", by_input));
     }
     times

@@ -32,7 +32,7 @@ fn to_f64(values: &[f32]) -> Vec<f64> {
 /// An image between borders of one pixel, and its layout.
 fn bordered(rows: usize, columns: usize, channels: usize) -> (Vec<f32>, Pixels) {
     let values = vec![9.0; (rows + 2) * (columns + 2) * channels];
-    (values, Pixels::dense(columns + 2, channels).shifted(1, 1))
+    (values, Pixels::dense([rows + 2, columns + 2], channels).shifted(1, 1))
 }
 
 /// The image without its border, which must hold what it held.
@@ -208,7 +208,7 @@ fn gate_passes_what_was_positive_and_sums_it() {
                     .nth(addend)
                     .unwrap(),
                 gate: &gate,
-                gate_pixels: Pixels::dense(columns, channels),
+                gate_pixels: Pixels::dense([rows, columns], channels),
                 columns,
                 dy: &mut dy,
                 sums: &mut sums,

@@ -1,7 +1,7 @@
 //! Two-dimensional convolution.
 
 use super::cpu::{Values, is_cpu_f32, values};
-use crate::kernels::conv::{Convolution, ImageAndGradient, InputGradient, Pixels};
+use crate::kernels::conv::{Convolution, ImagesAndGradients, InputGradient, Pixels};
 use crate::kernels::layout::{from_channels_last, to_channels_last};
 use crate::kernels::{Isa, LANES_MAX, images_per_group};
 use crate::{Error, Result};
@@ -41,7 +41,7 @@ pub(super) fn conv2d_on(
         let found = format!("{kernel} x {kernel_width} for {height} x {width} with a padding of {padding}");
         return Err(Error::argument("weight", "a kernel that fits into the image with its padding", found));
     }
-    let op = Conv2d { convolution: Convolution { inputs, outputs, kernel, stride, padding }, isa };
+    let op = Conv2d { convolution: Convolution { inputs, outputs, kernel, stride, padding, groups: 1 }, isa };
     if is_cpu_f32(&[x, weight]) && op.computes(x.dims(), weight.dims()) {
         return Ok(x.contiguous()?.apply_op2(&weight.contiguous()?, op)?);
     }
@@ -100,7 +100,7 @@ impl Conv2d {
             input,
             output,
             padded,
-            padded_pixels: Pixels::dense(padded[1], self.convolution.inputs),
+            padded_pixels: Pixels::dense(padded, self.convolution.inputs),
             outputs: self.convolution.outputs.next_multiple_of(LANES_MAX),
         })
     }
@@ -140,10 +140,10 @@ impl CustomOp2 for Conv2d {
             |(y, x)| {
                 let mut padded = vec![0.0; sizes.padded[0] * sizes.padded_pixels.row];
                 let mut output = vec![0.0; sizes.output[0] * sizes.output[1] * sizes.outputs];
-                let output_pixels = Pixels::dense(sizes.output[1], sizes.outputs);
+                let output_pixels = Pixels::dense(sizes.output, sizes.outputs);
                 for (y, x) in y.chunks_exact_mut(y_image).zip(x.chunks_exact(x_image)) {
                     to_channels_last(x, inputs, width, &mut padded, sizes.inner(padding));
-                    filter.run(self.isa, &padded, sizes.padded_pixels, &mut output, output_pixels);
+                    filter.run(self.isa, 1, &padded, sizes.padded_pixels, &mut output, output_pixels);
                     from_channels_last(&output, output_pixels, y, outputs, sizes.output[1]);
                 }
             },
@@ -195,11 +195,11 @@ impl Conv2d {
         x_gradient_groups.resize_with(batch.div_ceil(group), Default::default);
 
         let bordered = self.convolution.gradient_size(sizes.input);
-        let bordered_pixels = Pixels::dense(bordered[1], sizes.outputs);
+        let bordered_pixels = Pixels::dense(bordered, sizes.outputs);
         let border = self.convolution.gradient_border();
         let dense = bordered_pixels.shifted(border, border);
         let padded_inputs = inputs.next_multiple_of(LANES_MAX);
-        let dx_pixels = Pixels::dense(sizes.input[1], padded_inputs);
+        let dx_pixels = Pixels::dense(sizes.input, padded_inputs);
 
         let partial_sums: Vec<Vec<f32>> = x_gradient_groups
             .into_par_iter()
@@ -214,7 +214,8 @@ impl Conv2d {
                 for (x, dy) in x.chunks_exact(x_image).zip(dy.chunks_exact(y_image)) {
                     to_channels_last(x, inputs, sizes.input[1], &mut padded, sizes.inner(padding));
                     to_channels_last(dy, outputs, sizes.output[1], &mut dy_image, dense);
-                    let image = ImageAndGradient {
+                    let image = ImagesAndGradients {
+                        count: 1,
                         input: &padded,
                         input_pixels: sizes.padded_pixels,
                         gradient: &dy_image,
@@ -222,7 +223,7 @@ impl Conv2d {
                     };
                     self.convolution.add_weight_gradient(self.isa, image, sizes.output, &mut sum);
                     if let (Some(input_gradient), Some(dx)) = (&input_gradient, dx.next()) {
-                        input_gradient.run(self.isa, &dy_image, bordered_pixels, &mut dx_image, dx_pixels);
+                        input_gradient.run(self.isa, 1, &dy_image, bordered_pixels, &mut dx_image, dx_pixels);
                         from_channels_last(&dx_image, dx_pixels, dx, inputs, sizes.input[1]);
                     }
                 }
@@ -327,7 +328,7 @@ mod tests {
 
     #[test]
     fn the_operation_itself_refuses_what_its_kernels_do_not_compute() {
-        let convolution = Convolution { inputs: 3, outputs: 4, kernel: 3, stride: 1, padding: 1 };
+        let convolution = Convolution { inputs: 3, outputs: 4, kernel: 3, stride: 1, padding: 1, groups: 1 };
         let refused = |convolution, x: &[usize], weight: &[usize]| {
             let op = Conv2d { convolution, isa: Isa::current().unwrap() };
             random(x, 1).apply_op2(&random(weight, 2), op).unwrap_err();

@@ -104,7 +104,7 @@ fn convolutions_of_any_shape_agree_with_plain_loops() {
                 conv2d_on(Isa::available()[0], &x, &weight, stride, padding).unwrap_err();
                 return;
             }
-            let convolution = Convolution { inputs, outputs, kernel, stride, padding };
+            let convolution = Convolution { inputs, outputs, kernel, stride, padding, groups: 1 };
             let [output_rows, output_columns] = convolution.output_size([rows, columns]).unwrap();
             let projection = projection(&[batch, outputs, output_rows, output_columns]);
             let expected = plain_convolution(convolution, &x, &weight, &projection);

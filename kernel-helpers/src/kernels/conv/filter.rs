@@ -45,22 +45,26 @@ impl Filter {
         Filter { algorithm, stride, size }
     }
 
-    /// Convolves an image that carries its own border. Writes output channels up to the next multiple of 16.
+    /// Convolves images that carry their own borders. Writes output channels up to the next multiple of 16.
     pub fn run(
         &self,
         isa: Isa,
+        images: usize,
         input: &[f32],
         input_pixels: Pixels,
         output: &mut [f32],
         output_pixels: Pixels,
     ) {
         let (size, stride) = (self.size, self.stride);
-        match &self.algorithm {
-            Algorithm::Direct(weight) => {
-                isa.run(Direct { input, input_pixels, weight, stride, output, output_pixels, size });
-            }
-            Algorithm::Winograd(weight) => {
-                isa.run(Winograd { input, input_pixels, weight, output, output_pixels, size });
+        for image in 0..images {
+            let (input_pixels, output_pixels) = (input_pixels.of_image(image), output_pixels.of_image(image));
+            match &self.algorithm {
+                Algorithm::Direct(weight) => {
+                    isa.run(Direct { input, input_pixels, weight, stride, output, output_pixels, size });
+                }
+                Algorithm::Winograd(weight) => {
+                    isa.run(Winograd { input, input_pixels, weight, output, output_pixels, size });
+                }
             }
         }
     }

@@ -59,11 +59,12 @@ impl InputGradient {
         InputGradient { convolution, phases }
     }
 
-    /// Writes the gradient of an image, its channels padded to 16. `output_gradient` has a border as
+    /// Writes the gradients of images, their channels padded to 16. `output_gradient` has a border as
     /// [`Convolution::gradient_size`] says, `pixels` its layout from the border's corner.
     pub fn run(
         &self,
         isa: Isa,
+        images: usize,
         output_gradient: &[f32],
         pixels: Pixels,
         input_gradient: &mut [f32],
@@ -77,7 +78,7 @@ impl InputGradient {
                 ..input_pixels.shifted(*y, *x)
             };
             let input_pixels = pixels.shifted(start[0], start[1]);
-            filter.run(isa, output_gradient, input_pixels, input_gradient, output_pixels);
+            filter.run(isa, images, output_gradient, input_pixels, input_gradient, output_pixels);
         }
     }
 }

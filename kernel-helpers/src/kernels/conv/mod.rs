@@ -12,7 +12,7 @@ mod winograd;
 
 pub use filter::{Filter, FilterShape};
 pub use input_gradient::InputGradient;
-pub use weight_sum::ImageAndGradient;
+pub use weight_sum::ImagesAndGradients;
 
 use direct::Direct;
 use pack::PackedWeight;
@@ -20,11 +20,13 @@ use weight_gradient::WeightGradient;
 
 use crate::kernels::AlignedVec;
 
-/// Where the pixels of a channels-last image lie in a slice.
+/// Where the pixels of channels-last images lie in a slice.
 #[derive(Clone, Copy, Debug)]
 pub struct Pixels {
     /// The first value of the first pixel.
     pub start: usize,
+    /// From an image to the next.
+    pub image: usize,
     /// From a row to the next.
     pub row: usize,
     /// From a pixel to the next.
@@ -32,9 +34,14 @@ pub struct Pixels {
 }
 
 impl Pixels {
-    /// Pixels without gaps, `columns` to a row and `channels` to a pixel.
-    pub fn dense(columns: usize, channels: usize) -> Self {
-        Pixels { start: 0, row: columns * channels, pixel: channels }
+    /// Pixels without gaps, in images of `size` rows and columns and `channels` to a pixel.
+    pub fn dense([rows, columns]: [usize; 2], channels: usize) -> Self {
+        Pixels { start: 0, image: rows * columns * channels, row: columns * channels, pixel: channels }
+    }
+
+    /// The same pixels from image `at` on.
+    pub fn of_image(self, at: usize) -> Self {
+        Pixels { start: self.start + at * self.image, ..self }
     }
 
     /// The same pixels from row `y` and column `x` on.
@@ -43,7 +50,7 @@ impl Pixels {
     }
 }
 
-/// A square convolution with equal padding on all sides, without bias, dilation or groups.
+/// A square convolution with equal padding on all sides, without bias or dilation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Convolution {
     /// Input channels.
@@ -56,12 +63,17 @@ pub struct Convolution {
     pub stride: usize,
     /// Zeros around the input.
     pub padding: usize,
+    /// Parts into which both kinds of channels are split, each output seeing the inputs of its own part.
+    pub groups: usize,
 }
 
 impl Convolution {
     /// Whether these kernels compute it: 1x1 and 3x3, stride 1 and 2, padding less than the kernel.
     pub fn is_supported(&self) -> bool {
-        matches!(self.kernel, 1 | 3) && matches!(self.stride, 1 | 2) && self.padding < self.kernel
+        self.groups == 1
+            && matches!(self.kernel, 1 | 3)
+            && matches!(self.stride, 1 | 2)
+            && self.padding < self.kernel
     }
 
     /// Rows and columns of the output for an input of `size`, none if the input is smaller than the kernel.
@@ -86,6 +98,12 @@ impl Convolution {
         size.map(|extent| self.gradient_border() + extent.div_ceil(self.stride) + self.kernel)
     }
 
+    /// How many images the kernels best take at a time, for inputs of `size`: a wide layer's weight is then read from the
+    /// cache for all of them.
+    pub fn images_together(&self, _size: [usize; 2]) -> usize {
+        1
+    }
+
     /// Prepares the weight `[O, I, K, K]` for images of `size`.
     ///
     /// # Panics
@@ -99,30 +117,30 @@ impl Convolution {
     }
 }
 
-/// A channels-last image with a border of zeros, which stays zero when the image is replaced.
+/// Channels-last images with borders of zeros, which stay zero when the images are replaced.
 #[derive(Clone, Debug)]
-pub struct BorderedImage {
-    /// All values, the border's included.
+pub struct BorderedImages {
+    /// All values, the borders' included.
     pub values: AlignedVec,
-    columns: usize,
+    size: [usize; 2],
     channels: usize,
     border: usize,
 }
 
-impl BorderedImage {
-    /// Zeros, `size` rows and columns with the border before and whatever follows.
-    pub fn new(size: [usize; 2], channels: usize, border: usize) -> Self {
-        let values = AlignedVec::zeros(size[0] * size[1] * channels);
-        BorderedImage { values, columns: size[1], channels, border }
+impl BorderedImages {
+    /// Zeros for so many images, `size` rows and columns with the border before and whatever follows.
+    pub fn new(images: usize, size: [usize; 2], channels: usize, border: usize) -> Self {
+        let values = AlignedVec::zeros(images * size[0] * size[1] * channels);
+        BorderedImages { values, size, channels, border }
     }
 
-    /// The layout from `border` pixels before the image on.
+    /// The layout from `border` pixels before each image on.
     pub fn with_border(&self, border: usize) -> Pixels {
         let start = self.border - border;
-        Pixels::dense(self.columns, self.channels).shifted(start, start)
+        Pixels::dense(self.size, self.channels).shifted(start, start)
     }
 
-    /// The layout of the image itself.
+    /// The layout of the images themselves.
     pub fn inner(&self) -> Pixels {
         self.with_border(0)
     }

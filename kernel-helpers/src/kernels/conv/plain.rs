@@ -15,7 +15,7 @@ pub struct Plain {
 impl Convolution {
     /// All products of the definition for an image of `size`, each added where it belongs.
     pub fn plain(&self, size: [usize; 2], image: &[f64], weight: &[f64], output_gradient: &[f64]) -> Plain {
-        let Convolution { inputs, outputs, kernel, stride, padding } = *self;
+        let Convolution { inputs, outputs, kernel, stride, padding, .. } = *self;
         let ([rows, columns], [output_rows, output_columns]) = (size, self.output_size(size).unwrap());
         let zeros = |values: &[f64]| vec![0.0; values.len()];
         let (mut output, mut input_gradient) = (zeros(output_gradient), zeros(image));

@@ -2,7 +2,7 @@
 //! need and no longer, so that Miri sees whatever reaches beyond.
 
 use super::plain::Plain;
-use super::{BorderedImage, Convolution, ImageAndGradient, InputGradient, Pixels};
+use super::{BorderedImages, Convolution, ImagesAndGradients, InputGradient, Pixels};
 use crate::kernels::layout::{from_channels_last, to_channels_last};
 use crate::kernels::{Isa, LANES_MAX};
 use rand::{Rng, SeedableRng};
@@ -46,7 +46,7 @@ struct Case {
 
 impl Case {
     fn new([inputs, outputs, rows, columns, kernel, stride, padding]: [usize; 7]) -> Self {
-        let convolution = Convolution { inputs, outputs, kernel, stride, padding };
+        let convolution = Convolution { inputs, outputs, kernel, stride, padding, groups: 1 };
         assert!(convolution.is_supported());
         let size = [rows, columns];
         let output_size = convolution.output_size(size).unwrap();
@@ -61,9 +61,9 @@ impl Case {
     }
 
     /// The image with its border, channels last, and the layout from the border's corner.
-    fn image(&self) -> (BorderedImage, Pixels) {
+    fn image(&self) -> (BorderedImages, Pixels) {
         let Convolution { inputs, padding, .. } = self.convolution;
-        let mut image = BorderedImage::new(self.convolution.padded_size(self.size), inputs, padding);
+        let mut image = BorderedImages::new(1, self.convolution.padded_size(self.size), inputs, padding);
         let inner = image.inner();
         to_channels_last(&self.x, inputs, self.size[1], &mut image.values, inner);
         let pixels = image.with_border(padding);
@@ -73,10 +73,10 @@ impl Case {
     fn convolved(&self, isa: Isa) -> Vec<f32> {
         let Convolution { outputs, .. } = self.convolution;
         let (image, image_pixels) = self.image();
-        let pixels = Pixels::dense(self.output_size[1], outputs.next_multiple_of(LANES_MAX));
+        let pixels = Pixels::dense(self.output_size, outputs.next_multiple_of(LANES_MAX));
         let mut output = vec![f32::NAN; self.output_size[0] * pixels.row];
         let filter = self.convolution.filter(&self.weight, self.size);
-        filter.run(isa, &image.values, image_pixels, &mut output, pixels);
+        filter.run(isa, 1, &image.values, image_pixels, &mut output, pixels);
         let mut y = vec![f32::NAN; self.expected.output.len()];
         from_channels_last(&output, pixels, &mut y, outputs, self.output_size[1]);
         y
@@ -86,13 +86,13 @@ impl Case {
         let Convolution { inputs, outputs, .. } = self.convolution;
         let border = self.convolution.gradient_border();
         let channels = outputs.next_multiple_of(LANES_MAX);
-        let mut dy = BorderedImage::new(self.convolution.gradient_size(self.size), channels, border);
+        let mut dy = BorderedImages::new(1, self.convolution.gradient_size(self.size), channels, border);
         let inner = dy.inner();
         to_channels_last(&self.dy, outputs, self.output_size[1], &mut dy.values, inner);
-        let pixels = Pixels::dense(self.size[1], inputs.next_multiple_of(LANES_MAX));
+        let pixels = Pixels::dense(self.size, inputs.next_multiple_of(LANES_MAX));
         let mut gradient = vec![f32::NAN; self.size[0] * pixels.row];
         let prepared = InputGradient::new(self.convolution, &self.weight, self.size);
-        prepared.run(isa, &dy.values, dy.with_border(border), &mut gradient, pixels);
+        prepared.run(isa, 1, &dy.values, dy.with_border(border), &mut gradient, pixels);
         let mut dx = vec![f32::NAN; self.x.len()];
         from_channels_last(&gradient, pixels, &mut dx, inputs, self.size[1]);
         dx
@@ -102,12 +102,13 @@ impl Case {
     fn twice_the_weight_gradient(&self, isa: Isa) -> Vec<f32> {
         let Convolution { outputs, .. } = self.convolution;
         let (image, input_pixels) = self.image();
-        let pixels = Pixels::dense(self.output_size[1], outputs.next_multiple_of(LANES_MAX));
+        let pixels = Pixels::dense(self.output_size, outputs.next_multiple_of(LANES_MAX));
         let mut dy = vec![0.0; self.output_size[0] * pixels.row];
         to_channels_last(&self.dy, outputs, self.output_size[1], &mut dy, pixels);
         let mut sum = vec![0.0; self.convolution.weight_sum_size(self.output_size)];
         for _ in 0..2 {
-            let image = ImageAndGradient {
+            let image = ImagesAndGradients {
+                count: 1,
                 input: &image.values,
                 input_pixels,
                 gradient: &dy,

@@ -7,13 +7,15 @@ use crate::kernels::{Isa, LANES_MAX};
 /// Channels that one pass of the transformed algorithm takes.
 const TRANSFORMED_OUTPUTS_MAX: usize = 64;
 
-/// An image and the gradient at its convolution, both channels last.
+/// Images and the gradients at their convolutions, both channels last.
 #[derive(Clone, Copy)]
-pub struct ImageAndGradient<'a> {
-    /// The image with its border.
+pub struct ImagesAndGradients<'a> {
+    /// How many.
+    pub count: usize,
+    /// The images with their borders.
     pub input: &'a [f32],
     pub input_pixels: Pixels,
-    /// The output's gradient, its channels padded to 16.
+    /// The outputs' gradients, their channels padded to 16.
     pub gradient: &'a [f32],
     pub gradient_pixels: Pixels,
 }
@@ -34,9 +36,28 @@ impl Convolution {
         taps * self.inputs * outputs
     }
 
-    /// Adds an image's gradient to the sum.
-    pub fn add_weight_gradient(&self, isa: Isa, image: ImageAndGradient, size: [usize; 2], sum: &mut [f32]) {
-        let ImageAndGradient { input, input_pixels, gradient, gradient_pixels } = image;
+    /// Adds the images' gradients to the sum.
+    pub fn add_weight_gradient(
+        &self,
+        isa: Isa,
+        images: ImagesAndGradients,
+        size: [usize; 2],
+        sum: &mut [f32],
+    ) {
+        for image in 0..images.count {
+            let input_pixels = images.input_pixels.of_image(image);
+            let gradient_pixels = images.gradient_pixels.of_image(image);
+            self.add_image(
+                isa,
+                ImagesAndGradients { count: 1, input_pixels, gradient_pixels, ..images },
+                size,
+                sum,
+            );
+        }
+    }
+
+    fn add_image(&self, isa: Isa, image: ImagesAndGradients, size: [usize; 2], sum: &mut [f32]) {
+        let ImagesAndGradients { input, input_pixels, gradient, gradient_pixels, .. } = image;
         let (inputs, outputs) = (self.inputs, self.outputs.next_multiple_of(LANES_MAX));
         if self.sums_transformed(size) {
             isa.run(WinogradWeightGradient {

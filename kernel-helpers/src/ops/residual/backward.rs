@@ -7,7 +7,7 @@ use super::pass::*;
 use super::plan::Unit;
 use super::workspace::Buffers;
 use crate::kernels::channels::{Addend, Gate, GatedNorm, NormGradient};
-use crate::kernels::conv::{BorderedImage, InputGradient, Pixels};
+use crate::kernels::conv::{BorderedImages, InputGradient, Pixels};
 use crate::kernels::layout::{from_channels_last, to_channels_last};
 use crate::kernels::{AlignedVec, LANES_MAX};
 use rayon::prelude::*;
@@ -105,7 +105,7 @@ impl Step<'_> {
                     gradient: &spread,
                     addend: Addend::None,
                     gate: image(&buffers.x[blocks], at, last.values()),
-                    gate_pixels: Pixels::dense(last.output[1], last.channels()),
+                    gate_pixels: Pixels::dense(last.output, last.channels()),
                     columns: last.output[1],
                     dy,
                     sums: gradients,
@@ -143,7 +143,7 @@ impl Step<'_> {
     }
 
     /// The gradient at a unit's convolution of one image, into the bordered `dz`.
-    fn norm_gradient(&self, unit: &Unit, back: &WayBack, dy: &[f32], z: &[f32], dz: &mut BorderedImage) {
+    fn norm_gradient(&self, unit: &Unit, back: &WayBack, dy: &[f32], z: &[f32], dz: &mut BorderedImages) {
         let dz_pixels = dz.inner();
         self.isa.run(NormGradient {
             dy,
@@ -159,11 +159,11 @@ impl Step<'_> {
     }
 
     /// The gradient by a unit's input, into the dense `dx`.
-    fn input_gradient(&self, unit: &Unit, back: &WayBack, dz: &BorderedImage, dx: &mut [f32]) {
+    fn input_gradient(&self, unit: &Unit, back: &WayBack, dz: &BorderedImages, dx: &mut [f32]) {
         let channels = unit.convolution.inputs.next_multiple_of(LANES_MAX);
         let border = unit.convolution.gradient_border();
-        let pixels = Pixels::dense(unit.input[1], channels);
-        back.input.run(self.isa, &dz.values, dz.with_border(border), dx, pixels);
+        let pixels = Pixels::dense(unit.input, channels);
+        back.input.run(self.isa, 1, &dz.values, dz.with_border(border), dx, pixels);
     }
 
     /// Back through the block's second unit, from `sum_gradient` to `inner_gradient`.
@@ -274,7 +274,7 @@ impl Step<'_> {
                     gradient: &dx,
                     addend,
                     gate: x,
-                    gate_pixels: Pixels::dense(first.input[1], source.channels()),
+                    gate_pixels: Pixels::dense(first.input, source.channels()),
                     columns: first.input[1],
                     dy: output,
                     sums: gradients,
@@ -329,7 +329,7 @@ impl Step<'_> {
                 add_weight_gradient(self.isa, head, &input, &dz, &mut total);
                 if let Some(dimage) = dimages.next() {
                     self.input_gradient(head, &back, &dz, &mut dx);
-                    from_channels_last(&dx, Pixels::dense(columns, channels), dimage, inputs, columns);
+                    from_channels_last(&dx, Pixels::dense(head.input, channels), dimage, inputs, columns);
                 }
             }
             total
@@ -354,7 +354,7 @@ struct SkipScratch<'a> {
     unit: &'a Unit,
     back: &'a WayBack<'a>,
     weight_sum: AlignedVec,
-    dz: BorderedImage,
+    dz: BorderedImages,
     dx: AlignedVec,
 }
 

@@ -4,7 +4,7 @@ use super::norm::Norm;
 use super::pass::*;
 use super::plan::Plan;
 use crate::kernels::channels::{Activate, Skip};
-use crate::kernels::conv::{BorderedImage, Filter};
+use crate::kernels::conv::{BorderedImages, Filter};
 use crate::kernels::layout::to_channels_last;
 use crate::kernels::{AlignedVec, Isa};
 use rayon::prelude::*;
@@ -36,7 +36,7 @@ pub fn evaluate(
 /// One image's room in each unit.
 struct Scratch {
     /// A unit's bordered input; the skip's unit reads that of its block's first.
-    inputs: Vec<BorderedImage>,
+    inputs: Vec<BorderedImages>,
     z: Vec<AlignedVec>,
     /// Each block's input, and the features before pooling.
     x: Vec<AlignedVec>,

@@ -6,7 +6,7 @@ use super::plan::{Plan, Unit};
 use super::workspace::Buffers;
 use crate::kernels::Isa;
 use crate::kernels::channels::{Activate, ShiftedSums, Skip};
-use crate::kernels::conv::{BorderedImage, Filter};
+use crate::kernels::conv::{BorderedImages, Filter};
 use crate::kernels::layout::to_channels_last;
 use crate::ops::statistics::Moments;
 use rayon::prelude::*;
@@ -176,7 +176,7 @@ impl Step<'_> {
     }
 
     /// `max(norm(z), 0)` of an image, between the borders of `output`.
-    pub fn activate(&self, norm: &Norm, z: &[f32], columns: usize, output: &mut BorderedImage) {
+    pub fn activate(&self, norm: &Norm, z: &[f32], columns: usize, output: &mut BorderedImages) {
         let pixels = output.inner();
         let padded = Some((&mut *output.values, pixels));
         self.isa.run(Activate { z, norm: norm.affine(), skip: Skip::None, columns, dense: None, padded });

@@ -216,7 +216,8 @@ impl ResidualNetwork {
 impl NormalizedConv {
     fn convolution(&self) -> Option<Convolution> {
         let (outputs, inputs, kernel, width) = self.weight.dims4().ok()?;
-        let convolution = Convolution { inputs, outputs, kernel, stride: self.stride, padding: self.padding };
+        let convolution =
+            Convolution { inputs, outputs, kernel, stride: self.stride, padding: self.padding, groups: 1 };
         (kernel == width).then_some(convolution)
     }
 }

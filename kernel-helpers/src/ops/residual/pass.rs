@@ -1,7 +1,7 @@
 //! What the forward and the backward pass share: how the batch is split, and one image's convolutions.
 
 use super::plan::{Plan, Unit};
-use crate::kernels::conv::{BorderedImage, Filter, ImageAndGradient, Pixels};
+use crate::kernels::conv::{BorderedImages, Filter, ImagesAndGradients, Pixels};
 use crate::kernels::{AlignedVec, Isa, images_per_group};
 use rayon::prelude::*;
 
@@ -32,20 +32,25 @@ pub fn image(batch: &[f32], at: usize, values: usize) -> &[f32] {
 }
 
 /// A bordered image that the unit's convolution can read, and that of a skip beside it.
-pub fn bordered_input(unit: &Unit, mapping: Option<&Unit>) -> BorderedImage {
+pub fn bordered_input(unit: &Unit, mapping: Option<&Unit>) -> BorderedImages {
     let padding = mapping.map_or(0, |unit| unit.convolution.padding).max(unit.convolution.padding);
     let size = unit.input.map(|extent| extent + 2 * padding);
-    BorderedImage::new(size, unit.convolution.inputs, padding)
+    BorderedImages::new(1, size, unit.convolution.inputs, padding)
 }
 
 /// A bordered image for the gradient at the unit's output.
-pub fn bordered_gradient(unit: &Unit) -> BorderedImage {
+pub fn bordered_gradient(unit: &Unit) -> BorderedImages {
     let convolution = &unit.convolution;
-    BorderedImage::new(convolution.gradient_size(unit.input), unit.channels(), convolution.gradient_border())
+    BorderedImages::new(
+        1,
+        convolution.gradient_size(unit.input),
+        unit.channels(),
+        convolution.gradient_border(),
+    )
 }
 
 /// Copies a dense image between the borders.
-pub fn copy_into(x: &[f32], columns: usize, bordered: &mut BorderedImage) {
+pub fn copy_into(x: &[f32], columns: usize, bordered: &mut BorderedImages) {
     let pixels = bordered.inner();
     let row = columns * pixels.pixel;
     for (y, x) in x.chunks_exact(row).enumerate() {
@@ -54,20 +59,21 @@ pub fn copy_into(x: &[f32], columns: usize, bordered: &mut BorderedImage) {
 }
 
 /// `z`, the unit's convolution of an image.
-pub fn convolve(isa: Isa, unit: &Unit, filter: &Filter, input: &BorderedImage, z: &mut [f32]) {
-    let output_pixels = Pixels::dense(unit.output[1], unit.channels());
-    filter.run(isa, &input.values, input.with_border(unit.convolution.padding), z, output_pixels);
+pub fn convolve(isa: Isa, unit: &Unit, filter: &Filter, input: &BorderedImages, z: &mut [f32]) {
+    let output_pixels = Pixels::dense(unit.output, unit.channels());
+    filter.run(isa, 1, &input.values, input.with_border(unit.convolution.padding), z, output_pixels);
 }
 
 /// Adds an image's gradient by the unit's weight to `sum`.
 pub fn add_weight_gradient(
     isa: Isa,
     unit: &Unit,
-    input: &BorderedImage,
-    dz: &BorderedImage,
+    input: &BorderedImages,
+    dz: &BorderedImages,
     sum: &mut [f32],
 ) {
-    let image = ImageAndGradient {
+    let image = ImagesAndGradients {
+        count: 1,
         input: &input.values,
         input_pixels: input.with_border(unit.convolution.padding),
         gradient: &dz.values,

@@ -16,6 +16,7 @@ pub mod display;
 mod error;
 pub mod files;
 pub mod fp_layers;
+pub mod graph;
 pub mod kernels;
 pub mod lab1;
 pub mod machine;

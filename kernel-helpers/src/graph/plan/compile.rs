@@ -226,7 +226,9 @@ impl Compiler<'_> {
         let stages = &self.stages;
         let activation = match &mut self.activations[activation] {
             plain if plain.plain().is_some() => activation,
-            read if read.consumers.first().is_some_and(|&first| stages[first].inputs[0] == activation) => {
+            read if read.terms[0].source != Source::Images
+                && read.consumers.first().is_some_and(|&first| stages[first].inputs[0] == activation) =>
+            {
                 read.kept = true;
                 activation
             }

@@ -20,6 +20,7 @@ pub mod graph;
 pub mod kernels;
 pub mod lab1;
 pub mod machine;
+pub mod models;
 mod network;
 pub mod ops;
 pub mod panic;

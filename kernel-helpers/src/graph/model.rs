@@ -9,6 +9,7 @@ use crate::display::shows_itself;
 use crate::fp_layers::{BatchNorm, Ste};
 use crate::kernels::Isa;
 use crate::ops::BatchStatistics;
+use crate::table::Table;
 use crate::{Network, Result};
 use candle_core::{Device, Tensor, Var};
 use candle_nn::ModuleT;
@@ -38,6 +39,16 @@ struct Tensors {
     norm: Option<BatchNorm>,
     /// How many training batches a dropout has seen: a scalar, i64.
     dropped: Option<Var>,
+}
+
+impl Graph {
+    /// The network with fresh weights, see [`Model::new`].
+    ///
+    /// # Errors
+    /// If a quantizer has an impossible bit width, or the tensors cannot be made on the device.
+    pub fn build(self, seed: u64, device: &Device) -> Result<Model> {
+        Model::new(self, seed, device)
+    }
 }
 
 impl Model {
@@ -260,6 +271,10 @@ impl Network for Model {
 
     fn description(&self) -> Option<String> {
         Some(self.graph.description())
+    }
+
+    fn summary(&self) -> Table {
+        self.graph.summary()
     }
 
     fn prunable_layers(&self) -> Vec<(String, Var)> {

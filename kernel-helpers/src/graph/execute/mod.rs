@@ -282,4 +282,6 @@ impl Network {
 }
 
 #[cfg(test)]
+mod numerics;
+#[cfg(test)]
 mod tests;

@@ -31,7 +31,7 @@ fn block(x: &Node, outputs: usize, stride: usize) -> Node {
     (inner + skip).relu()
 }
 
-fn residual(x: Node) -> Node {
+pub(super) fn residual(x: Node) -> Node {
     let x = unit(&x, 16, 3, 1).relu();
     let x = [(16, 1), (32, 2), (32, 1), (48, 1)]
         .iter()
@@ -115,17 +115,25 @@ fn parameters(network: &Network) -> Tensor {
     Tensor::cat(&all, 0).unwrap()
 }
 
+fn is_norm(layer: &crate::graph::Layer) -> bool {
+    matches!(layer.operation, crate::graph::operation::Operation::BatchNorm)
+}
+
+/// These statistics, one pair for each batch norm, at the places of the norms.
+pub(super) fn running_pairs(network: &Network, pairs: Vec<[Tensor; 2]>) -> Vec<Option<[Tensor; 2]>> {
+    let mut pairs = pairs.into_iter();
+    network.graph.layers.iter().map(|layer| is_norm(layer).then(|| pairs.next()).flatten()).collect()
+}
+
 /// Running statistics of every batch norm.
 fn running(network: &Network) -> Vec<Option<[Tensor; 2]>> {
-    let of_layer = |(at, layer): (usize, &crate::graph::Layer)| {
-        let norm = matches!(layer.operation, crate::graph::operation::Operation::BatchNorm);
+    let norms = network.graph.layers.iter().filter(|layer| is_norm(layer)).enumerate();
+    let pair = |(at, layer): (usize, &crate::graph::Layer)| {
         let channels = [layer.shape.channels];
-        norm.then(|| {
-            let variance = (random(&channels, at as u64 + 1).abs().unwrap() + 0.5).unwrap();
-            [random(&channels, at as u64), variance]
-        })
+        let variance = (random(&channels, at as u64 + 1).abs().unwrap() + 0.5).unwrap();
+        [random(&channels, at as u64), variance]
     };
-    network.graph.layers.iter().enumerate().map(of_layer).collect()
+    running_pairs(network, norms.map(pair).collect())
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! ResNet-20, pruning and fixed-point quantization on [candle](candle_core), shaped for Rust notebooks.
 //!
-//! Modules carry the names of the course's files where there is one: [`resnet20`], [`fp_layers`], [`train_util`].
+//! Modules carry the names of the course's files where there is one: [`fp_layers`], [`train_util`].
 //! A notebook starts with `use kernel_helpers::prelude::*;`.
 
 pub use candle_core;
@@ -33,7 +33,6 @@ mod progress;
 mod properties;
 pub mod prune;
 pub mod random;
-pub mod resnet20;
 pub mod results;
 mod scale;
 pub mod scan;

@@ -10,7 +10,7 @@ use candle_nn::ModuleT;
 use std::path::Path;
 
 /// A model with named parameters; PyTorch's `nn.Module`, as far as the labs use it. Implement the first three methods
-/// for a model of your own, and it can be trained, pruned, saved and loaded like [`crate::resnet20::ResNetCifar`].
+/// for a model of your own, and it can be trained, pruned, saved and loaded like [`crate::graph::Model`].
 pub trait Network: ModuleT {
     /// The trainable tensors under their checkpoint names, in a fixed order.
     fn named_parameters(&self) -> Vec<(String, Var)>;

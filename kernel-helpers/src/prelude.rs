@@ -7,13 +7,15 @@ pub use crate::display::{
     DisplayHandle, DisplayPlain as _, DisplayTypeName as _, MimeBundle, Show, clear_output, display,
 };
 pub use crate::fp_layers::{BatchNorm, FpConv, FpLinear, Ste};
+pub use crate::graph::{CustomLayer, Graph, Model, Node};
 pub use crate::lab1::*;
+pub use crate::models::*;
+pub use crate::models::{ResNetConfig, resnet_cifar};
 pub use crate::ops;
 pub use crate::paths::{checkpoints_dir, output_dir, pretrained_model};
 pub use crate::plot::*;
 pub use crate::prune::*;
 pub use crate::random::{rand, randn};
-pub use crate::resnet20::{ResNetCifar, ResNetConfig};
 pub use crate::results::Results;
 pub use crate::scan::{Case, Mode, Scan};
 pub use crate::source::show_source;

@@ -231,7 +231,7 @@ fn sparsity_of(weight: &Var) -> Result<f64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::resnet20::{ResNetCifar, ResNetConfig};
+    use crate::models::{ResNetConfig, resnet_cifar};
     use candle_core::Device;
 
     #[test]
@@ -254,7 +254,7 @@ mod tests {
 
     #[test]
     fn local_pruning_levels_the_layers_and_global_pruning_does_not() {
-        let net = || ResNetCifar::new(ResNetConfig::default(), &Device::Cpu).unwrap();
+        let net = || resnet_cifar(ResNetConfig::default()).unwrap().build(0, &Device::Cpu).unwrap();
         let local = prune_layers(&net(), 0.8).unwrap();
         assert!(local.layers.iter().all(|layer| (layer.fraction() - 0.8).abs() < 0.01));
         let global = global_prune_by_percentage(&net(), 0.8).unwrap();
@@ -268,7 +268,7 @@ mod tests {
 
     #[test]
     fn masks_bring_the_zeros_back() {
-        let net = ResNetCifar::new(ResNetConfig::default(), &Device::Cpu).unwrap();
+        let net = resnet_cifar(ResNetConfig::default()).unwrap().build(0, &Device::Cpu).unwrap();
         prune_layers(&net, 0.5).unwrap();
         let masks = Masks::of(&net).unwrap();
         for (_, weight) in net.prunable_layers() {

@@ -3,8 +3,8 @@
 use crate::checkpoint::Weights;
 use crate::data::Data;
 use crate::machine::Machine;
+use crate::models::{ResNetConfig, resnet_cifar};
 use crate::prune::{PruneScope, sparsity};
-use crate::resnet20::{ResNetCifar, ResNetConfig};
 use crate::train_util::{Examples, test};
 use crate::{Error, Network, Result};
 use candle_core::Device;
@@ -102,7 +102,7 @@ impl Case {
             Case::Quantize { mode, bits } => (Some(bits), mode == Mode::Symmetric),
             Case::Float | Case::Prune { .. } => (None, false),
         };
-        let net = ResNetCifar::new(ResNetConfig { n_bits, symmetric, ..Default::default() }, device)?;
+        let net = resnet_cifar(ResNetConfig { n_bits, symmetric, ..Default::default() })?.build(0, device)?;
         net.load_weights(weights)?;
         let sparsity = match self {
             Case::Prune { scope, q } => scope.prune(&net, q)?,

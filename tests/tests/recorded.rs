@@ -21,12 +21,12 @@ fn records(folder: &Path) -> Vec<PathBuf> {
 }
 
 /// The ResNet-20 that describes itself so.
-fn network(description: &str) -> Option<ResNetCifar> {
+fn network(description: &str) -> Option<Model> {
     let widths = [None].into_iter().chain((1..=16).map(Some));
     let mut networks = widths.flat_map(|n_bits| [false, true].map(|symmetric| (n_bits, symmetric))).map(
         |(n_bits, symmetric)| {
             let config = ResNetConfig { n_bits, symmetric, ..Default::default() };
-            ResNetCifar::new(config, &Device::Cpu).unwrap()
+            resnet_cifar(config).unwrap().build(0, &Device::Cpu).unwrap()
         },
     );
     networks.find(|net| net.description().as_deref() == Some(description))

@@ -10,13 +10,13 @@ struct Reference {
 }
 
 /// The network with the course's weights, and the data; `None` where one of them is not there.
-fn course_network(test: &str, n_bits: Option<u32>) -> Option<(ResNetCifar, Data)> {
+fn course_network(test: &str, n_bits: Option<u32>) -> Option<(Model, Data)> {
     let (Some(checkpoint), Some(folder)) = (course_checkpoint(), cifar10()) else {
         skip(test, "needs CIFAR-10 in data/ and the course's pretrained_model.pt");
         return None;
     };
     let config = ResNetConfig { n_bits, ..Default::default() };
-    let net = ResNetCifar::new(config, &Device::Cpu).unwrap();
+    let net = resnet_cifar(config).unwrap().build(0, &Device::Cpu).unwrap();
     net.load_weights(checkpoint).unwrap();
     Some((net, Cifar10::open(folder, Scale::Full).unwrap()))
 }

@@ -5,7 +5,7 @@ use crate::Result;
 use crate::data::Data;
 use crate::display::{MimeBundle, Show, shows_itself};
 use crate::kernels::Isa;
-use crate::resnet20::{ResNetCifar, ResNetConfig};
+use crate::models::{ResNetConfig, resnet_cifar};
 use candle_core::Device;
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -39,7 +39,8 @@ pub struct BenchReport {
 /// # Errors
 /// If a tensor operation fails.
 pub fn measure(config: BenchConfig, data: Option<&Data>) -> Result<BenchReport> {
-    let network = |n_bits| ResNetCifar::new(ResNetConfig { n_bits, ..Default::default() }, &Device::Cpu);
+    let network =
+        |n_bits| resnet_cifar(ResNetConfig { n_bits, ..Default::default() })?.build(0, &Device::Cpu);
     let float = throughput(&network(None)?, config)?;
     let quantized = throughput(&network(Some(4))?, config)?;
     let epoch = |data| epoch_throughput(&network(None)?, data, config.batch_size);

@@ -1,8 +1,8 @@
 use super::{StateDict, load_state_dict, read, save_packed, save_state_dict};
 use crate::digest::sha256_of_state;
 use crate::fp_layers::Ste;
+use crate::models::{ResNetConfig, resnet_cifar};
 use crate::prune::{global_prune_by_percentage, prune_layers};
-use crate::resnet20::{ResNetCifar, ResNetConfig};
 use crate::{Network, state_dict};
 use candle_core::{Device, Tensor};
 use candle_nn::ModuleT;
@@ -87,13 +87,13 @@ fn weights_that_the_levels_cannot_give_back_stay_floats() {
 /// ResNet-20, pruned with `q` and quantized; its outputs before and after packing, and the file's length.
 fn resnet(n_bits: Option<u32>, q: f64, name: &str, folder: &Path) -> usize {
     let config = ResNetConfig { n_bits, ..Default::default() };
-    let net = ResNetCifar::new(config, &Device::Cpu).unwrap();
+    let net = resnet_cifar(config).unwrap().build(0, &Device::Cpu).unwrap();
     if q > 0.0 {
         prune_layers(&net, q).unwrap();
     }
     let path = folder.join(name);
     net.save_packed(&path).unwrap();
-    let loaded = ResNetCifar::new(ResNetConfig { seed: 1, ..config }, &Device::Cpu).unwrap();
+    let loaded = resnet_cifar(ResNetConfig { ..config }).unwrap().build(1, &Device::Cpu).unwrap();
     loaded.load_weights(&path).unwrap();
     let images = Tensor::randn(0f32, 1.0, (4, 3, 32, 32), &Device::Cpu).unwrap();
     let logits = [&net, &loaded].map(|net| values(&net.forward_t(&images, false).unwrap()));
@@ -133,7 +133,7 @@ fn damaged_files_are_refused_or_load_but_never_panic() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("packed.safetensors");
     let config = ResNetConfig { num_layers: 8, n_bits: Some(3), ..Default::default() };
-    let net = ResNetCifar::new(config, &Device::Cpu).unwrap();
+    let net = resnet_cifar(config).unwrap().build(0, &Device::Cpu).unwrap();
     global_prune_by_percentage(&net, 0.7).unwrap();
     net.save_packed(&path).unwrap();
     let file = std::fs::read(&path).unwrap();

@@ -1,6 +1,6 @@
 //! What a graph tells of the network: names, counts, a description.
 
-use super::operation::{Operation, Parameter};
+use super::operation::Parameter;
 use super::{Graph, Layer};
 use crate::digest::sha256;
 use crate::fp_layers::Ste;
@@ -87,31 +87,30 @@ impl Graph {
         format!("{}, {}", self.title, &sha256(format!("{text}{}", self.output).as_bytes())[..8])
     }
 
-    /// A row for each layer with parameters: name, what it is, output, parameters and multiplications; like torchinfo's.
+    /// A row for each layer that has parameters or changes the shape, with what comes out of it, parameters and multiplications for
+    /// an image; like torchinfo's.
     pub fn summary(&self) -> Table {
-        let rows = self.layers.iter().filter(|layer| !matches!(layer.operation, Operation::Input));
+        let quantized = self.layers.iter().any(|layer| layer.quantizer != Ste::default());
+        let mut columns = vec!["layer", "output", "parameters", "multiplications"];
+        columns.extend(quantized.then_some("quantized to"));
+        let shown = self.layers.iter().skip(1).filter(|layer| {
+            !self.parameters_of(layer).is_empty() || layer.shape != self.layers[layer.inputs[0]].shape
+        });
         let blank = |count: usize| if count == 0 { String::new() } else { grouped(count) };
         let row = |layer: &Layer| {
             let parameters: usize = self.parameters_of(layer).iter().map(Parameter::count).sum();
-            let quantizer =
-                if layer.quantizer == Ste::default() { String::new() } else { layer.quantizer.to_string() };
-            vec![
-                layer.name.clone(),
-                layer.shape.to_string(),
-                blank(parameters),
-                blank(self.multiplications_of(layer)),
-                quantizer,
-            ]
+            let multiplications = blank(self.multiplications_of(layer));
+            let mut row =
+                vec![layer.name.clone(), layer.shape.to_string(), blank(parameters), multiplications];
+            row.extend(quantized.then(|| match layer.quantizer {
+                float if float == Ste::default() => String::new(),
+                quantizer => quantizer.to_string(),
+            }));
+            row
         };
-        let table = Table::new(["layer", "output", "parameters", "multiplications", "quantized to"]);
-        let table = table.caption(self.title.clone()).rows(rows.map(row));
-        let all = [
-            "all layers".to_owned(),
-            String::new(),
-            grouped(self.parameters()),
-            grouped(self.multiplications()),
-        ];
-        let table = table.row(all.into_iter().chain([String::new()]).collect::<Vec<_>>());
+        let table = Table::new(columns).caption(self.title.clone()).rows(shown.map(row));
+        let (parameters, multiplications) = (grouped(self.parameters()), grouped(self.multiplications()));
+        let table = table.row(vec!["all layers".to_owned(), String::new(), parameters, multiplications]);
         table.note(format!("{} of parameters", bytes(4 * self.parameters())))
     }
 }

@@ -6,22 +6,23 @@ use super::operation::{Operation, Start};
 use super::plan::Plan;
 use super::{Graph, Layer};
 use crate::display::shows_itself;
-use crate::fp_layers::{BatchNorm, Ste};
+use crate::fp_layers::{BatchNorm, FpConv, Ste};
 use crate::kernels::Isa;
 use crate::ops::BatchStatistics;
 use crate::table::Table;
-use crate::{Network, Result};
+use crate::{Error, Network, Result};
 use candle_core::{Device, Tensor, Var};
 use candle_nn::ModuleT;
 use rand::SeedableRng;
 use rand::distr::Uniform;
 use rand_chacha::ChaCha8Rng;
 use rand_distr::{Distribution, Normal};
+use std::fmt;
 use std::sync::Arc;
 
 /// A network made from a [`Graph`]. Images `[N, C, H, W]` go in, f32. It can be trained, pruned, quantized, saved and recorded;
 /// a clone shares its parameters.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Model {
     graph: Arc<Graph>,
     layers: Vec<Tensors>,
@@ -87,6 +88,24 @@ impl Model {
             layer.quantizer.apply(&Tensor::zeros(1, DTYPE, &self.device)?)?;
         }
         Ok(Self { graph: Arc::new(graph), ..self.clone() })
+    }
+
+    /// A convolution as a layer of its own, which shares the weight; by its name in [`Network::prunable_layers`] or in full.
+    ///
+    /// # Errors
+    /// If there is no such convolution, or it has groups or a bias.
+    pub fn conv(&self, name: &str) -> Result<FpConv> {
+        let layers = self.graph.layers.iter().zip(&self.layers);
+        let mut convolutions = layers.filter_map(|(layer, tensors)| match layer.operation {
+            Operation::Conv { stride, padding, groups: 1, bias: false, .. } => {
+                let weight = tensors.parameters[0].clone();
+                Some((layer, FpConv { weight, ste: layer.quantizer, stride, padding }))
+            }
+            _ => None,
+        });
+        let found = convolutions.find(|(layer, _)| layer.name == name || layer.short_name() == name);
+        let expected = "the name of a convolution without groups and bias";
+        found.map(|(_, conv)| conv).ok_or_else(|| Error::argument("layer", expected, format!("`{name}`")))
     }
 
     /// All layers' parameters as they are used, their weights quantized.
@@ -165,6 +184,12 @@ impl Model {
         }
         let counts = self.layers.iter().filter_map(|layer| layer.dropped.as_ref());
         counts.into_iter().try_for_each(|count| Ok(count.set(&(count.as_tensor() + 1.0)?)?))
+    }
+}
+
+impl fmt::Debug for Model {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Model({}, {} parameters)", self.graph.title(), self.graph.parameters())
     }
 }
 

@@ -225,11 +225,10 @@ impl Kernel for NormGradient<'_> {
 }
 
 /// What [`Gate`] adds to the gradient.
-pub enum Addend<'a> {
+pub enum Addend {
     None,
     /// What the output holds already.
     Output,
-    Other(&'a [f32]),
 }
 
 /// A batch norm that receives the gated gradient: its input, its mean, and its `Σ dy · (z - mean)` per channel.
@@ -243,7 +242,7 @@ pub struct GatedNorm<'a> {
 /// need. Everything but the gate lies without gaps.
 pub struct Gate<'a> {
     pub gradient: &'a [f32],
-    pub addend: Addend<'a>,
+    pub addend: Addend,
     pub function: Function,
     /// Not read for [`Function::Identity`].
     pub gate: &'a [f32],
@@ -269,9 +268,6 @@ impl Kernel for Gate<'_> {
             check_pixels(self.gate.len(), self.gate_pixels, [rows, columns], channels);
         }
         assert!(self.dy.len() == length, "output of another size");
-        if let Addend::Other(addend) = self.addend {
-            assert!(addend.len() == length, "addend of another size");
-        }
         for norm in self.norms.iter().flatten() {
             assert!(norm.z.len() == length, "input of another size");
             assert!(norm.mean.len() == channels && norm.products.len() == channels, "one value per channel");
@@ -287,7 +283,6 @@ impl Kernel for Gate<'_> {
                     match self.addend {
                         Addend::None => {}
                         Addend::Output => dy = simd.add(dy, simd.load(self.dy.as_ptr().add(at))),
-                        Addend::Other(addend) => dy = simd.add(dy, simd.load(addend.as_ptr().add(at))),
                     }
                     if gated {
                         let gate = self.gate_pixels.start + y * self.gate_pixels.row + x * channels + channel;

@@ -209,17 +209,14 @@ fn gate_passes_what_was_positive_and_sums_it() {
         gate[0] = 0.0; // the gradient at exactly zero is zero
         let [mean, mapped_mean] = [6, 7].map(|seed| random(channels, seed));
         for (addend, function) in
-            (0..3).flat_map(|at| [Function::Relu6, Function::Identity, Function::Relu].map(|f| (at, f)))
+            (0..2).flat_map(|at| [Function::Relu6, Function::Identity, Function::Relu].map(|f| (at, f)))
         {
             let [low, high] = FUNCTION_RANGES[function as usize];
             let mut dy = other.to_vec();
             let [mut sums, mut products, mut mapped_products] = [(); 3].map(|()| vec![0.5; channels]);
             isa.run(Gate {
                 gradient: &gradient,
-                addend: [Addend::None, Addend::Output, Addend::Other(&other)]
-                    .into_iter()
-                    .nth(addend)
-                    .unwrap(),
+                addend: if addend == 0 { Addend::None } else { Addend::Output },
                 function,
                 gate: &gate,
                 gate_pixels: Pixels::dense([rows, columns], channels),

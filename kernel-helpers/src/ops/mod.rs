@@ -9,7 +9,6 @@ mod norm;
 mod pointwise;
 #[cfg(test)]
 mod properties;
-pub mod residual;
 mod statistics;
 #[cfg(test)]
 pub(crate) mod testing;

@@ -83,7 +83,7 @@ shows_itself!(Variables);
 mod tests {
     use super::*;
     use crate::data::{Cifar10, Data, Dataset};
-    use crate::resnet20::{ResNetCifar, ResNetConfig};
+    use crate::models::{ResNetConfig, resnet_cifar};
     use candle_core::{DType, Device, Tensor, Var};
     use std::collections::HashMap;
     use std::sync::Arc;
@@ -137,7 +137,7 @@ mod tests {
 
     #[test]
     fn networks_have_their_parameters_and_data_its_images() {
-        let net = ResNetCifar::new(ResNetConfig::default(), &Device::Cpu).unwrap();
+        let net = resnet_cifar(ResNetConfig::default()).unwrap().build(0, &Device::Cpu).unwrap();
         let (extent, bytes) = measured!(net);
         assert_eq!(extent, "272,474 parameters");
         assert!((4 * 272_474..1_200_000).contains(&bytes), "{bytes}");

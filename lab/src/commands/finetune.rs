@@ -103,7 +103,7 @@ impl Run {
             Run::Binary => Some(1),
         };
         let network = ResNetConfig { n_bits, symmetric: self == Run::Binary, ..Default::default() };
-        let net = ResNetCifar::new(network, &best_device()?)?;
+        let net = resnet_cifar(network)?.build(0, &best_device()?)?;
         match self {
             Run::PrunedAndQuantized { .. } => net.load_weights(best_pruned(folder)?)?,
             _ => net.load_weights(pretrained_model()?)?,

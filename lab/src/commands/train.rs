@@ -56,7 +56,7 @@ pub fn train(project: &Project, options: &Options) -> Result<()> {
         retrain: options.retrain,
         ..Default::default()
     };
-    let net = ResNetCifar::new(ResNetConfig { seed: options.seed, ..Default::default() }, &best_device()?)?;
+    let net = resnet_cifar(ResNetConfig::default())?.build(options.seed, &best_device()?)?;
     let history = kernel_helpers::train_util::train(&net, &data, &config)?;
     record_command(&RunFiles::of(&out), &history, options)?;
     print_line(format_args!("{history}\n{}", out.display()));

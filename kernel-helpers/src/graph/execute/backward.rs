@@ -11,7 +11,7 @@ use super::norm::{GradientSums, NormCoefficients};
 use super::stage::reads_images;
 use super::workspace::{Buffers, Free};
 use crate::Result;
-use crate::graph::plan::{Plan, Source, Work};
+use crate::graph::plan::{Origin, Plan, Work};
 use crate::kernels::AlignedVec;
 use crate::kernels::conv::Pixels;
 use crate::kernels::layout::{from_channels_last, to_channels_last};
@@ -176,8 +176,8 @@ impl<'a> Way<'a> {
 
     /// The activations whose values an activation adds.
     fn kept(&self, at: usize) -> impl Iterator<Item = usize> + 'a {
-        self.plan().activations[at].terms.iter().filter_map(|term| match term.source {
-            Source::Kept(kept) => Some(kept),
+        self.plan().activations[at].terms.iter().filter_map(|term| match term.origin {
+            Origin::Kept(kept) => Some(kept),
             _ => None,
         })
     }
@@ -188,7 +188,7 @@ impl<'a> Way<'a> {
         if !passed_on {
             self.pass_on(at, true);
         }
-        let images = self.plan().activations[at].terms[0].source == Source::Images;
+        let images = self.plan().activations[at].terms[0].origin == Origin::Images;
         if let Some(gradient) = self.arrived[at].take_if(|_| !images) {
             self.free.give_back(gradient);
         }
@@ -269,7 +269,7 @@ impl<'a> Way<'a> {
     fn end(mut self) -> Gradients {
         let plan = self.plan();
         let of_images =
-            plan.activations.iter().position(|activation| activation.terms[0].source == Source::Images);
+            plan.activations.iter().position(|activation| activation.terms[0].origin == Origin::Images);
         let arrived = of_images.and_then(|at| self.arrived[at].take());
         let images = self.images_wanted.then(|| {
             let extent = plan.images;

@@ -54,7 +54,7 @@ impl Reader<'_> {
         for ((norm, products), term) in norms.iter_mut().zip([first, second]).zip(&activation.terms) {
             let scaling = self.scaling(term).filter(|scaling| arrival.last && !scaling.mean.is_empty());
             *norm = scaling.map(|scaling| GatedNorm {
-                z: self.source(term.source, at),
+                z: self.values_of(term.origin, at),
                 mean: &scaling.mean,
                 products,
             });

@@ -3,7 +3,7 @@
 use super::batch::image;
 use super::norm::Scaling;
 use super::workspace::Values;
-use crate::graph::plan::{Plan, Source, Term};
+use crate::graph::plan::{Origin, Plan, Term};
 use crate::kernels::Isa;
 use crate::kernels::channels::{Activate, Skip};
 use crate::kernels::conv::{BorderedImages, Pixels};
@@ -32,15 +32,15 @@ pub struct Target<'a> {
 
 impl<'a> Reader<'a> {
     /// The values of a term for image `at`.
-    pub fn source(&self, source: Source, at: usize) -> &'a [f32] {
+    pub fn values_of(&self, origin: Origin, at: usize) -> &'a [f32] {
         let kept = |activation: usize| match self.plan.activations[activation].plain() {
             Some(stage) => &self.values.stages[stage],
             None => &self.values.kept[activation],
         };
-        let (values, extent) = match source {
-            Source::Images => (self.images, self.plan.images.elements()),
-            Source::Stage(stage) => (&*self.values.stages[stage], self.plan.stages[stage].output.values()),
-            Source::Kept(activation) => {
+        let (values, extent) = match origin {
+            Origin::Images => (self.images, self.plan.images.elements()),
+            Origin::Stage(stage) => (&*self.values.stages[stage], self.plan.stages[stage].output.values()),
+            Origin::Kept(activation) => {
                 (&**kept(activation), self.plan.activations[activation].extent.values())
             }
         };
@@ -56,17 +56,17 @@ impl<'a> Reader<'a> {
         let read = &self.plan.activations[activation];
         let (extent, lanes) = (read.extent, read.extent.lanes());
         let Target { kept, values, pixels } = target;
-        if read.terms[0].source == Source::Images {
-            let planes = self.source(Source::Images, at);
+        if read.terms[0].origin == Origin::Images {
+            let planes = self.values_of(Origin::Images, at);
             return to_channels_last(planes, extent.channels, extent.size[1], values, pixels);
         }
         let written = match read.plain() {
-            Some(stage) => Some(Source::Stage(stage)),
-            None => (read.kept && kept.is_none()).then_some(Source::Kept(activation)),
+            Some(stage) => Some(Origin::Stage(stage)),
+            None => (read.kept && kept.is_none()).then_some(Origin::Kept(activation)),
         };
-        if let Some(source) = written {
+        if let Some(origin) = written {
             let row = extent.size[1] * lanes;
-            for (y, from) in self.source(source, at).chunks_exact(row).enumerate() {
+            for (y, from) in self.values_of(origin, at).chunks_exact(row).enumerate() {
                 values[pixels.start + y * pixels.row..][..row].copy_from_slice(from);
             }
             return;
@@ -79,11 +79,11 @@ impl<'a> Reader<'a> {
             }
         };
         let skip = read.terms.get(1).map_or(Skip::None, |term| match self.scaling(term) {
-            Some(scaling) => Skip::Mapped(self.source(term.source, at), scaling.affine()),
-            None => Skip::Identity(self.source(term.source, at)),
+            Some(scaling) => Skip::Mapped(self.values_of(term.origin, at), scaling.affine()),
+            None => Skip::Identity(self.values_of(term.origin, at)),
         });
         self.isa.run(Activate {
-            z: self.source(read.terms[0].source, at),
+            z: self.values_of(read.terms[0].origin, at),
             norm: narrow(self.scaling(&read.terms[0])),
             skip,
             function: read.function,

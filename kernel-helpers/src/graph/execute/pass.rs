@@ -6,7 +6,7 @@ use super::gate::Arrival;
 use super::load::between_borders;
 use super::norm::GradientSums;
 use super::stage::{input_room, together, with_padding};
-use crate::graph::plan::{Extent, Plan, Source, Stage, Work};
+use crate::graph::plan::{Extent, Origin, Plan, Stage, Work};
 use crate::kernels::AlignedVec;
 use crate::kernels::channels::NormGradient;
 use crate::kernels::conv::{BorderedImages, Convolution, ImagesAndGradients, InputGradient, Pixels};
@@ -173,7 +173,7 @@ impl<'a> Way<'a> {
         let arrived = self.arrived[stage.reader].as_ref().expect("the gradient at the sum, complete");
         let dy = image(arrived, image_at, output.values());
         let terms = &self.plan().activations[stage.reader].terms;
-        let term = terms.iter().find(|term| term.source == Source::Stage(at)).expect("its reader's term");
+        let term = terms.iter().find(|term| term.origin == Origin::Stage(at)).expect("its reader's term");
         let norm = term.affine.filter(|&affine| self.plan().affines[affine].norm.is_some());
         let Some(affine) = norm else {
             let row = columns * output.lanes();
@@ -185,7 +185,7 @@ impl<'a> Way<'a> {
         let coefficients = &self.coefficients[affine];
         self.reader.isa.run(NormGradient {
             dy,
-            z: self.reader.source(term.source, image_at),
+            z: self.reader.values_of(term.origin, image_at),
             mean: &self.reader.scalings[affine].mean,
             by_gradient: &coefficients.by_gradient,
             by_input: &coefficients.by_input,

@@ -86,7 +86,7 @@ pub fn input_room(plan: &Plan, stage: usize, images: usize) -> BorderedImages {
 /// Whether a stage reads the network's images.
 pub fn reads_images(plan: &Plan, stage: usize) -> bool {
     let input = &plan.activations[plan.stages[stage].inputs[0]];
-    input.terms[0].source == crate::graph::plan::Source::Images
+    input.terms[0].origin == crate::graph::plan::Origin::Images
 }
 
 /// The convolution's layout of its input, from the zeros around it on.

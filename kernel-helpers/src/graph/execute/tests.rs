@@ -209,20 +209,3 @@ fn two_steps_at_once_and_a_second_way_back_do_not_disturb_each_other() {
         assert_eq!(gradient(&first), alone);
     }
 }
-
-/// The network that one operation computed before any could be described, with its own parameters.
-#[test]
-fn old() {
-    use crate::ops::residual::testing as old;
-    let (network, workspace) = (network(residual, Isa::current().unwrap()), Workspace::default());
-    let packed = parameters(&network);
-    for batch in [3, 35] {
-        let images = random(&[batch, 3, 9, 7], 1);
-        let expected = old::train(&images, &packed);
-        let var = Var::from_tensor(&packed).unwrap();
-        let value = network.train(&images, &var, &workspace).unwrap().0;
-        let gradient = value.sqr().unwrap().sum_all().unwrap().backward().unwrap().get(&var).unwrap().clone();
-        assert_eq!(to_f64(&value), to_f64(&expected.0));
-        assert_eq!(to_f64(&gradient), to_f64(&expected.1));
-    }
-}

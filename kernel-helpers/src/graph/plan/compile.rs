@@ -1,6 +1,6 @@
 //! From a graph to its plan, layer after layer.
 
-use super::{Activation, Affine, Extent, Plan, Source, Stage, Term, Work};
+use super::{Activation, Affine, Extent, Origin, Plan, Stage, Term, Work};
 use crate::graph::operation::{Operation, Shape};
 use crate::graph::{Graph, Layer};
 use crate::kernels::LANES_MAX;
@@ -89,7 +89,7 @@ impl Compiler<'_> {
         let bias = parameter(1);
         match layer.operation {
             Operation::Input => {
-                self.value(at, vec![Term { source: Source::Images, affine: None }], Function::Identity)
+                self.value(at, vec![Term { origin: Origin::Images, affine: None }], Function::Identity)
             }
             Operation::Relu => self.function(at, input, Function::Relu),
             Operation::Relu6 => self.function(at, input, Function::Relu6),
@@ -156,14 +156,14 @@ impl Compiler<'_> {
     fn norm(&mut self, at: usize, input: usize) -> Value {
         let value = &self.values[input];
         let plain = match value.terms[..] {
-            [Term { source: Source::Stage(_), affine: None }] => {
+            [Term { origin: Origin::Stage(_), affine: None }] => {
                 value.uses == 1 && value.function == Function::Identity
             }
             _ => false,
         };
         // Statistics are taken of what a stage writes.
         let mut terms = if plain { value.terms.clone() } else { self.keep_again(input) };
-        let Source::Stage(stage) = terms[0].source else { unreachable!("the term of a stage") };
+        let Origin::Stage(stage) = terms[0].origin else { unreachable!("the term of a stage") };
         let (scale, shift) = (self.parameters[at][0].clone(), self.parameters[at][1].clone());
         let channels = self.graph.layers[at].shape.channels;
         self.affines.push(Affine { channels, norm: Some((at, scale)), shift });
@@ -177,19 +177,19 @@ impl Compiler<'_> {
     fn stage(&mut self, at: usize, work: Work, inputs: &[usize], bias: Option<Range<usize>>) -> Value {
         let inputs = inputs.iter().map(|&input| self.activation(input)).collect();
         let output = Extent::of(&self.graph.layers[at].shape);
-        let source = self.push(work, at, inputs, output);
+        let origin = self.push(work, at, inputs, output);
         let affine = bias.map(|shift| {
             self.affines.push(Affine { channels: output.channels, norm: None, shift });
             self.affines.len() - 1
         });
-        self.value(at, vec![Term { source, affine }], Function::Identity)
+        self.value(at, vec![Term { origin, affine }], Function::Identity)
     }
 
-    fn push(&mut self, work: Work, layer: usize, inputs: Vec<usize>, output: Extent) -> Source {
+    fn push(&mut self, work: Work, layer: usize, inputs: Vec<usize>, output: Extent) -> Origin {
         let stage = self.stages.len();
         inputs.iter().for_each(|&input| self.activations[input].consumers.push(stage));
         self.stages.push(Stage { work, layer, inputs, output, reader: 0, moments: None });
-        Source::Stage(stage)
+        Origin::Stage(stage)
     }
 
     /// The activation of a layer's value.
@@ -200,7 +200,7 @@ impl Compiler<'_> {
         let Value { terms, function, extent, .. } = self.values[at].clone();
         let activation = self.activations.len();
         for term in &terms {
-            if let Source::Kept(kept) = term.source {
+            if let Origin::Kept(kept) = term.origin {
                 self.activations[kept].readers.push(activation);
             }
         }
@@ -213,7 +213,7 @@ impl Compiler<'_> {
     /// The terms by which a formula can go on from a layer's value: its own if nothing else reads it.
     fn terms(&mut self, at: usize) -> Vec<Term> {
         let value = &self.values[at];
-        let images = value.terms[0].source == Source::Images;
+        let images = value.terms[0].origin == Origin::Images;
         match value.uses == 1 && value.function == Function::Identity && !images {
             true => value.terms.clone(),
             false => vec![self.kept(at)],
@@ -226,7 +226,7 @@ impl Compiler<'_> {
         let stages = &self.stages;
         let activation = match &mut self.activations[activation] {
             plain if plain.plain().is_some() => activation,
-            read if read.terms[0].source != Source::Images
+            read if read.terms[0].origin != Origin::Images
                 && read.consumers.first().is_some_and(|&first| stages[first].inputs[0] == activation) =>
             {
                 read.kept = true;
@@ -244,13 +244,13 @@ impl Compiler<'_> {
                 self.activation(at)
             }
         };
-        Term { source: Source::Kept(activation), affine: None }
+        Term { origin: Origin::Kept(activation), affine: None }
     }
 
     /// The terms of a stage that does nothing but write a layer's value down.
     fn keep_again(&mut self, at: usize) -> Vec<Term> {
         let activation = self.activation(at);
         let extent = self.values[at].extent;
-        vec![Term { source: self.push(Work::Keep, at, vec![activation], extent), affine: None }]
+        vec![Term { origin: self.push(Work::Keep, at, vec![activation], extent), affine: None }]
     }
 }

@@ -42,7 +42,7 @@ impl Extent {
 
 /// What a term of an activation reads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Source {
+pub enum Origin {
     /// The images that go into the network.
     Images,
     /// A stage's output; exactly one term reads it.
@@ -54,7 +54,7 @@ pub enum Source {
 /// `source · scale + shift`, per channel.
 #[derive(Clone, Copy, Debug)]
 pub struct Term {
-    pub source: Source,
+    pub origin: Origin,
     /// The place of scale and shift in [`Plan::affines`]; 1 and 0 without.
     pub affine: Option<usize>,
 }
@@ -78,7 +78,7 @@ impl Activation {
     /// The stage whose output it is, without any change; no copy is kept of it then.
     pub fn plain(&self) -> Option<usize> {
         match self.terms[..] {
-            [Term { source: Source::Stage(stage), affine: None }] if self.function == Function::Identity => {
+            [Term { origin: Origin::Stage(stage), affine: None }] if self.function == Function::Identity => {
                 Some(stage)
             }
             _ => None,
@@ -151,18 +151,18 @@ pub struct Plan {
 impl Plan {
     /// The last stage whose gradient waits for that of this activation's sum.
     pub fn last_source(&self, activation: usize) -> Option<usize> {
-        let of_term = |term: &Term| match term.source {
-            Source::Images => None,
-            Source::Stage(stage) => Some(stage),
-            Source::Kept(kept) => self.last_source(kept),
+        let of_term = |term: &Term| match term.origin {
+            Origin::Images => None,
+            Origin::Stage(stage) => Some(stage),
+            Origin::Kept(kept) => self.last_source(kept),
         };
         self.activations[activation].terms.iter().filter_map(of_term).max()
     }
 
     /// The stages whose outputs this activation reads.
     pub fn sources(&self, activation: usize) -> impl Iterator<Item = usize> {
-        self.activations[activation].terms.iter().filter_map(|term| match term.source {
-            Source::Stage(stage) => Some(stage),
+        self.activations[activation].terms.iter().filter_map(|term| match term.origin {
+            Origin::Stage(stage) => Some(stage),
             _ => None,
         })
     }

@@ -1,7 +1,8 @@
 //! The choice between the convolution algorithms.
 
-use super::winograd::{self, Winograd, WinogradWeight};
-use super::{Direct, PackedWeight, Pixels};
+use super::scratch::with_scratch;
+use super::winograd::{self, Wide, Winograd, WinogradWeight};
+use super::{Direct, direct, Gathered, PackedWeight, Pixels};
 use crate::kernels::{Isa, LANES_MAX};
 
 /// A weight, prepared for the algorithm that computes its convolution fastest.
@@ -16,7 +17,9 @@ pub struct Filter {
 #[derive(Clone, Debug)]
 enum Algorithm {
     Direct(PackedWeight),
+    Gathered(PackedWeight),
     Winograd(WinogradWeight),
+    WideWinograd(WinogradWeight),
 }
 
 /// The number of channels and taps of a weight.
@@ -39,8 +42,17 @@ impl Filter {
         let padded = outputs.next_multiple_of(LANES_MAX);
         let transforms = taps == [3, 3] && stride == 1 && winograd::is_supported(inputs, padded, size);
         let algorithm = match transforms {
-            true => Algorithm::Winograd(WinogradWeight::new(outputs, inputs, at)),
-            false => Algorithm::Direct(PackedWeight::new(outputs, inputs, taps, at)),
+            true if winograd::is_narrow(inputs, padded, size) => {
+                Algorithm::Winograd(WinogradWeight::new(outputs, inputs, at))
+            }
+            true => Algorithm::WideWinograd(WinogradWeight::new(outputs, inputs, at)),
+            false => {
+                let weight = PackedWeight::new(outputs, inputs, taps, at);
+                match direct::is_best(taps, stride, size[1]) {
+                    true => Algorithm::Direct(weight),
+                    false => Algorithm::Gathered(weight),
+                }
+            }
         };
         Filter { algorithm, stride, size }
     }
@@ -56,15 +68,24 @@ impl Filter {
         output_pixels: Pixels,
     ) {
         let (size, stride) = (self.size, self.stride);
-        for image in 0..images {
-            let (input_pixels, output_pixels) = (input_pixels.of_image(image), output_pixels.of_image(image));
-            match &self.algorithm {
-                Algorithm::Direct(weight) => {
-                    isa.run(Direct { input, input_pixels, weight, stride, output, output_pixels, size });
-                }
-                Algorithm::Winograd(weight) => {
+        match &self.algorithm {
+            Algorithm::Direct(weight) => {
+                isa.run(Direct { images, input, input_pixels, weight, stride, output, output_pixels, size });
+            }
+            Algorithm::Gathered(weight) => {
+                isa.run(Gathered { images, input, input_pixels, weight, stride, output, output_pixels, size });
+            }
+            Algorithm::Winograd(weight) => {
+                for image in 0..images {
+                    let input_pixels = input_pixels.of_image(image);
+                    let output_pixels = output_pixels.of_image(image);
                     isa.run(Winograd { input, input_pixels, weight, output, output_pixels, size });
                 }
+            }
+            Algorithm::WideWinograd(weight) => {
+                with_scratch(Wide::scratch(weight, images, size), |scratch| {
+                    isa.run(Wide { images, input, input_pixels, weight, output, output_pixels, size, scratch });
+                });
             }
         }
     }

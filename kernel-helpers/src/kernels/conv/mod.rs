@@ -2,10 +2,13 @@
 
 mod direct;
 mod filter;
+mod gathered;
+mod gathered_weight_gradient;
 mod input_gradient;
 mod pack;
 #[cfg(test)]
 mod plain;
+mod scratch;
 mod weight_gradient;
 mod weight_sum;
 mod winograd;
@@ -15,6 +18,8 @@ pub use input_gradient::InputGradient;
 pub use weight_sum::ImagesAndGradients;
 
 use direct::Direct;
+use gathered::Gathered;
+use gathered_weight_gradient::GatheredWeightGradient;
 use pack::PackedWeight;
 use weight_gradient::WeightGradient;
 
@@ -71,8 +76,8 @@ impl Convolution {
     /// Whether these kernels compute it: 1x1 and 3x3, stride 1 and 2, padding less than the kernel.
     pub fn is_supported(&self) -> bool {
         self.groups == 1
-            && matches!(self.kernel, 1 | 3)
-            && matches!(self.stride, 1 | 2)
+            && self.kernel > 0
+            && self.stride > 0
             && self.padding < self.kernel
     }
 
@@ -81,6 +86,11 @@ impl Convolution {
         let extent =
             |input: usize| Some((input + 2 * self.padding).checked_sub(self.kernel)? / self.stride + 1);
         Some([extent(size[0])?, extent(size[1])?])
+    }
+
+    /// How many channels the pixels of the input must have room for.
+    pub fn pixel_channels(&self) -> usize {
+        self.inputs
     }
 
     /// Rows and columns of the input with its border.
@@ -100,8 +110,12 @@ impl Convolution {
 
     /// How many images the kernels best take at a time, for inputs of `size`: a wide layer's weight is then read from the
     /// cache for all of them.
-    pub fn images_together(&self, _size: [usize; 2]) -> usize {
-        1
+    pub fn images_together(&self, size: [usize; 2]) -> usize {
+        if self.inputs.max(self.outputs) <= 64 {
+            return 1;
+        }
+        let [rows, columns] = self.output_size(size).unwrap_or([1, 1]);
+        (winograd::TILES / (rows.div_ceil(2) * columns.div_ceil(2))).max(1)
     }
 
     /// Prepares the weight `[O, I, K, K]` for images of `size`.

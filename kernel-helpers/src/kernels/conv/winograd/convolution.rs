@@ -1,7 +1,7 @@
 //! The convolution itself.
 
 use super::transform::{transform_input, transform_output};
-use super::{CHANNELS_MAX, POINTS, Scratch, Tiles, is_supported};
+use super::{CHANNELS_MAX, POINTS, Scratch, Tiles, is_narrow};
 use crate::kernels::conv::Pixels;
 use crate::kernels::simd::{Kernel, Simd};
 use crate::kernels::{AlignedVec, LANES_MAX};
@@ -14,11 +14,11 @@ const VALUES: usize = 8 * CHANNELS_MAX;
 /// `[panel][point][input channel][output channel in the panel]`.
 #[derive(Clone, Debug, Default)]
 pub struct WinogradWeight {
-    data: AlignedVec,
-    inputs: usize,
+    pub(super) data: AlignedVec,
+    pub(super) inputs: usize,
     /// A multiple of 16.
-    outputs: usize,
-    panel: usize,
+    pub(super) outputs: usize,
+    pub(super) panel: usize,
 }
 
 impl WinogradWeight {
@@ -63,7 +63,7 @@ impl Winograd<'_> {
     /// Panics if a pixel that the kernel will touch lies outside its slice.
     fn check(&self) {
         let ([rows, columns], weight) = (self.size, self.weight);
-        assert!(is_supported(weight.inputs, weight.outputs, self.size), "shape not supported");
+        assert!(is_narrow(weight.inputs, weight.outputs, self.size), "shape not supported");
         assert!(rows > 0 && columns > 0, "empty convolution");
         assert!(weight.data.len() == POINTS * weight.inputs * weight.outputs, "weight incomplete");
         let last_output = (rows - 1) * self.output_pixels.row + (columns - 1) * self.output_pixels.pixel;
@@ -91,12 +91,16 @@ impl Kernel for Winograd<'_> {
             let tiles = Tiles { columns, first, count: together.min(rows * columns / 4 - first) };
             // SAFETY: the lengths were just checked; the tiles fit the scratch, which each step fills for the next.
             unsafe {
-                transform_input(simd, self.input, self.input_pixels, inputs, tiles, transformed);
+                let pixels = self.input_pixels;
+                let places = (tiles.count, |tile| tiles.place(tile, pixels));
+                transform_input(simd, self.input, pixels, inputs, places, tiles.points(inputs), transformed);
                 for output in (0..self.weight.outputs).step_by(panel) {
                     multiply(simd, self.weight, output, tiles, transformed, products);
                     let mut pixels = self.output_pixels;
                     pixels.start += output;
-                    transform_output(simd, products, panel, tiles, self.output, pixels);
+                    let (places, points) =
+                        ((tiles.count, |tile| tiles.place(tile, pixels)), tiles.points(panel));
+                    transform_output(simd, products, panel, places, points, self.output, pixels);
                 }
             }
         }
@@ -120,10 +124,10 @@ unsafe fn multiply<S: Simd>(
     for point in 0..POINTS {
         // SAFETY: the caller's promise; the blocks stay within the tiles and the panel.
         unsafe {
-            let from = transformed.add(point * tiles.point_stride(weight.inputs));
+            let from = transformed.add(point * tiles.points(weight.inputs).point);
             let weights = weight.data.as_ptr().add(output / weight.panel * panel_size);
             let weights = weights.add(point * weight.inputs * weight.panel);
-            let to = to.add(point * tiles.point_stride(weight.panel));
+            let to = to.add(point * tiles.points(weight.panel).point);
             match (S::REGISTERS >= 32, weight.panel / S::LANES) {
                 (true, 1) => products::<S, 8, 1>(simd, weight, weights, from, to, tiles.count),
                 (true, _) => products::<S, 8, 2>(simd, weight, weights, from, to, tiles.count),

@@ -1,7 +1,7 @@
 //! The gradient by the weight, summed point by point over tiles and images, transformed back once at the end.
 
 use super::transform::{transform_input, transform_output_gradient};
-use super::{CHANNELS_MAX, POINTS, Scratch, Tiles, is_supported};
+use super::{CHANNELS_MAX, POINTS, Scratch, Tiles, is_narrow};
 use crate::kernels::LANES_MAX;
 use crate::kernels::conv::Pixels;
 use crate::kernels::simd::{Kernel, Simd};
@@ -28,8 +28,8 @@ impl WinogradWeightGradient<'_> {
     /// Panics if a value that the kernel will touch lies outside its slice.
     fn check(&self) {
         let [rows, columns] = self.size;
-        assert!(is_supported(self.inputs, self.outputs, self.size), "shape not supported");
-        assert!(rows > 0 && columns > 0 && self.outputs <= CHANNELS_MAX, "shape not supported");
+        assert!(is_narrow(self.inputs, self.outputs, self.size), "shape not supported");
+        assert!(rows > 0 && columns > 0, "shape not supported");
         assert!(self.sum.len() == POINTS * self.inputs * self.outputs, "sum of another size");
         let last_output = (rows - 1) * self.output_pixels.row + (columns - 1) * self.output_pixels.pixel;
         let output_end = self.output_pixels.start + last_output + self.outputs;
@@ -54,16 +54,21 @@ impl Kernel for WinogradWeightGradient<'_> {
             let tiles = Tiles { columns, first, count: together.min(rows * columns / 4 - first) };
             // SAFETY: the lengths were just checked; the tiles fit the scratch, which the transforms fill.
             unsafe {
-                transform_input(simd, self.input, self.input_pixels, self.inputs, tiles, input);
+                let (x, pixels) = (self.input, self.input_pixels);
+                let places = (tiles.count, |tile| tiles.place(tile, pixels));
+                let input_points = tiles.points(self.inputs);
+                transform_input(simd, x, pixels, self.inputs, places, input_points, input);
                 let (dy, pixels) = (self.output_gradient, self.output_pixels);
-                transform_output_gradient(simd, dy, pixels, self.outputs, tiles, gradient);
+                let places = (tiles.count, |tile| tiles.place(tile, pixels));
+                let points = tiles.points(self.outputs);
+                transform_output_gradient(simd, dy, pixels, self.outputs, places, points, gradient);
                 for point in 0..POINTS {
                     let product = PointProduct {
                         tiles: tiles.count,
                         inputs: self.inputs,
                         outputs: self.outputs,
-                        input: input.add(point * tiles.point_stride(self.inputs)),
-                        gradient: gradient.add(point * tiles.point_stride(self.outputs)),
+                        input: input.add(point * input_points.point),
+                        gradient: gradient.add(point * points.point),
                         sum: self.sum.as_mut_ptr().add(point * self.inputs * self.outputs),
                     };
                     product.add(simd);

@@ -1,0 +1,173 @@
+//! The gradient by the weight between many channels, for several images.
+
+use super::POINTS;
+use super::transform::{transform_input, transform_output_gradient};
+use super::wide::{WideTiles, blocks, scratch, together};
+use crate::kernels::LANES_MAX;
+use crate::kernels::conv::Pixels;
+use crate::kernels::simd::{Kernel, Simd};
+
+/// The same as [`WinogradWeightGradient`](super::WinogradWeightGradient) for any numbers of channels that are multiples of
+/// 16, any size and several images.
+pub struct WideWeightGradient<'a> {
+    pub images: usize,
+    /// With their own borders.
+    pub input: &'a [f32],
+    pub input_pixels: Pixels,
+    pub inputs: usize,
+    pub output_gradient: &'a [f32],
+    pub output_pixels: Pixels,
+    pub outputs: usize,
+    /// Rows and columns of the output.
+    pub size: [usize; 2],
+    pub sum: &'a mut [f32],
+    /// Room as [`WideWeightGradient::scratch`] says.
+    pub scratch: [&'a mut [f32]; 2],
+}
+
+impl WideWeightGradient<'_> {
+    /// The lengths of the scratch for so many inputs and outputs, images, and outputs of `size`.
+    pub fn scratch(channels: [usize; 2], images: usize, size: [usize; 2]) -> [usize; 2] {
+        channels.map(|channels| scratch(images, size, channels))
+    }
+
+    /// Panics if a pixel that the kernel will touch lies outside its slice.
+    fn check(&self) {
+        let [rows, columns] = self.size;
+        let channels = [self.inputs, self.outputs];
+        assert!(channels.iter().all(|channels| channels.is_multiple_of(LANES_MAX)), "channels not padded");
+        assert!(self.sum.len() == POINTS * self.inputs * self.outputs, "sum of another size");
+        let last_output = self.output_pixels.of_image(self.images - 1).shifted(rows - 1, columns - 1);
+        assert!(last_output.start + self.outputs <= self.output_gradient.len(), "output too short");
+        let last_input = self.input_pixels.of_image(self.images - 1).shifted(rows + 1, columns + 1);
+        assert!(last_input.start + self.inputs <= self.input.len(), "input too short");
+        let needed = Self::scratch(channels, self.images, self.size);
+        assert!(self.scratch.iter().zip(needed).all(|(scratch, needed)| scratch.len() >= needed), "no room");
+    }
+}
+
+impl Kernel for WideWeightGradient<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, simd: S) {
+        let tiles = WideTiles { size: self.size };
+        let all = self.images * tiles.per_image();
+        if all == 0 {
+            return;
+        }
+        self.check();
+        let together = together(all);
+        let (inputs, outputs) = (self.inputs, self.outputs);
+        let (input_points, points) = (blocks(together, inputs), blocks(together, outputs));
+        let [input, gradient] = self.scratch;
+        let (input, gradient) = (input.as_mut_ptr(), gradient.as_mut_ptr());
+        for first in (0..all).step_by(together) {
+            let count = together.min(all - first);
+            // SAFETY: the lengths were just checked; the tiles fit the scratch, which the transforms fill.
+            unsafe {
+                let (x, pixels) = (self.input, self.input_pixels);
+                let places = (count, |tile| tiles.place(first + tile, pixels));
+                transform_input(simd, x, pixels, inputs, places, input_points, input);
+                let (dy, pixels) = (self.output_gradient, self.output_pixels);
+                let places = (count, |tile| tiles.place(first + tile, pixels));
+                transform_output_gradient(simd, dy, pixels, outputs, places, points, gradient);
+                for point in 0..POINTS {
+                    let product = PointProduct {
+                        tiles: count,
+                        inputs,
+                        outputs,
+                        input: input.add(input_points.at(point, 0, 0)),
+                        input_block: input_points.block,
+                        gradient: gradient.add(points.at(point, 0, 0)),
+                        block: points.block,
+                        sum: self.sum.as_mut_ptr().add(point * inputs * outputs),
+                    };
+                    product.add(simd);
+                }
+            }
+        }
+    }
+}
+
+/// `sum[i][o] += Σ input[tile][i] · gradient[tile][o]`, for one point, both in blocks of 16 channels.
+struct PointProduct {
+    tiles: usize,
+    inputs: usize,
+    outputs: usize,
+    input: *const f32,
+    input_block: usize,
+    gradient: *const f32,
+    block: usize,
+    sum: *mut f32,
+}
+
+impl PointProduct {
+    /// # Safety
+    /// The pointers hold as many values as the counts say.
+    #[inline(always)]
+    unsafe fn add<S: Simd>(&self, simd: S) {
+        // SAFETY: the caller's promise.
+        unsafe {
+            match (S::REGISTERS >= 32, self.outputs.is_multiple_of(2 * S::LANES)) {
+                (true, true) => self.blocks::<S, 8, 2>(simd),
+                (true, false) => self.blocks::<S, 16, 1>(simd),
+                (false, _) => self.blocks::<S, 4, 2>(simd),
+            }
+        }
+    }
+
+    /// # Safety
+    /// As for [`PointProduct::add`].
+    #[inline(always)]
+    unsafe fn blocks<S: Simd, const INPUTS: usize, const VECTORS: usize>(&self, simd: S) {
+        for output in (0..self.outputs).step_by(VECTORS * S::LANES) {
+            for input in (0..self.inputs).step_by(INPUTS) {
+                // SAFETY: the caller's promise; both numbers of channels are multiples of the block's.
+                unsafe { self.block::<S, INPUTS, VECTORS>(simd, input, output) };
+            }
+        }
+    }
+
+    /// `INPUTS` input channels by `VECTORS` vectors of output channels, summed in registers over the tiles.
+    ///
+    /// # Safety
+    /// As for [`PointProduct::add`].
+    #[inline(always)]
+    unsafe fn block<S: Simd, const INPUTS: usize, const VECTORS: usize>(
+        &self,
+        simd: S,
+        input: usize,
+        output: usize,
+    ) {
+        let at = |channel: usize, block: usize| channel / LANES_MAX * block + channel % LANES_MAX;
+        let mut sums = [[simd.splat(0.0); VECTORS]; INPUTS];
+        let mut values = self.input.wrapping_add(at(input, self.input_block));
+        let mut gradients = [self.gradient; VECTORS];
+        for (v, gradients) in gradients.iter_mut().enumerate() {
+            *gradients = gradients.wrapping_add(at(output + v * S::LANES, self.block));
+        }
+        // SAFETY: the caller's promise.
+        unsafe {
+            for tile in 0..self.tiles {
+                let mut loaded = [simd.splat(0.0); VECTORS];
+                for (loaded, gradients) in loaded.iter_mut().zip(gradients) {
+                    *loaded = simd.load(gradients.add(tile * LANES_MAX));
+                }
+                for (i, sums) in sums.iter_mut().enumerate() {
+                    let value = simd.splat(*values.add(i));
+                    for (sum, loaded) in sums.iter_mut().zip(loaded) {
+                        *sum = simd.mul_add(value, loaded, *sum);
+                    }
+                }
+                values = values.wrapping_add(LANES_MAX);
+            }
+            for (i, sums) in sums.iter().enumerate() {
+                for (v, sum) in sums.iter().enumerate() {
+                    let to = self.sum.add((input + i) * self.outputs + output + v * S::LANES);
+                    simd.store(to, simd.add(simd.load(to), *sum));
+                }
+            }
+        }
+    }
+}

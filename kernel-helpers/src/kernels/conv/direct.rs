@@ -57,7 +57,6 @@ impl Kernel for Direct<'_> {
                 (1, 1) => rows::<S, 1, 1>(simd, &mut self),
                 (1, 2) => rows::<S, 2, 1>(simd, &mut self),
                 (1, 3) => rows::<S, 3, 1>(simd, &mut self),
-                (1, 5) => rows::<S, 5, 1>(simd, &mut self),
                 (2, 1) => rows::<S, 1, 2>(simd, &mut self),
                 (stride, taps) => panic!("no kernel for stride {stride} and {taps} taps"),
             }

@@ -1,18 +1,13 @@
 //! The gradient by the weight of any convolution, for several images, as one matrix product over all their pixels.
 
-use super::Pixels;
+use super::ImagesAndGradients;
 use crate::kernels::LANES_MAX;
 use crate::kernels::simd::{Kernel, Simd};
 
 /// The same as [`WeightGradient`](super::WeightGradient) for several images, any stride and any number of taps.
 pub struct GatheredWeightGradient<'a> {
-    pub images: usize,
-    /// With their own borders.
-    pub input: &'a [f32],
-    pub input_pixels: Pixels,
+    pub pairs: ImagesAndGradients<'a>,
     pub inputs: usize,
-    pub output_gradient: &'a [f32],
-    pub output_pixels: Pixels,
     /// A multiple of 16.
     pub outputs: usize,
     /// Rows and columns of the output.
@@ -38,15 +33,15 @@ impl GatheredWeightGradient<'_> {
         let ([rows, columns], [taps_y, taps_x]) = (self.size, self.taps);
         assert!(rows > 0 && columns > 0 && taps_y > 0 && taps_x > 0, "empty convolution");
         assert!(self.outputs.is_multiple_of(LANES_MAX), "output channels not padded");
-        let last_output = self.output_pixels.of_image(self.images - 1).shifted(rows - 1, columns - 1);
-        assert!(last_output.start + self.outputs <= self.output_gradient.len(), "output too short");
+        let last_output = self.pairs.gradient_pixels.of_image(self.pairs.count - 1).shifted(rows - 1, columns - 1);
+        assert!(last_output.start + self.outputs <= self.pairs.gradient.len(), "output too short");
         let (last_y, last_x) =
             (self.stride * (rows - 1) + taps_y - 1, self.stride * (columns - 1) + taps_x - 1);
-        let last_input = self.input_pixels.of_image(self.images - 1).shifted(last_y, last_x);
-        assert!(last_input.start + self.inputs <= self.input.len(), "input too short");
+        let last_input = self.pairs.input_pixels.of_image(self.pairs.count - 1).shifted(last_y, last_x);
+        assert!(last_input.start + self.inputs <= self.pairs.input.len(), "input too short");
         let length = taps_y * taps_x * self.inputs * self.outputs;
         assert!(self.gradient.len() == length, "gradient of another size");
-        assert!(self.scratch.len() >= Self::scratch(self.images, self.size), "no room");
+        assert!(self.scratch.len() >= Self::scratch(self.pairs.count, self.size), "no room");
     }
 
     /// How many rows the gradient has, one for each tap and input channel.
@@ -60,7 +55,7 @@ impl GatheredWeightGradient<'_> {
     fn distance(&self, row: usize) -> usize {
         let (tap, channel) = (row / self.inputs, row % self.inputs);
         let (ky, kx) = (tap / self.taps[1], tap % self.taps[1]);
-        ky * self.input_pixels.row + kx * self.input_pixels.pixel + channel
+        ky * self.pairs.input_pixels.row + kx * self.pairs.input_pixels.pixel + channel
     }
 }
 
@@ -69,7 +64,7 @@ impl Kernel for GatheredWeightGradient<'_> {
 
     #[inline(always)]
     fn run<S: Simd>(mut self, simd: S) {
-        if self.images == 0 {
+        if self.pairs.count == 0 {
             return;
         }
         self.check();
@@ -126,10 +121,10 @@ unsafe fn panel<S: Simd, const ROWS: usize, const VECTORS: usize>(
 #[inline(always)]
 unsafe fn copy_panel<S: Simd>(simd: S, job: &mut GatheredWeightGradient, output: usize, width: usize) {
     let mut to = job.scratch.as_mut_ptr();
-    for image in 0..job.images {
+    for image in 0..job.pairs.count {
         for y in 0..job.size[0] {
-            let start = job.output_pixels.of_image(image).shifted(y, 0).start + output;
-            let mut from = job.output_gradient.as_ptr().wrapping_add(start);
+            let start = job.pairs.gradient_pixels.of_image(image).shifted(y, 0).start + output;
+            let mut from = job.pairs.gradient.as_ptr().wrapping_add(start);
             for _ in 0..job.size[1] {
                 // SAFETY: the caller's promise.
                 unsafe {
@@ -138,7 +133,7 @@ unsafe fn copy_panel<S: Simd>(simd: S, job: &mut GatheredWeightGradient, output:
                     }
                     to = to.add(width);
                 }
-                from = from.wrapping_add(job.output_pixels.pixel);
+                from = from.wrapping_add(job.pairs.gradient_pixels.pixel);
             }
         }
     }
@@ -159,15 +154,15 @@ unsafe fn block<S: Simd, const ROWS: usize, const VECTORS: usize>(
 ) {
     let mut sums = [[simd.splat(0.0); VECTORS]; ROWS];
     let mut gradients = job.scratch.as_ptr().wrapping_add(output[1]);
-    let mut from = [job.input.as_ptr(); ROWS];
+    let mut from = [job.pairs.input.as_ptr(); ROWS];
     for (r, from) in from.iter_mut().enumerate() {
         *from = from.wrapping_add(job.distance(row + r));
     }
     // SAFETY: every address that is read or written lies in its slice by the caller's promise.
     unsafe {
-        for image in 0..job.images {
+        for image in 0..job.pairs.count {
             for y in 0..job.size[0] {
-                let mut at = job.input_pixels.of_image(image).shifted(job.stride * y, 0).start;
+                let mut at = job.pairs.input_pixels.of_image(image).shifted(job.stride * y, 0).start;
                 for _ in 0..job.size[1] {
                     let mut loaded = [simd.splat(0.0); VECTORS];
                     for (v, loaded) in loaded.iter_mut().enumerate() {
@@ -180,7 +175,7 @@ unsafe fn block<S: Simd, const ROWS: usize, const VECTORS: usize>(
                         }
                     }
                     gradients = gradients.wrapping_add(width);
-                    at += job.stride * job.input_pixels.pixel;
+                    at += job.stride * job.pairs.input_pixels.pixel;
                 }
             }
         }

@@ -9,7 +9,7 @@ use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
 /// `[inputs, outputs, rows, columns, kernel, stride, padding, groups]`.
-const CASES: [[usize; 8]; 32] = [
+const CASES: [[usize; 8]; 45] = [
     [3, 16, 4, 5, 3, 1, 1, 1],    // direct; three input channels together
     [9, 7, 3, 6, 3, 1, 0, 1],     // channels that fill no vector
     [5, 3, 5, 4, 3, 2, 1, 1],     // stride 2: four phases going back
@@ -42,6 +42,19 @@ const CASES: [[usize; 8]; 32] = [
     [2, 3, 8, 8, 7, 1, 3, 1],     // 7 x 7
     [4, 4, 6, 7, 2, 2, 0, 1],     // 2 x 2
     [4, 4, 11, 10, 3, 4, 1, 1],   // stride 4: phases that have no taps
+    [16, 16, 5, 9, 3, 1, 1, 16],  // depthwise, tiles of eight pixels and single ones
+    [32, 32, 6, 13, 3, 1, 1, 32], // depthwise, tiles of eight, four and one
+    [20, 20, 7, 17, 3, 2, 1, 20], // depthwise, stride 2, channels to spare
+    [3, 3, 8, 10, 5, 1, 2, 3],    // depthwise, 5 x 5
+    [17, 17, 8, 9, 5, 2, 2, 17],  // depthwise, 5 x 5, stride 2
+    [16, 16, 9, 16, 7, 1, 3, 16], // depthwise, 7 x 7
+    [16, 16, 9, 10, 7, 2, 1, 16], // depthwise, 7 x 7, stride 2
+    [4, 4, 6, 7, 2, 2, 0, 4],     // depthwise, 2 x 2
+    [5, 5, 4, 6, 1, 1, 0, 5],     // depthwise, 1 x 1
+    [32, 48, 4, 4, 3, 1, 1, 2],   // groups that are taken together: all of them
+    [64, 32, 5, 4, 3, 1, 1, 4],   // groups that are taken together: pairs
+    [48, 96, 3, 4, 1, 2, 0, 3],   // groups that fill vectors
+    [6, 9, 5, 4, 3, 2, 1, 3],     // groups that fill no vectors, one part with zeros between them
 ];
 
 /// Multiplications of the largest case; Miri takes ten seconds and more for so few.

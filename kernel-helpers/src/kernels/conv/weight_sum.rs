@@ -2,7 +2,9 @@
 
 use super::scratch::with_scratch;
 use super::winograd::{self, WideWeightGradient, WinogradWeightGradient, finish_weight_gradient};
-use super::{Convolution, GatheredWeightGradient, Pixels, WeightGradient};
+use super::{
+    Convolution, DepthwiseWeightGradient, GatheredWeightGradient, Pixels, Split, WeightGradient,
+};
 use crate::kernels::{Isa, LANES_MAX};
 
 /// Images and the gradients at their convolutions, both channels last.
@@ -19,16 +21,29 @@ pub struct ImagesAndGradients<'a> {
 }
 
 impl Convolution {
-    /// Whether the sum for outputs of `size` is that of Winograd's transformed weight.
+    /// The convolution of one part of the channels, and how many there are.
+    fn part(&self) -> Option<(usize, Convolution)> {
+        match self.split() {
+            Split::Depthwise(_) => None,
+            Split::Parts { count, inputs, outputs } => {
+                Some((count, Convolution { inputs, outputs, groups: 1, ..*self }))
+            }
+        }
+    }
+
+    /// Whether a part's sum for outputs of `size` is that of Winograd's transformed weight.
     fn sums_transformed(&self, size: [usize; 2]) -> bool {
         self.kernel == 3 && self.stride == 1 && winograd::is_supported(self.inputs, self.outputs, size)
     }
 
     /// The length of the sum for outputs of `size`.
     pub fn weight_sum_size(&self, size: [usize; 2]) -> usize {
-        let outputs = self.outputs.next_multiple_of(LANES_MAX);
-        let taps = if self.sums_transformed(size) { winograd::POINTS } else { self.kernel * self.kernel };
-        taps * self.inputs * outputs
+        let (taps, outputs) = (self.kernel * self.kernel, self.outputs.next_multiple_of(LANES_MAX));
+        match self.part() {
+            None => taps * outputs,
+            Some((_, part)) if part.sums_transformed(size) => winograd::POINTS * part.inputs * outputs,
+            Some((_, part)) => taps * part.inputs * outputs,
+        }
     }
 
     /// Adds the images' gradients to the sum.
@@ -39,20 +54,33 @@ impl Convolution {
         size: [usize; 2],
         sum: &mut [f32],
     ) {
+        let Some((count, part)) = self.part() else {
+            let channels = self.outputs.next_multiple_of(LANES_MAX);
+            let (taps, stride) = ([self.kernel; 2], self.stride);
+            return isa.run(DepthwiseWeightGradient { pairs, channels, taps, stride, size, gradient: sum });
+        };
+        for (at, sum) in sum.chunks_exact_mut(sum.len() / count).enumerate() {
+            let mut pairs = pairs;
+            pairs.input_pixels.start += at * part.inputs;
+            pairs.gradient_pixels.start += at * part.outputs;
+            part.add_part(isa, pairs, size, sum);
+        }
+    }
+
+    fn add_part(&self, isa: Isa, pairs: ImagesAndGradients, size: [usize; 2], sum: &mut [f32]) {
         let (inputs, outputs) = (self.inputs, self.outputs.next_multiple_of(LANES_MAX));
-        let transformed = self.sums_transformed(size);
-        if transformed && winograd::is_narrow(inputs, outputs, size) {
-            pairs.each(|pair| isa.run(pair.transformed_gradient([inputs, outputs], size, sum)));
-        } else if transformed {
-            let scratch = WideWeightGradient::scratch([inputs, outputs], pairs.count, size);
-            with_scratch(scratch, |scratch| {
-                isa.run(pairs.wide_gradient([inputs, outputs], size, sum, scratch));
+        let (taps, stride) = ([self.kernel; 2], self.stride);
+        let narrow = winograd::is_narrow(inputs, outputs, size);
+        if self.sums_transformed(size) && !narrow {
+            with_scratch(WideWeightGradient::scratch([inputs, outputs], pairs.count, size), |scratch| {
+                isa.run(WideWeightGradient { pairs, inputs, outputs, size, sum, scratch });
             });
-        } else if self.fits_registers() {
-            pairs.each(|pair| isa.run(pair.direct_gradient(self, size, sum)));
+        } else if self.sums_transformed(size) || self.fits_registers() {
+            (0..pairs.count).for_each(|image| self.add_image(isa, pairs.of_image(image), size, sum));
         } else {
             with_scratch([GatheredWeightGradient::scratch(pairs.count, size)], |[scratch]| {
-                isa.run(pairs.gathered_gradient(self, size, sum, scratch));
+                let gradient = sum;
+                isa.run(GatheredWeightGradient { pairs, inputs, outputs, size, stride, taps, gradient, scratch });
             });
         }
     }
@@ -62,123 +90,84 @@ impl Convolution {
         self.inputs.max(self.outputs) <= 64 && matches!((self.kernel, self.stride), (3, 1 | 2) | (1, 2))
     }
 
-    /// Adds the sum to `weight_gradient [O, I, K, K]`.
-    pub fn finish_weight_sum(&self, sum: &[f32], size: [usize; 2], weight_gradient: &mut [f32]) {
+    fn add_image(&self, isa: Isa, image: ImagesAndGradients, size: [usize; 2], sum: &mut [f32]) {
+        let ImagesAndGradients { input, input_pixels, gradient, gradient_pixels, .. } = image;
+        let (inputs, outputs) = (self.inputs, self.outputs.next_multiple_of(LANES_MAX));
         if self.sums_transformed(size) {
-            return finish_weight_gradient(sum, self.inputs, self.outputs, weight_gradient);
+            isa.run(WinogradWeightGradient {
+                input,
+                input_pixels,
+                inputs,
+                output_gradient: gradient,
+                output_pixels: gradient_pixels,
+                outputs,
+                size,
+                sum,
+            });
+        } else {
+            isa.run(WeightGradient {
+                input,
+                input_pixels,
+                inputs,
+                output_gradient: gradient,
+                output_pixels: gradient_pixels,
+                outputs,
+                size,
+                stride: self.stride,
+                taps: [self.kernel; 2],
+                gradient: sum,
+            });
         }
-        let padded = self.outputs.next_multiple_of(LANES_MAX);
-        let taps = self.kernel * self.kernel;
-        for (at, row) in sum.chunks_exact(padded).enumerate() {
-            let (tap, input) = (at / self.inputs, at % self.inputs);
-            for (output, value) in row[..self.outputs].iter().enumerate() {
-                weight_gradient[(output * self.inputs + input) * taps + tap] += value;
+    }
+
+    /// Adds the sum to `weight_gradient [O, I / groups, K, K]`.
+    pub fn finish_weight_sum(&self, sum: &[f32], size: [usize; 2], weight_gradient: &mut [f32]) {
+        let (taps, padded) = (self.kernel * self.kernel, self.outputs.next_multiple_of(LANES_MAX));
+        let Some((count, part)) = self.part() else {
+            for (channel, taps) in weight_gradient.chunks_exact_mut(taps).enumerate() {
+                let sums = sum[channel..].iter().step_by(padded);
+                taps.iter_mut().zip(sums).for_each(|(gradient, sum)| *gradient += sum);
+            }
+            return;
+        };
+        for (at, sum) in sum.chunks_exact(sum.len() / count).enumerate() {
+            let (inputs, outputs) = (at * part.inputs, at * part.outputs);
+            let place = |output, input| self.weight_place(outputs + output, inputs + input, 0, 0);
+            if part.sums_transformed(size) {
+                finish_weight_gradient(sum, [part.inputs, part.outputs], place, weight_gradient);
+            } else {
+                part.finish_taps(sum, place, weight_gradient);
+            }
+        }
+    }
+
+    /// Adds a part's sum `[K, K, I, O]` to the taps that begin where `place` says for an output and an input.
+    fn finish_taps(
+        &self,
+        sum: &[f32],
+        place: impl Fn(usize, usize) -> Option<usize>,
+        weight_gradient: &mut [f32],
+    ) {
+        let (inputs, padded) = (self.inputs, self.outputs.next_multiple_of(LANES_MAX));
+        // So few outputs at a time that their gradients' lines stay in the cache from input to input.
+        for (first, input) in (0..self.outputs).step_by(8).flat_map(|o| (0..inputs).map(move |i| (o, i))) {
+            for tap in 0..self.kernel * self.kernel {
+                let sums = &sum[(tap * inputs + input) * padded..][..padded];
+                for output in first..self.outputs.min(first + 8) {
+                    if let Some(place) = place(output, input) {
+                        weight_gradient[place + tap] += sums[output];
+                    }
+                }
             }
         }
     }
 }
 
-impl<'a> ImagesAndGradients<'a> {
-    /// Calls `work` with each image alone.
-    fn each(self, mut work: impl FnMut(Self)) {
-        for image in 0..self.count {
-            let input_pixels = self.input_pixels.of_image(image);
-            let gradient_pixels = self.gradient_pixels.of_image(image);
-            work(ImagesAndGradients { count: 1, input_pixels, gradient_pixels, ..self });
-        }
-    }
-
-    fn transformed_gradient<'s>(
-        self,
-        [inputs, outputs]: [usize; 2],
-        size: [usize; 2],
-        sum: &'s mut [f32],
-    ) -> WinogradWeightGradient<'s>
-    where
-        'a: 's,
-    {
-        WinogradWeightGradient {
-            input: self.input,
-            input_pixels: self.input_pixels,
-            inputs,
-            output_gradient: self.gradient,
-            output_pixels: self.gradient_pixels,
-            outputs,
-            size,
-            sum,
-        }
-    }
-
-    fn wide_gradient<'s>(
-        self,
-        [inputs, outputs]: [usize; 2],
-        size: [usize; 2],
-        sum: &'s mut [f32],
-        scratch: [&'s mut [f32]; 2],
-    ) -> WideWeightGradient<'s>
-    where
-        'a: 's,
-    {
-        WideWeightGradient {
-            images: self.count,
-            input: self.input,
-            input_pixels: self.input_pixels,
-            inputs,
-            output_gradient: self.gradient,
-            output_pixels: self.gradient_pixels,
-            outputs,
-            size,
-            sum,
-            scratch,
-        }
-    }
-
-    fn direct_gradient<'s>(
-        self,
-        convolution: &Convolution,
-        size: [usize; 2],
-        gradient: &'s mut [f32],
-    ) -> WeightGradient<'s>
-    where
-        'a: 's,
-    {
-        WeightGradient {
-            input: self.input,
-            input_pixels: self.input_pixels,
-            inputs: convolution.inputs,
-            output_gradient: self.gradient,
-            output_pixels: self.gradient_pixels,
-            outputs: convolution.outputs.next_multiple_of(LANES_MAX),
-            size,
-            stride: convolution.stride,
-            taps: [convolution.kernel; 2],
-            gradient,
-        }
-    }
-
-    fn gathered_gradient<'s>(
-        self,
-        convolution: &Convolution,
-        size: [usize; 2],
-        gradient: &'s mut [f32],
-        scratch: &'s mut [f32],
-    ) -> GatheredWeightGradient<'s>
-    where
-        'a: 's,
-    {
-        GatheredWeightGradient {
-            images: self.count,
-            input: self.input,
-            input_pixels: self.input_pixels,
-            inputs: convolution.inputs,
-            output_gradient: self.gradient,
-            output_pixels: self.gradient_pixels,
-            outputs: convolution.outputs.next_multiple_of(LANES_MAX),
-            size,
-            stride: convolution.stride,
-            taps: [convolution.kernel; 2],
-            gradient,
-            scratch,
-        }
+impl ImagesAndGradients<'_> {
+    /// Image `at` alone.
+    fn of_image(self, at: usize) -> Self {
+        let input_pixels = self.input_pixels.of_image(at);
+        let gradient_pixels = self.gradient_pixels.of_image(at);
+        ImagesAndGradients { count: 1, input_pixels, gradient_pixels, ..self }
     }
 }

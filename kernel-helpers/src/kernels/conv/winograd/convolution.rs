@@ -1,7 +1,7 @@
 //! The convolution itself.
 
 use super::transform::{transform_input, transform_output};
-use super::{CHANNELS_MAX, POINTS, Scratch, Tiles, is_narrow};
+use super::{BLOCK, CHANNELS_MAX, POINTS, Scratch, Tiles, is_narrow};
 use crate::kernels::conv::Pixels;
 use crate::kernels::simd::{Kernel, Simd};
 use crate::kernels::{AlignedVec, LANES_MAX};
@@ -27,13 +27,17 @@ impl WinogradWeight {
         let outputs = filters.next_multiple_of(LANES_MAX);
         let panel = if outputs.is_multiple_of(2 * LANES_MAX) { 2 * LANES_MAX } else { LANES_MAX };
         let mut data = AlignedVec::zeros(POINTS * inputs * outputs);
-        for output in 0..filters {
-            let first = output / panel * POINTS * inputs * panel + output % panel;
-            for input in 0..inputs {
-                let points = transform_weight(|ky, kx| at(output, input, ky, kx));
-                for (point, value) in points.into_iter().enumerate() {
-                    data[first + (point * inputs + input) * panel] = value;
+        for (block, input) in (0..filters).step_by(BLOCK).flat_map(|o| (0..inputs).map(move |i| (o, i))) {
+            let mut points = [[0.0; BLOCK]; POINTS];
+            for output in block..filters.min(block + BLOCK) {
+                let transformed = transform_weight(|ky, kx| at(output, input, ky, kx));
+                for (points, value) in points.iter_mut().zip(transformed) {
+                    points[output - block] = value;
                 }
+            }
+            let first = block / panel * POINTS * inputs * panel + block % panel;
+            for (point, values) in points.iter().enumerate() {
+                data[first + (point * inputs + input) * panel..][..BLOCK].copy_from_slice(values);
             }
         }
         WinogradWeight { data, inputs, outputs, panel }

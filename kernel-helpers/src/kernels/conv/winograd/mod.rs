@@ -22,6 +22,10 @@ pub const POINTS: usize = 16;
 /// The most channels, so that a few tiles fit the scratch buffers.
 const CHANNELS_MAX: usize = 64;
 
+/// Output channels whose weights are transformed together: few enough that each one's weights stay in the cache from
+/// input to input.
+const BLOCK: usize = 8;
+
 /// Whether these kernels compute a 3x3 convolution with stride 1 between so many channels, to outputs of `size`, and
 /// faster than by its definition: of tiles that are cut, too many multiplications are for nothing.
 pub fn is_supported(inputs: usize, outputs: usize, size: [usize; 2]) -> bool {

@@ -1,7 +1,7 @@
 //! The gradient by the weight, summed point by point over tiles and images, transformed back once at the end.
 
 use super::transform::{transform_input, transform_output_gradient};
-use super::{CHANNELS_MAX, POINTS, Scratch, Tiles, is_narrow};
+use super::{BLOCK, CHANNELS_MAX, POINTS, Scratch, Tiles, is_narrow};
 use crate::kernels::LANES_MAX;
 use crate::kernels::conv::Pixels;
 use crate::kernels::simd::{Kernel, Simd};
@@ -153,16 +153,27 @@ impl PointProduct {
     }
 }
 
-/// `Gᵀ m G` of the summed points, added to `gradient [O, I, 3, 3]`.
-pub fn finish_weight_gradient(sum: &[f32], inputs: usize, outputs: usize, gradient: &mut [f32]) {
+/// `Gᵀ m G` of the summed points, added to the 3x3 taps of `gradient` that begin where `place` says for an output and an
+/// input.
+pub fn finish_weight_gradient(
+    sum: &[f32],
+    [inputs, outputs]: [usize; 2],
+    place: impl Fn(usize, usize) -> Option<usize>,
+    gradient: &mut [f32],
+) {
     let line = |[a, b, c, d]: [f32; 4]| [a + 0.5 * (b + c), 0.5 * (b - c), 0.5 * (b + c) + d];
-    for input in 0..inputs {
-        for output in 0..outputs {
-            let at = |point: usize| sum[(point * inputs + input) * outputs + output];
+    for (first, input) in (0..outputs).step_by(BLOCK).flat_map(|o| (0..inputs).map(move |i| (o, i))) {
+        // At their distance in the sum, the points would drive each other out of the cache.
+        let points: [[f32; BLOCK]; POINTS] = std::array::from_fn(|point| {
+            let at = (point * inputs + input) * outputs + first;
+            std::array::from_fn(|lane| sum[at + lane])
+        });
+        for lane in 0..BLOCK {
+            let Some(start) = place(first + lane, input) else { continue };
+            let at = |point: usize| points[point][lane];
             let columns: [[f32; 3]; 4] =
                 std::array::from_fn(|x| line([at(x), at(4 + x), at(8 + x), at(12 + x)]));
-            let taps = &mut gradient[(output * inputs + input) * 9..][..9];
-            for (ky, taps) in taps.chunks_exact_mut(3).enumerate() {
+            for (ky, taps) in gradient[start..][..9].chunks_exact_mut(3).enumerate() {
                 let row = line(columns.map(|column| column[ky]));
                 for (tap, value) in taps.iter_mut().zip(row) {
                     *tap += value;

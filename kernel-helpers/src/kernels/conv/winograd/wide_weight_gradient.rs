@@ -4,19 +4,14 @@ use super::POINTS;
 use super::transform::{transform_input, transform_output_gradient};
 use super::wide::{WideTiles, blocks, scratch, together};
 use crate::kernels::LANES_MAX;
-use crate::kernels::conv::Pixels;
+use crate::kernels::conv::ImagesAndGradients;
 use crate::kernels::simd::{Kernel, Simd};
 
 /// The same as [`WinogradWeightGradient`](super::WinogradWeightGradient) for any numbers of channels that are multiples of
 /// 16, any size and several images.
 pub struct WideWeightGradient<'a> {
-    pub images: usize,
-    /// With their own borders.
-    pub input: &'a [f32],
-    pub input_pixels: Pixels,
+    pub pairs: ImagesAndGradients<'a>,
     pub inputs: usize,
-    pub output_gradient: &'a [f32],
-    pub output_pixels: Pixels,
     pub outputs: usize,
     /// Rows and columns of the output.
     pub size: [usize; 2],
@@ -37,11 +32,11 @@ impl WideWeightGradient<'_> {
         let channels = [self.inputs, self.outputs];
         assert!(channels.iter().all(|channels| channels.is_multiple_of(LANES_MAX)), "channels not padded");
         assert!(self.sum.len() == POINTS * self.inputs * self.outputs, "sum of another size");
-        let last_output = self.output_pixels.of_image(self.images - 1).shifted(rows - 1, columns - 1);
-        assert!(last_output.start + self.outputs <= self.output_gradient.len(), "output too short");
-        let last_input = self.input_pixels.of_image(self.images - 1).shifted(rows + 1, columns + 1);
-        assert!(last_input.start + self.inputs <= self.input.len(), "input too short");
-        let needed = Self::scratch(channels, self.images, self.size);
+        let last_output = self.pairs.gradient_pixels.of_image(self.pairs.count - 1).shifted(rows - 1, columns - 1);
+        assert!(last_output.start + self.outputs <= self.pairs.gradient.len(), "output too short");
+        let last_input = self.pairs.input_pixels.of_image(self.pairs.count - 1).shifted(rows + 1, columns + 1);
+        assert!(last_input.start + self.inputs <= self.pairs.input.len(), "input too short");
+        let needed = Self::scratch(channels, self.pairs.count, self.size);
         assert!(self.scratch.iter().zip(needed).all(|(scratch, needed)| scratch.len() >= needed), "no room");
     }
 }
@@ -52,7 +47,7 @@ impl Kernel for WideWeightGradient<'_> {
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
         let tiles = WideTiles { size: self.size };
-        let all = self.images * tiles.per_image();
+        let all = self.pairs.count * tiles.per_image();
         if all == 0 {
             return;
         }
@@ -66,10 +61,10 @@ impl Kernel for WideWeightGradient<'_> {
             let count = together.min(all - first);
             // SAFETY: the lengths were just checked; the tiles fit the scratch, which the transforms fill.
             unsafe {
-                let (x, pixels) = (self.input, self.input_pixels);
+                let (x, pixels) = (self.pairs.input, self.pairs.input_pixels);
                 let places = (count, |tile| tiles.place(first + tile, pixels));
                 transform_input(simd, x, pixels, inputs, places, input_points, input);
-                let (dy, pixels) = (self.output_gradient, self.output_pixels);
+                let (dy, pixels) = (self.pairs.gradient, self.pairs.gradient_pixels);
                 let places = (count, |tile| tiles.place(first + tile, pixels));
                 transform_output_gradient(simd, dy, pixels, outputs, places, points, gradient);
                 for point in 0..POINTS {

@@ -89,10 +89,9 @@ unsafe fn row<S: Simd>(simd: S, job: &mut Depthwise, [image, y]: [usize; 2], cha
     let mut x = 0;
     // SAFETY: the caller's promise; the tiles stay within the columns.
     unsafe {
-        while x + PIXELS <= columns {
+        while job.stride == 1 && x + PIXELS <= columns {
             match (job.weight.taps[1], job.stride) {
                 (3, 1) => shared::<S, PIXELS, 3, 1>(simd, job, [image, y, x], channel),
-                (3, 2) => shared::<S, PIXELS, 3, 2>(simd, job, [image, y, x], channel),
                 (5, 1) => shared::<S, PIXELS, 5, 1>(simd, job, [image, y, x], channel),
                 _ => tile::<S, PIXELS>(simd, job, [image, y, x], channel),
             }
@@ -101,6 +100,7 @@ unsafe fn row<S: Simd>(simd: S, job: &mut Depthwise, [image, y]: [usize; 2], cha
         while x + 4 <= columns {
             match (job.weight.taps[1], job.stride) {
                 (3, 1) => shared::<S, 4, 3, 1>(simd, job, [image, y, x], channel),
+                (3, 2) => shared::<S, 4, 3, 2>(simd, job, [image, y, x], channel),
                 _ => tile::<S, 4>(simd, job, [image, y, x], channel),
             }
             x += 4;
@@ -226,75 +226,137 @@ impl Kernel for DepthwiseWeightGradient<'_> {
             return;
         }
         self.check();
-        for channel in (0..self.channels).step_by(S::LANES) {
-            for ky in 0..self.taps[0] {
-                let mut kx = 0;
-                // SAFETY: just checked; the taps stay within the row's.
-                unsafe {
-                    while kx + 5 <= self.taps[1] {
-                        add_taps::<S, 5>(simd, &mut self, [ky, kx], channel);
-                        kx += 5;
-                    }
-                    while kx + 3 <= self.taps[1] {
-                        add_taps::<S, 3>(simd, &mut self, [ky, kx], channel);
-                        kx += 3;
-                    }
-                    while kx < self.taps[1] {
-                        add_taps::<S, 1>(simd, &mut self, [ky, kx], channel);
-                        kx += 1;
-                    }
+        for image in 0..self.pairs.count {
+            for y in 0..self.size[0] {
+                for channel in (0..self.channels).step_by(S::LANES) {
+                    // SAFETY: just checked; the taps are the kernel's.
+                    unsafe { add_row(simd, &mut self, [image, y], channel) };
                 }
             }
         }
     }
 }
 
-/// `TAPS` neighboring taps from `(ky, kx)` for the vector of channels from `channel`, summed in registers over all
-/// images. Even and odd columns have sums of their own, for one would be a chain in which each addition waits.
+/// Adds what a row of outputs gives to all taps of the vector of channels from `channel`.
 ///
 /// # Safety
 /// As for [`DepthwiseWeightGradient::check`].
 #[inline(always)]
-unsafe fn add_taps<S: Simd, const TAPS: usize>(
+unsafe fn add_row<S: Simd>(
     simd: S,
     job: &mut DepthwiseWeightGradient,
-    [ky, kx]: [usize; 2],
+    at: [usize; 2],
     channel: usize,
 ) {
-    let ImagesAndGradients { count, input, input_pixels, gradient, gradient_pixels } = job.pairs;
-    let step = job.stride * input_pixels.pixel;
-    let mut sums = [[simd.splat(0.0); TAPS]; 2];
-    // SAFETY: every address that is read or written lies in its slice by the caller's promise.
+    // SAFETY: the caller's promise.
     unsafe {
-        for image in 0..count {
-            for y in 0..job.size[0] {
-                let from = input_pixels.of_image(image).shifted(job.stride * y + ky, kx).start + channel;
-                let mut from = input.as_ptr().add(from);
-                let dy = gradient_pixels.of_image(image).shifted(y, 0).start + channel;
-                let mut dy = gradient.as_ptr().add(dy);
-                let mut add = |sums: &mut [S::Vector; TAPS]| {
-                    let factor = simd.load(dy);
-                    for (tap, sum) in sums.iter_mut().enumerate() {
-                        let value = simd.load(from.add(tap * input_pixels.pixel));
-                        *sum = simd.mul_add(value, factor, *sum);
-                    }
-                    // After the last pixel these can point behind their slices, and are not read.
-                    from = from.wrapping_add(step);
-                    dy = dy.wrapping_add(gradient_pixels.pixel);
-                };
-                for _ in 0..job.size[1] / 2 {
-                    add(&mut sums[0]);
-                    add(&mut sums[1]);
+        match (job.taps, job.stride) {
+            ([3, 3], 1) => add_taps::<S, 3, 3, 1>(simd, job, at, [0, 0], channel),
+            ([3, 3], 2) => add_taps::<S, 3, 3, 2>(simd, job, at, [0, 0], channel),
+            ([rows, 5], 1) => {
+                for ky in 0..rows {
+                    add_taps::<S, 1, 5, 1>(simd, job, at, [ky, 0], channel);
                 }
-                if job.size[1] % 2 == 1 {
-                    add(&mut sums[0]);
+            }
+            ([rows, 7], 1) => {
+                for ky in 0..rows {
+                    add_taps::<S, 1, 7, 1>(simd, job, at, [ky, 0], channel);
+                }
+            }
+            ([rows, columns], _) => {
+                for tap in 0..rows * columns {
+                    add_taps::<S, 1, 1, 1>(simd, job, at, [tap / columns, tap % columns], channel);
                 }
             }
         }
-        for (tap, (even, odd)) in sums[0].into_iter().zip(sums[1]).enumerate() {
-            let to = ((ky * job.taps[1]) + kx + tap) * job.channels + channel;
-            let to = job.gradient.as_mut_ptr().add(to);
-            simd.store(to, simd.add(simd.load(to), simd.add(even, odd)));
+    }
+}
+
+/// Adds what a row of outputs gives to `ROWS` by `TAPS` taps from `(ky, kx)`, summed in registers. With several taps in a
+/// row, `STRIDE` is the convolution's.
+///
+/// # Safety
+/// As for [`DepthwiseWeightGradient::check`].
+#[inline(always)]
+unsafe fn add_taps<S: Simd, const ROWS: usize, const TAPS: usize, const STRIDE: usize>(
+    simd: S,
+    job: &mut DepthwiseWeightGradient,
+    [image, y]: [usize; 2],
+    [ky, kx]: [usize; 2],
+    channel: usize,
+) {
+    let ImagesAndGradients { input, input_pixels, gradient, gradient_pixels, .. } = job.pairs;
+    let from = input_pixels.of_image(image).shifted(job.stride * y + ky, kx).start + channel;
+    let mut from = input.as_ptr().wrapping_add(from);
+    let dy = gradient_pixels.of_image(image).shifted(y, 0).start + channel;
+    let mut dy = gradient.as_ptr().wrapping_add(dy);
+    let (columns, step) = (job.size[1], job.stride * input_pixels.pixel);
+    let pixels = (input_pixels, gradient_pixels.pixel, step);
+    let mut sums = [[simd.splat(0.0); TAPS]; ROWS];
+    // SAFETY: every address that is read or written lies in its slice by the caller's promise. After the last pixels,
+    // the pointers can point behind their slices, and are not read.
+    unsafe {
+        for _ in 0..columns / 4 {
+            add_pixels::<S, 4, ROWS, TAPS, STRIDE>(simd, &mut sums, from, dy, pixels);
+            from = from.wrapping_add(4 * step);
+            dy = dy.wrapping_add(4 * gradient_pixels.pixel);
+        }
+        for _ in 0..columns % 4 {
+            add_pixels::<S, 1, ROWS, TAPS, STRIDE>(simd, &mut sums, from, dy, pixels);
+            from = from.wrapping_add(step);
+            dy = dy.wrapping_add(gradient_pixels.pixel);
+        }
+        for (row, sums) in sums.into_iter().enumerate() {
+            for (tap, sum) in sums.into_iter().enumerate() {
+                let to = ((ky + row) * job.taps[1] + kx + tap) * job.channels + channel;
+                let to = job.gradient.as_mut_ptr().add(to);
+                simd.store(to, simd.add(simd.load(to), sum));
+            }
+        }
+    }
+}
+
+/// Adds the products of `PIXELS` neighboring outputs. Each input is read once for all the taps of a row that use it.
+///
+/// # Safety
+/// As for [`DepthwiseWeightGradient::check`].
+#[inline(always)]
+unsafe fn add_pixels<
+    S: Simd,
+    const PIXELS: usize,
+    const ROWS: usize,
+    const TAPS: usize,
+    const STRIDE: usize,
+>(
+    simd: S,
+    sums: &mut [[S::Vector; TAPS]; ROWS],
+    from: *const f32,
+    dy: *const f32,
+    (input, gradient_pixel, step): (Pixels, usize, usize),
+) {
+    let mut loaded = [simd.splat(0.0); PIXELS];
+    // SAFETY: the caller's promise.
+    unsafe {
+        for (p, loaded) in loaded.iter_mut().enumerate() {
+            *loaded = simd.load(dy.add(p * gradient_pixel));
+        }
+        for (row, sums) in sums.iter_mut().enumerate() {
+            let from = from.add(row * input.row);
+            if TAPS == 1 {
+                for (p, loaded) in loaded.iter().enumerate() {
+                    sums[0] = simd.mul_add(simd.load(from.add(p * step)), *loaded, sums[0]);
+                }
+                continue;
+            }
+            for position in 0..(PIXELS - 1) * STRIDE + TAPS {
+                let value = simd.load(from.add(position * input.pixel));
+                for (p, loaded) in loaded.iter().enumerate() {
+                    let tap = position.wrapping_sub(p * STRIDE);
+                    if tap < TAPS {
+                        sums[tap] = simd.mul_add(value, *loaded, sums[tap]);
+                    }
+                }
+            }
         }
     }
 }

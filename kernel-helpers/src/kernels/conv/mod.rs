@@ -120,7 +120,8 @@ impl Convolution {
     /// How many images the kernels best take at a time, for inputs of `size`: a wide layer's weight is then read from the
     /// cache for all of them.
     pub fn images_together(&self, size: [usize; 2]) -> usize {
-        if self.inputs.max(self.outputs) <= 64 {
+        let Split::Parts { inputs, outputs, .. } = self.split() else { return 1 };
+        if inputs.max(outputs) <= 64 {
             return 1;
         }
         let [rows, columns] = self.output_size(size).unwrap_or([1, 1]);

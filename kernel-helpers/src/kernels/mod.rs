@@ -16,6 +16,7 @@ pub(crate) mod layout;
 mod map;
 mod memory;
 mod peak;
+pub(crate) mod pool;
 mod simd;
 mod sparse;
 

@@ -81,7 +81,8 @@ pub fn operators() -> Result<Vec<OperatorReport>> {
         stop::check(|| format!("{} kernels were measured", reports.len()))?;
         let convolution = Convolution { inputs, outputs, kernel, stride, padding: kernel / 2, groups };
         let parts = if groups == 1 { String::new() } else { format!(", {groups} groups") };
-        let shape = format!("{inputs} -> {outputs}, {kernel} x {kernel} / {stride}, {rows} x {columns}{parts}");
+        let shape =
+            format!("{inputs} -> {outputs}, {kernel} x {kernel} / {stride}, {rows} x {columns}{parts}");
         let gflop = 2e-9 * (rows * columns * inputs * outputs / groups * kernel * kernel) as f64;
         for (operator, seconds) in seconds_per_image(convolution, isa, [rows, columns]) {
             let gflop_per_s = gflop / seconds;

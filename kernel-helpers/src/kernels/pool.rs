@@ -238,7 +238,14 @@ mod tests {
     ];
 
     /// By definition: the output, and the input's gradient along `dy`.
-    fn plain(pool: Pool, kind: PoolKind, x: &[f32], size: [usize; 2], channels: usize, dy: &[f32]) -> [Vec<f64>; 2] {
+    fn plain(
+        pool: Pool,
+        kind: PoolKind,
+        x: &[f32],
+        size: [usize; 2],
+        channels: usize,
+        dy: &[f32],
+    ) -> [Vec<f64>; 2] {
         let [rows, columns] = pool.output_size(size).unwrap();
         let (mut output, mut gradient) = (vec![], vec![0.0; x.len()]);
         for (at, dy) in dy.iter().enumerate() {

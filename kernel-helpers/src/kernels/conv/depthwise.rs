@@ -242,12 +242,7 @@ impl Kernel for DepthwiseWeightGradient<'_> {
 /// # Safety
 /// As for [`DepthwiseWeightGradient::check`].
 #[inline(always)]
-unsafe fn add_row<S: Simd>(
-    simd: S,
-    job: &mut DepthwiseWeightGradient,
-    at: [usize; 2],
-    channel: usize,
-) {
+unsafe fn add_row<S: Simd>(simd: S, job: &mut DepthwiseWeightGradient, at: [usize; 2], channel: usize) {
     // SAFETY: the caller's promise.
     unsafe {
         match (job.taps, job.stride) {

@@ -36,15 +36,12 @@ pub struct FilterShape {
 
 impl Filter {
     /// Prepares the weight `at(output, input, ky, kx)` for outputs of `size` rows and columns.
-    pub fn new(
-        shape: FilterShape,
-        size: [usize; 2],
-        at: impl Fn(usize, usize, usize, usize) -> f32,
-    ) -> Self {
+    pub fn new(shape: FilterShape, size: [usize; 2], at: impl Fn(usize, usize, usize, usize) -> f32) -> Self {
         let FilterShape { split, taps, stride } = shape;
         let (algorithms, channels) = match split {
             Split::Depthwise(channels) => {
-                let weight = DepthwiseWeight::new(channels, taps, |channel, ky, kx| at(channel, channel, ky, kx));
+                let weight =
+                    DepthwiseWeight::new(channels, taps, |channel, ky, kx| at(channel, channel, ky, kx));
                 (vec![Algorithm::Depthwise(weight)], [channels; 2])
             }
             Split::Parts { count, inputs, outputs } => {
@@ -91,7 +88,16 @@ impl Filter {
                 isa.run(Direct { images, input, input_pixels, weight, stride, output, output_pixels, size });
             }
             Algorithm::Gathered(weight) => {
-                isa.run(Gathered { images, input, input_pixels, weight, stride, output, output_pixels, size });
+                isa.run(Gathered {
+                    images,
+                    input,
+                    input_pixels,
+                    weight,
+                    stride,
+                    output,
+                    output_pixels,
+                    size,
+                });
             }
             Algorithm::Winograd(weight) => {
                 for image in 0..images {
@@ -102,11 +108,29 @@ impl Filter {
             }
             Algorithm::WideWinograd(weight) => {
                 with_scratch(Wide::scratch(weight, images, size), |scratch| {
-                    isa.run(Wide { images, input, input_pixels, weight, output, output_pixels, size, scratch });
+                    isa.run(Wide {
+                        images,
+                        input,
+                        input_pixels,
+                        weight,
+                        output,
+                        output_pixels,
+                        size,
+                        scratch,
+                    });
                 });
             }
             Algorithm::Depthwise(weight) => {
-                isa.run(Depthwise { images, input, input_pixels, weight, stride, output, output_pixels, size });
+                isa.run(Depthwise {
+                    images,
+                    input,
+                    input_pixels,
+                    weight,
+                    stride,
+                    output,
+                    output_pixels,
+                    size,
+                });
             }
         }
     }

@@ -87,12 +87,16 @@ impl Case {
         let dy = random(IMAGES * outputs * output_size[0] * output_size[1]);
         let to_f64 = |values: &[f32]| values.iter().copied().map(f64::from).collect::<Vec<_>>();
         let images = x.chunks(x.len() / IMAGES).zip(dy.chunks(dy.len() / IMAGES));
-        let plain =
-            images.map(|(x, dy)| convolution.plain(size, &to_f64(x), &to_f64(&weight), &to_f64(dy)));
+        let plain = images.map(|(x, dy)| convolution.plain(size, &to_f64(x), &to_f64(&weight), &to_f64(dy)));
         let expected = plain.reduce(|all, image| Plain {
             output: [all.output, image.output].concat(),
             input_gradient: [all.input_gradient, image.input_gradient].concat(),
-            weight_gradient: all.weight_gradient.iter().zip(image.weight_gradient).map(|(a, b)| a + b).collect(),
+            weight_gradient: all
+                .weight_gradient
+                .iter()
+                .zip(image.weight_gradient)
+                .map(|(a, b)| a + b)
+                .collect(),
         });
         let expected = expected.unwrap();
         Case { convolution, size, output_size, x, weight, dy, expected }
@@ -116,7 +120,13 @@ impl Case {
         }
     }
 
-    fn planes(&self, images: &[f32], pixels: Pixels, channels: usize, [rows, columns]: [usize; 2]) -> Vec<f32> {
+    fn planes(
+        &self,
+        images: &[f32],
+        pixels: Pixels,
+        channels: usize,
+        [rows, columns]: [usize; 2],
+    ) -> Vec<f32> {
         let mut planes = vec![f32::NAN; IMAGES * channels * rows * columns];
         for (at, planes) in planes.chunks_mut(channels * rows * columns).enumerate() {
             from_channels_last(images, pixels.of_image(at), planes, channels, columns);

@@ -2,9 +2,7 @@
 
 use super::scratch::with_scratch;
 use super::winograd::{self, WideWeightGradient, WinogradWeightGradient, finish_weight_gradient};
-use super::{
-    Convolution, DepthwiseWeightGradient, GatheredWeightGradient, Pixels, Split, WeightGradient,
-};
+use super::{Convolution, DepthwiseWeightGradient, GatheredWeightGradient, Pixels, Split, WeightGradient};
 use crate::kernels::{Isa, LANES_MAX};
 
 /// Images and the gradients at their convolutions, both channels last.
@@ -78,9 +76,18 @@ impl Convolution {
         } else if self.sums_transformed(size) || self.fits_registers() {
             (0..pairs.count).for_each(|image| self.add_image(isa, pairs.of_image(image), size, sum));
         } else {
-            with_scratch([GatheredWeightGradient::scratch(pairs.count, size)], |[scratch]| {
+            with_scratch([GatheredWeightGradient::scratch(size)], |[scratch]| {
                 let gradient = sum;
-                isa.run(GatheredWeightGradient { pairs, inputs, outputs, size, stride, taps, gradient, scratch });
+                isa.run(GatheredWeightGradient {
+                    pairs,
+                    inputs,
+                    outputs,
+                    size,
+                    stride,
+                    taps,
+                    gradient,
+                    scratch,
+                });
             });
         }
     }

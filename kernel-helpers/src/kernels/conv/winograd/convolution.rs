@@ -1,7 +1,7 @@
 //! The convolution itself.
 
 use super::transform::{transform_input, transform_output};
-use super::{BLOCK, CHANNELS_MAX, POINTS, Scratch, Tiles, is_narrow};
+use super::{BLOCK, CHANNELS_MAX, Lanes, POINTS, Scratch, Tiles, is_narrow};
 use crate::kernels::conv::Pixels;
 use crate::kernels::simd::{Kernel, Simd};
 use crate::kernels::{AlignedVec, LANES_MAX};
@@ -28,13 +28,13 @@ impl WinogradWeight {
         let panel = if outputs.is_multiple_of(2 * LANES_MAX) { 2 * LANES_MAX } else { LANES_MAX };
         let mut data = AlignedVec::zeros(POINTS * inputs * outputs);
         for (block, input) in (0..filters).step_by(BLOCK).flat_map(|o| (0..inputs).map(move |i| (o, i))) {
-            let mut points = [[0.0; BLOCK]; POINTS];
+            let mut taps = [[[0.0; BLOCK]; 3]; 3];
             for output in block..filters.min(block + BLOCK) {
-                let transformed = transform_weight(|ky, kx| at(output, input, ky, kx));
-                for (points, value) in points.iter_mut().zip(transformed) {
-                    points[output - block] = value;
+                for tap in 0..9 {
+                    taps[tap / 3][tap % 3][output - block] = at(output, input, tap / 3, tap % 3);
                 }
             }
+            let points = transform_weights(&taps);
             let first = block / panel * POINTS * inputs * panel + block % panel;
             for (point, values) in points.iter().enumerate() {
                 data[first + (point * inputs + input) * panel..][..BLOCK].copy_from_slice(values);
@@ -44,11 +44,14 @@ impl WinogradWeight {
     }
 }
 
-/// `G g Gᵀ`, point after point.
-fn transform_weight(at: impl Fn(usize, usize) -> f32) -> [f32; POINTS] {
-    let row = |[a, b, c]: [f32; 3]| [a, 0.5 * (a + b + c), 0.5 * (a - b + c), c];
-    let columns: [[f32; 4]; 3] = std::array::from_fn(|kx| row([at(0, kx), at(1, kx), at(2, kx)]));
-    let rows: [[f32; 4]; 4] = std::array::from_fn(|y| row([columns[0][y], columns[1][y], columns[2][y]]));
+/// `G g Gᵀ` of some weights side by side, point after point.
+fn transform_weights(taps: &[[Lanes; 3]; 3]) -> [Lanes; POINTS] {
+    let row = |[a, b, c]: [Lanes; 3]| {
+        let middle = |sign: f32| std::array::from_fn(|lane| 0.5 * (a[lane] + sign * b[lane] + c[lane]));
+        [a, middle(1.0), middle(-1.0), c]
+    };
+    let columns: [[Lanes; 4]; 3] = std::array::from_fn(|kx| row([taps[0][kx], taps[1][kx], taps[2][kx]]));
+    let rows: [[Lanes; 4]; 4] = std::array::from_fn(|y| row([columns[0][y], columns[1][y], columns[2][y]]));
     std::array::from_fn(|point| rows[point / 4][point % 4])
 }
 

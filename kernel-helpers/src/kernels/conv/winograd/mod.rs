@@ -9,9 +9,9 @@ mod wide;
 mod wide_weight_gradient;
 
 pub use convolution::{Winograd, WinogradWeight};
-pub use wide_weight_gradient::WideWeightGradient;
-pub use wide::{TILES, Wide};
 pub use weight_gradient::{WinogradWeightGradient, finish_weight_gradient};
+pub use wide::{TILES, Wide};
+pub use wide_weight_gradient::WideWeightGradient;
 
 use super::Pixels;
 use crate::kernels::LANES_MAX;
@@ -25,6 +25,8 @@ const CHANNELS_MAX: usize = 64;
 /// Output channels whose weights are transformed together: few enough that each one's weights stay in the cache from
 /// input to input.
 const BLOCK: usize = 8;
+/// A value of each of these.
+type Lanes = [f32; BLOCK];
 
 /// Whether these kernels compute a 3x3 convolution with stride 1 between so many channels, to outputs of `size`, and
 /// faster than by its definition: of tiles that are cut, too many multiplications are for nothing.

@@ -1,7 +1,7 @@
 //! The gradient by the weight, summed point by point over tiles and images, transformed back once at the end.
 
 use super::transform::{transform_input, transform_output_gradient};
-use super::{BLOCK, CHANNELS_MAX, POINTS, Scratch, Tiles, is_narrow};
+use super::{BLOCK, CHANNELS_MAX, Lanes, POINTS, Scratch, Tiles, is_narrow};
 use crate::kernels::LANES_MAX;
 use crate::kernels::conv::Pixels;
 use crate::kernels::simd::{Kernel, Simd};
@@ -161,24 +161,31 @@ pub fn finish_weight_gradient(
     place: impl Fn(usize, usize) -> Option<usize>,
     gradient: &mut [f32],
 ) {
-    let line = |[a, b, c, d]: [f32; 4]| [a + 0.5 * (b + c), 0.5 * (b - c), 0.5 * (b + c) + d];
     for (first, input) in (0..outputs).step_by(BLOCK).flat_map(|o| (0..inputs).map(move |i| (o, i))) {
         // At their distance in the sum, the points would drive each other out of the cache.
-        let points: [[f32; BLOCK]; POINTS] = std::array::from_fn(|point| {
-            let at = (point * inputs + input) * outputs + first;
-            std::array::from_fn(|lane| sum[at + lane])
+        let points: [Lanes; POINTS] = std::array::from_fn(|point| {
+            sum[(point * inputs + input) * outputs + first..][..BLOCK].try_into().expect("a block")
         });
+        let taps = transform_points(&points);
         for lane in 0..BLOCK {
             let Some(start) = place(first + lane, input) else { continue };
-            let at = |point: usize| points[point][lane];
-            let columns: [[f32; 3]; 4] =
-                std::array::from_fn(|x| line([at(x), at(4 + x), at(8 + x), at(12 + x)]));
-            for (ky, taps) in gradient[start..][..9].chunks_exact_mut(3).enumerate() {
-                let row = line(columns.map(|column| column[ky]));
-                for (tap, value) in taps.iter_mut().zip(row) {
-                    *tap += value;
-                }
+            for (to, value) in gradient[start..][..9].iter_mut().zip(taps.as_flattened()) {
+                *to += value[lane];
             }
         }
     }
+}
+
+/// `Gᵀ m G` of some weights' points side by side, tap after tap.
+fn transform_points(points: &[Lanes; POINTS]) -> [[Lanes; 3]; 3] {
+    let line = |[a, b, c, d]: [Lanes; 4]| -> [Lanes; 3] {
+        [
+            std::array::from_fn(|lane| a[lane] + 0.5 * (b[lane] + c[lane])),
+            std::array::from_fn(|lane| 0.5 * (b[lane] - c[lane])),
+            std::array::from_fn(|lane| 0.5 * (b[lane] + c[lane]) + d[lane]),
+        ]
+    };
+    let columns: [[Lanes; 3]; 4] =
+        std::array::from_fn(|x| line([points[x], points[4 + x], points[8 + x], points[12 + x]]));
+    std::array::from_fn(|ky| line(columns.map(|column| column[ky])))
 }

@@ -32,9 +32,11 @@ impl WideWeightGradient<'_> {
         let channels = [self.inputs, self.outputs];
         assert!(channels.iter().all(|channels| channels.is_multiple_of(LANES_MAX)), "channels not padded");
         assert!(self.sum.len() == POINTS * self.inputs * self.outputs, "sum of another size");
-        let last_output = self.pairs.gradient_pixels.of_image(self.pairs.count - 1).shifted(rows - 1, columns - 1);
+        let last_output =
+            self.pairs.gradient_pixels.of_image(self.pairs.count - 1).shifted(rows - 1, columns - 1);
         assert!(last_output.start + self.outputs <= self.pairs.gradient.len(), "output too short");
-        let last_input = self.pairs.input_pixels.of_image(self.pairs.count - 1).shifted(rows + 1, columns + 1);
+        let last_input =
+            self.pairs.input_pixels.of_image(self.pairs.count - 1).shifted(rows + 1, columns + 1);
         assert!(last_input.start + self.inputs <= self.pairs.input.len(), "input too short");
         let needed = Self::scratch(channels, self.pairs.count, self.size);
         assert!(self.scratch.iter().zip(needed).all(|(scratch, needed)| scratch.len() >= needed), "no room");

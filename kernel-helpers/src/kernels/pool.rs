@@ -6,7 +6,7 @@ use std::ops::Range;
 
 /// What becomes of a window's values.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum PoolKind {
+pub enum Pooling {
     /// The largest; not-a-number is larger than all others. Of several, the first in row-major order has the gradient.
     Max,
     /// The mean, in which the padding counts as zeros.
@@ -42,7 +42,7 @@ impl Pool {
     pub fn forward(
         &self,
         isa: Isa,
-        kind: PoolKind,
+        kind: Pooling,
         input: &[f32],
         size: [usize; 2],
         channels: usize,
@@ -61,7 +61,7 @@ impl Pool {
     pub fn backward(
         &self,
         isa: Isa,
-        kind: PoolKind,
+        kind: Pooling,
         input: &[f32],
         size: [usize; 2],
         channels: usize,
@@ -71,7 +71,7 @@ impl Pool {
         let windows = self.windows(size, channels);
         assert!(input_gradient.len() == windows.input_length());
         assert!(output_gradient.len() == windows.output_length());
-        assert!(kind == PoolKind::Average || input.len() == windows.input_length());
+        assert!(kind == Pooling::Average || input.len() == windows.input_length());
         isa.run(Backward { windows, kind, input, output_gradient, input_gradient });
     }
 
@@ -126,7 +126,7 @@ impl Windows {
 
 struct Forward<'a> {
     windows: Windows,
-    kind: PoolKind,
+    kind: Pooling,
     input: &'a [f32],
     output: &'a mut [f32],
 }
@@ -139,7 +139,7 @@ impl Kernel for Forward<'_> {
         let windows = self.windows;
         for (at, output) in self.output.chunks_exact_mut(windows.channels.max(1)).enumerate() {
             match self.kind {
-                PoolKind::Max => {
+                Pooling::Max => {
                     output.fill(f32::NEG_INFINITY);
                     for pixel in windows.pixels(at) {
                         for (largest, &value) in output.iter_mut().zip(&self.input[pixel]) {
@@ -147,7 +147,7 @@ impl Kernel for Forward<'_> {
                         }
                     }
                 }
-                PoolKind::Average => {
+                Pooling::Average => {
                     output.fill(0.0);
                     for pixel in windows.pixels(at) {
                         for (sum, value) in output.iter_mut().zip(&self.input[pixel]) {
@@ -168,7 +168,7 @@ fn is_larger(value: f32, largest: f32) -> bool {
 
 struct Backward<'a> {
     windows: Windows,
-    kind: PoolKind,
+    kind: Pooling,
     input: &'a [f32],
     output_gradient: &'a [f32],
     input_gradient: &'a mut [f32],
@@ -184,7 +184,7 @@ impl Kernel for Backward<'_> {
         let (mut largest, mut places) = (vec![0.0; windows.channels], vec![0u32; windows.channels]);
         for (at, gradient) in self.output_gradient.chunks_exact(windows.channels.max(1)).enumerate() {
             match self.kind {
-                PoolKind::Max => {
+                Pooling::Max => {
                     find_largest(&windows, self.input, at, &mut largest, &mut places);
                     for (place, pixel) in (0..).zip(windows.pixels(at)) {
                         let to = &mut self.input_gradient[pixel];
@@ -193,7 +193,7 @@ impl Kernel for Backward<'_> {
                         }
                     }
                 }
-                PoolKind::Average => {
+                Pooling::Average => {
                     for pixel in windows.pixels(at) {
                         for (to, gradient) in self.input_gradient[pixel].iter_mut().zip(gradient) {
                             *to += gradient / windows.area();
@@ -240,7 +240,7 @@ mod tests {
     /// By definition: the output, and the input's gradient along `dy`.
     fn plain(
         pool: Pool,
-        kind: PoolKind,
+        kind: Pooling,
         x: &[f32],
         size: [usize; 2],
         channels: usize,
@@ -258,12 +258,12 @@ mod tests {
             });
             let area = (pool.kernel * pool.kernel) as f64;
             match kind {
-                PoolKind::Max => {
+                Pooling::Max => {
                     let first = taps.reduce(|best, at| if x[at] > x[best] { at } else { best }).unwrap();
                     output.push(f64::from(x[first]));
                     gradient[first] += f64::from(*dy);
                 }
-                PoolKind::Average => {
+                Pooling::Average => {
                     output.push(taps.clone().map(|at| f64::from(x[at])).sum::<f64>() / area);
                     taps.for_each(|at| gradient[at] += f64::from(*dy) / area);
                 }
@@ -292,7 +292,7 @@ mod tests {
             let [output_rows, output_columns] = pool.output_size(size).unwrap();
             let dy: Vec<f32> =
                 (0..output_rows * output_columns * channels).map(|_| rng.random_range(-1.0..1.0)).collect();
-            for kind in [PoolKind::Max, PoolKind::Average] {
+            for kind in [Pooling::Max, Pooling::Average] {
                 let [expected, expected_gradient] = plain(pool, kind, &x, size, channels, &dy);
                 for isa in Isa::available() {
                     let what = format!("{kind:?}, {isa}, {pool:?}, {size:?}");
@@ -313,9 +313,9 @@ mod tests {
         x[17] = f32::NAN;
         for isa in Isa::available() {
             let (mut y, mut dx) = ([0.0; 16], [0.0; 64]);
-            pool.forward(isa, PoolKind::Max, &x, [2, 2], 16, &mut y);
+            pool.forward(isa, Pooling::Max, &x, [2, 2], 16, &mut y);
             assert!(y[1].is_nan() && y[0] == 1.0 && y[2] == 1.0, "{isa}");
-            pool.backward(isa, PoolKind::Max, &x, [2, 2], 16, &[1.0; 16], &mut dx);
+            pool.backward(isa, Pooling::Max, &x, [2, 2], 16, &[1.0; 16], &mut dx);
             assert_eq!((dx[1], dx[17], dx[0], dx[16]), (0.0, 1.0, 1.0, 0.0), "{isa}");
         }
     }

@@ -14,7 +14,7 @@ mod statistics;
 #[cfg(test)]
 mod testing;
 
-pub use conv::conv2d;
+pub use conv::{conv2d, grouped_conv2d};
 pub use loss::cross_entropy;
 pub use norm::{BatchStatistics, batch_norm_eval, batch_norm_train};
 pub use pointwise::{add_relu, global_average_pool, linear, relu};

@@ -39,8 +39,8 @@ impl InputGradient {
         let stride = convolution.stride;
         let border = convolution.gradient_border() as isize;
         let mut phases = Vec::new();
-        for y in 0..stride {
-            for x in 0..stride {
+        for y in 0..stride.min(size[0]) {
+            for x in 0..stride.min(size[1]) {
                 let ((taps_y, distance_y), (taps_x, distance_x)) =
                     (taps(&convolution, y), taps(&convolution, x));
                 let empty = taps_y.is_empty() || taps_x.is_empty();

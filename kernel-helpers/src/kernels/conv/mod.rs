@@ -1,5 +1,7 @@
 //! Convolutions of one image, channels last.
 
+mod block_product;
+mod blocked_weight_gradient;
 mod depthwise;
 mod direct;
 mod filter;
@@ -19,6 +21,7 @@ pub use filter::{Filter, FilterShape};
 pub use input_gradient::InputGradient;
 pub use weight_sum::ImagesAndGradients;
 
+use block_product::BlockProduct;
 use depthwise::{Depthwise, DepthwiseWeight, DepthwiseWeightGradient};
 use direct::Direct;
 use gathered::Gathered;

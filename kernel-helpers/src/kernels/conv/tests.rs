@@ -9,7 +9,7 @@ use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
 /// `[inputs, outputs, rows, columns, kernel, stride, padding, groups]`.
-const CASES: [[usize; 8]; 45] = [
+const CASES: [[usize; 8]; 47] = [
     [3, 16, 4, 5, 3, 1, 1, 1],    // direct; three input channels together
     [9, 7, 3, 6, 3, 1, 0, 1],     // channels that fill no vector
     [5, 3, 5, 4, 3, 2, 1, 1],     // stride 2: four phases going back
@@ -42,6 +42,8 @@ const CASES: [[usize; 8]; 45] = [
     [2, 3, 8, 8, 7, 1, 3, 1],     // 7 x 7
     [4, 4, 6, 7, 2, 2, 0, 1],     // 2 x 2
     [4, 4, 11, 10, 3, 4, 1, 1],   // stride 4: phases that have no taps
+    [4, 4, 19, 1, 7, 3, 3, 1],    // stride 3: phases without columns
+    [16, 16, 9, 12, 7, 2, 3, 1],  // stride 2: Winograd going back
     [16, 16, 5, 9, 3, 1, 1, 16],  // depthwise, tiles of eight pixels and single ones
     [32, 32, 6, 13, 3, 1, 1, 32], // depthwise, tiles of eight, four and one
     [20, 20, 7, 17, 3, 2, 1, 20], // depthwise, stride 2, channels to spare

@@ -1,5 +1,6 @@
 //! The gradient by the weight, summed over the images of a group in the layout of the algorithm that computes it.
 
+use super::blocked_weight_gradient::{BlockedShape, BlockedWeightGradient};
 use super::scratch::with_scratch;
 use super::winograd::{self, WideWeightGradient, WinogradWeightGradient, finish_weight_gradient};
 use super::{Convolution, DepthwiseWeightGradient, GatheredWeightGradient, Pixels, Split, WeightGradient};
@@ -75,6 +76,11 @@ impl Convolution {
             });
         } else if self.sums_transformed(size) || self.fits_registers() {
             (0..pairs.count).for_each(|image| self.add_image(isa, pairs.of_image(image), size, sum));
+        } else if inputs.is_multiple_of(LANES_MAX) && inputs.max(outputs) > 64 {
+            let shape = BlockedShape { inputs, outputs, size, stride, taps };
+            with_scratch(shape.scratch(), |scratch| {
+                isa.run(BlockedWeightGradient { pairs, shape, gradient: sum, scratch });
+            });
         } else {
             with_scratch([GatheredWeightGradient::scratch(size)], |[scratch]| {
                 let gradient = sum;

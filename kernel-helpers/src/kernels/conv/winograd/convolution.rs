@@ -1,7 +1,7 @@
 //! The convolution itself.
 
 use super::transform::{transform_input, transform_output};
-use super::{BLOCK, CHANNELS_MAX, Lanes, POINTS, Scratch, Tiles, is_narrow};
+use super::{BLOCK, CHANNELS_MAX, Lanes, POINTS, Scratch, Tiles, blocks_of_outputs, is_narrow};
 use crate::kernels::conv::Pixels;
 use crate::kernels::simd::{Kernel, Simd};
 use crate::kernels::{AlignedVec, LANES_MAX};
@@ -27,7 +27,7 @@ impl WinogradWeight {
         let outputs = filters.next_multiple_of(LANES_MAX);
         let panel = if outputs.is_multiple_of(2 * LANES_MAX) { 2 * LANES_MAX } else { LANES_MAX };
         let mut data = AlignedVec::zeros(POINTS * inputs * outputs);
-        for (block, input) in (0..filters).step_by(BLOCK).flat_map(|o| (0..inputs).map(move |i| (o, i))) {
+        for (block, input) in blocks_of_outputs(filters, inputs) {
             let mut taps = [[[0.0; BLOCK]; 3]; 3];
             for output in block..filters.min(block + BLOCK) {
                 for tap in 0..9 {

@@ -25,21 +25,31 @@ const CHANNELS_MAX: usize = 64;
 /// Output channels whose weights are transformed together: few enough that each one's weights stay in the cache from
 /// input to input.
 const BLOCK: usize = 8;
+/// The first of each such block of outputs with each input, in an order that stays on few pages of memory for a while,
+/// whichever of the two lie closer together.
+fn blocks_of_outputs(outputs: usize, inputs: usize) -> impl Iterator<Item = (usize, usize)> {
+    let pages = (0..outputs).step_by(64).flat_map(move |o| (0..inputs).step_by(8).map(move |i| (o, i)));
+    pages.flat_map(move |(o, i)| {
+        let inputs = move || i..inputs.min(i + 8);
+        (o..outputs.min(o + 64)).step_by(BLOCK).flat_map(move |o| inputs().map(move |i| (o, i)))
+    })
+}
+
 /// A value of each of these.
 type Lanes = [f32; BLOCK];
 
 /// Whether these kernels compute a 3x3 convolution with stride 1 between so many channels, to outputs of `size`, and
-/// faster than by its definition: of tiles that are cut, too many multiplications are for nothing.
+/// faster than by its definition: of tiles that are cut, too many multiplications are for nothing. With few channels, all
+/// tiles must be whole, for that decides the bits of recorded runs.
 pub fn is_supported(inputs: usize, outputs: usize, size: [usize; 2]) -> bool {
+    let many = inputs.max(outputs) > CHANNELS_MAX;
     [inputs, outputs].iter().all(|channels| *channels > 0 && channels.is_multiple_of(LANES_MAX))
-        && size.iter().all(|extent| extent.is_multiple_of(2) || *extent >= 3)
+        && size.iter().all(|extent| extent.is_multiple_of(2) || (many && *extent >= 3))
 }
 
-/// Whether the kernels for few channels and whole tiles compute it, which keep everything in L1.
+/// Whether the kernels for few channels compute it, which keep everything in L1.
 pub fn is_narrow(inputs: usize, outputs: usize, size: [usize; 2]) -> bool {
-    is_supported(inputs, outputs, size)
-        && inputs.max(outputs) <= CHANNELS_MAX
-        && size.iter().all(|extent| extent.is_multiple_of(2))
+    is_supported(inputs, outputs, size) && inputs.max(outputs) <= CHANNELS_MAX
 }
 
 /// Some of an image's tiles, counted row after row.

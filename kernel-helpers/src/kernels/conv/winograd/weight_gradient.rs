@@ -1,7 +1,7 @@
 //! The gradient by the weight, summed point by point over tiles and images, transformed back once at the end.
 
 use super::transform::{transform_input, transform_output_gradient};
-use super::{BLOCK, CHANNELS_MAX, Lanes, POINTS, Scratch, Tiles, is_narrow};
+use super::{BLOCK, CHANNELS_MAX, Lanes, POINTS, Scratch, Tiles, blocks_of_outputs, is_narrow};
 use crate::kernels::LANES_MAX;
 use crate::kernels::conv::Pixels;
 use crate::kernels::simd::{Kernel, Simd};
@@ -161,7 +161,7 @@ pub fn finish_weight_gradient(
     place: impl Fn(usize, usize) -> Option<usize>,
     gradient: &mut [f32],
 ) {
-    for (first, input) in (0..outputs).step_by(BLOCK).flat_map(|o| (0..inputs).map(move |i| (o, i))) {
+    for (first, input) in blocks_of_outputs(outputs, inputs) {
         // At their distance in the sum, the points would drive each other out of the cache.
         let points: [Lanes; POINTS] = std::array::from_fn(|point| {
             sum[(point * inputs + input) * outputs + first..][..BLOCK].try_into().expect("a block")

@@ -4,7 +4,7 @@ use super::POINTS;
 use super::transform::{transform_input, transform_output_gradient};
 use super::wide::{WideTiles, blocks, scratch, together};
 use crate::kernels::LANES_MAX;
-use crate::kernels::conv::ImagesAndGradients;
+use crate::kernels::conv::{BlockProduct, ImagesAndGradients};
 use crate::kernels::simd::{Kernel, Simd};
 
 /// The same as [`WinogradWeightGradient`](super::WinogradWeightGradient) for any numbers of channels that are multiples of
@@ -70,8 +70,8 @@ impl Kernel for WideWeightGradient<'_> {
                 let places = (count, |tile| tiles.place(first + tile, pixels));
                 transform_output_gradient(simd, dy, pixels, outputs, places, points, gradient);
                 for point in 0..POINTS {
-                    let product = PointProduct {
-                        tiles: count,
+                    let product = BlockProduct {
+                        terms: count,
                         inputs,
                         outputs,
                         input: input.add(input_points.at(point, 0, 0)),
@@ -81,88 +81,6 @@ impl Kernel for WideWeightGradient<'_> {
                         sum: self.sum.as_mut_ptr().add(point * inputs * outputs),
                     };
                     product.add(simd);
-                }
-            }
-        }
-    }
-}
-
-/// `sum[i][o] += Σ input[tile][i] · gradient[tile][o]`, for one point, both in blocks of 16 channels.
-struct PointProduct {
-    tiles: usize,
-    inputs: usize,
-    outputs: usize,
-    input: *const f32,
-    input_block: usize,
-    gradient: *const f32,
-    block: usize,
-    sum: *mut f32,
-}
-
-impl PointProduct {
-    /// # Safety
-    /// The pointers hold as many values as the counts say.
-    #[inline(always)]
-    unsafe fn add<S: Simd>(&self, simd: S) {
-        // SAFETY: the caller's promise.
-        unsafe {
-            match (S::REGISTERS >= 32, self.outputs.is_multiple_of(2 * S::LANES)) {
-                (true, true) => self.blocks::<S, 8, 2>(simd),
-                (true, false) => self.blocks::<S, 16, 1>(simd),
-                (false, _) => self.blocks::<S, 4, 2>(simd),
-            }
-        }
-    }
-
-    /// # Safety
-    /// As for [`PointProduct::add`].
-    #[inline(always)]
-    unsafe fn blocks<S: Simd, const INPUTS: usize, const VECTORS: usize>(&self, simd: S) {
-        for output in (0..self.outputs).step_by(VECTORS * S::LANES) {
-            for input in (0..self.inputs).step_by(INPUTS) {
-                // SAFETY: the caller's promise; both numbers of channels are multiples of the block's.
-                unsafe { self.block::<S, INPUTS, VECTORS>(simd, input, output) };
-            }
-        }
-    }
-
-    /// `INPUTS` input channels by `VECTORS` vectors of output channels, summed in registers over the tiles.
-    ///
-    /// # Safety
-    /// As for [`PointProduct::add`].
-    #[inline(always)]
-    unsafe fn block<S: Simd, const INPUTS: usize, const VECTORS: usize>(
-        &self,
-        simd: S,
-        input: usize,
-        output: usize,
-    ) {
-        let at = |channel: usize, block: usize| channel / LANES_MAX * block + channel % LANES_MAX;
-        let mut sums = [[simd.splat(0.0); VECTORS]; INPUTS];
-        let mut values = self.input.wrapping_add(at(input, self.input_block));
-        let mut gradients = [self.gradient; VECTORS];
-        for (v, gradients) in gradients.iter_mut().enumerate() {
-            *gradients = gradients.wrapping_add(at(output + v * S::LANES, self.block));
-        }
-        // SAFETY: the caller's promise.
-        unsafe {
-            for tile in 0..self.tiles {
-                let mut loaded = [simd.splat(0.0); VECTORS];
-                for (loaded, gradients) in loaded.iter_mut().zip(gradients) {
-                    *loaded = simd.load(gradients.add(tile * LANES_MAX));
-                }
-                for (i, sums) in sums.iter_mut().enumerate() {
-                    let value = simd.splat(*values.add(i));
-                    for (sum, loaded) in sums.iter_mut().zip(loaded) {
-                        *sum = simd.mul_add(value, loaded, *sum);
-                    }
-                }
-                values = values.wrapping_add(LANES_MAX);
-            }
-            for (i, sums) in sums.iter().enumerate() {
-                for (v, sum) in sums.iter().enumerate() {
-                    let to = self.sum.add((input + i) * self.outputs + output + v * S::LANES);
-                    simd.store(to, simd.add(simd.load(to), *sum));
                 }
             }
         }

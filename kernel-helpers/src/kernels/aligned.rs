@@ -23,10 +23,17 @@ impl AlignedVec {
         AlignedVec { lines: vec![Line([0.0; LINE]); length.div_ceil(LINE)], length }
     }
 
-    /// Changes the length; values beyond the old one are arbitrary.
+    /// Changes the length; values beyond the old one are arbitrary. The memory is kept.
     pub fn resize(&mut self, length: usize) {
-        self.lines.resize(length.div_ceil(LINE), Line([0.0; LINE]));
+        if self.lines.len() < length.div_ceil(LINE) {
+            self.lines.resize(length.div_ceil(LINE), Line([0.0; LINE]));
+        }
         self.length = length;
+    }
+
+    /// The length that it can have without new memory.
+    pub fn capacity(&self) -> usize {
+        self.lines.len() * LINE
     }
 }
 

@@ -11,7 +11,27 @@ pub struct Affine<'a> {
     pub shift: &'a [f32],
 }
 
-/// What a residual block adds before its ReLU.
+/// The last thing that happens to a value: it is cut off at both ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Function {
+    Identity,
+    Relu,
+    /// ReLU up to 6.
+    Relu6,
+}
+
+impl Function {
+    /// From where to where it passes values, and gradients.
+    fn range(self) -> [f32; 2] {
+        match self {
+            Function::Identity => [f32::NEG_INFINITY, f32::INFINITY],
+            Function::Relu => [0.0, f32::INFINITY],
+            Function::Relu6 => [0.0, 6.0],
+        }
+    }
+}
+
+/// What is added before the function.
 #[derive(Clone, Copy, Debug)]
 pub enum Skip<'a> {
     None,
@@ -19,12 +39,13 @@ pub enum Skip<'a> {
     Mapped(&'a [f32], Affine<'a>),
 }
 
-/// `max(z · scale + shift + skip, 0)`, written to `dense`, to `padded`, or to both.
+/// `function(z · scale + shift + skip)`, written to `dense`, to `padded`, or to both.
 pub struct Activate<'a> {
     /// Without gaps, as are the skip and `dense`.
     pub z: &'a [f32],
     pub norm: Affine<'a>,
     pub skip: Skip<'a>,
+    pub function: Function,
     /// Pixels in a row.
     pub columns: usize,
     pub dense: Option<&'a mut [f32]>,
@@ -79,6 +100,7 @@ impl Kernel for Activate<'_> {
         if let Some((padded, pixels)) = &self.padded {
             check_pixels(padded.len(), *pixels, [rows, columns], channels);
         }
+        let [low, high] = self.function.range().map(|limit| simd.splat(limit));
         for channel in (0..channels).step_by(S::LANES) {
             // SAFETY: all lengths were just checked, and `channel` leaves room for a vector.
             unsafe {
@@ -96,7 +118,7 @@ impl Kernel for Activate<'_> {
                             value = simd.add(value, mapped);
                         }
                     }
-                    let value = simd.relu(value);
+                    let value = simd.clamp(value, low, high);
                     if let Some(dense) = &mut self.dense {
                         simd.store(dense.as_mut_ptr().add(at), value);
                     }
@@ -217,11 +239,13 @@ pub struct GatedNorm<'a> {
     pub products: &'a mut [f64],
 }
 
-/// `dy = (gradient + addend) where gate > 0`, the way back through a ReLU, with the sums that the batch norms before it
+/// `dy = gradient + addend` where the function let its result, the gate, pass; with the sums that the batch norms before it
 /// need. Everything but the gate lies without gaps.
 pub struct Gate<'a> {
     pub gradient: &'a [f32],
     pub addend: Addend<'a>,
+    pub function: Function,
+    /// Not read for [`Function::Identity`].
     pub gate: &'a [f32],
     pub gate_pixels: Pixels,
     /// Pixels in a row.
@@ -229,8 +253,8 @@ pub struct Gate<'a> {
     pub dy: &'a mut [f32],
     /// `Σ dy`, per channel.
     pub sums: &'a mut [f64],
-    pub norm: GatedNorm<'a>,
-    pub mapping_norm: Option<GatedNorm<'a>>,
+    /// Of the two terms of a sum.
+    pub norms: [Option<GatedNorm<'a>>; 2],
 }
 
 impl Kernel for Gate<'_> {
@@ -240,21 +264,24 @@ impl Kernel for Gate<'_> {
     fn run<S: Simd>(mut self, simd: S) {
         let (channels, columns, length) = (self.sums.len(), self.columns, self.gradient.len());
         let rows = rows_of::<S>(length, columns, channels);
-        check_pixels(self.gate.len(), self.gate_pixels, [rows, columns], channels);
+        let gated = self.function != Function::Identity;
+        if gated {
+            check_pixels(self.gate.len(), self.gate_pixels, [rows, columns], channels);
+        }
         assert!(self.dy.len() == length, "output of another size");
         if let Addend::Other(addend) = self.addend {
             assert!(addend.len() == length, "addend of another size");
         }
-        for norm in [Some(&self.norm), self.mapping_norm.as_ref()].into_iter().flatten() {
+        for norm in self.norms.iter().flatten() {
             assert!(norm.z.len() == length, "input of another size");
             assert!(norm.mean.len() == channels && norm.products.len() == channels, "one value per channel");
         }
+        let [low, high] = self.function.range().map(|limit| simd.splat(limit));
         for channel in (0..channels).step_by(S::LANES) {
             let mut sum = simd.splat(0.0);
             let mut products = [simd.splat(0.0); 2];
             // SAFETY: all lengths were just checked, and `channel` leaves room for a vector.
             unsafe {
-                let mean = simd.load(self.norm.mean.as_ptr().add(channel));
                 for_each_pixel!(channel, channels, rows, columns, |at, y, x| {
                     let mut dy = simd.load(self.gradient.as_ptr().add(at));
                     match self.addend {
@@ -262,23 +289,26 @@ impl Kernel for Gate<'_> {
                         Addend::Output => dy = simd.add(dy, simd.load(self.dy.as_ptr().add(at))),
                         Addend::Other(addend) => dy = simd.add(dy, simd.load(addend.as_ptr().add(at))),
                     }
-                    let gate = self.gate_pixels.start + y * self.gate_pixels.row + x * channels + channel;
-                    let dy = simd.keep_where_positive(dy, simd.load(self.gate.as_ptr().add(gate)));
+                    if gated {
+                        let gate = self.gate_pixels.start + y * self.gate_pixels.row + x * channels + channel;
+                        dy = simd.keep_between(dy, simd.load(self.gate.as_ptr().add(gate)), low, high);
+                    }
                     simd.store(self.dy.as_mut_ptr().add(at), dy);
                     sum = simd.add(sum, dy);
-                    let centered = simd.sub(simd.load(self.norm.z.as_ptr().add(at)), mean);
-                    products[0] = simd.mul_add(dy, centered, products[0]);
-                    if let Some(norm) = &self.mapping_norm {
-                        let mean = simd.load(norm.mean.as_ptr().add(channel));
-                        let centered = simd.sub(simd.load(norm.z.as_ptr().add(at)), mean);
-                        products[1] = simd.mul_add(dy, centered, products[1]);
+                    for (norm, products) in self.norms.iter().zip(&mut products) {
+                        if let Some(norm) = norm {
+                            let mean = simd.load(norm.mean.as_ptr().add(channel));
+                            let centered = simd.sub(simd.load(norm.z.as_ptr().add(at)), mean);
+                            *products = simd.mul_add(dy, centered, *products);
+                        }
                     }
                 });
             }
             add_lanes(simd, sum, &mut self.sums[channel..]);
-            add_lanes(simd, products[0], &mut self.norm.products[channel..]);
-            if let Some(norm) = &mut self.mapping_norm {
-                add_lanes(simd, products[1], &mut norm.products[channel..]);
+            for (norm, products) in self.norms.iter_mut().zip(products) {
+                if let Some(norm) = norm {
+                    add_lanes(simd, products, &mut norm.products[channel..]);
+                }
             }
         }
     }

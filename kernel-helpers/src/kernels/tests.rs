@@ -1,6 +1,6 @@
 //! The kernels beside plain loops, on every instruction set of this machine.
 
-use super::channels::{Activate, Addend, Affine, Gate, GatedNorm, NormGradient, ShiftedSums, Skip};
+use super::channels::{Activate, Addend, Affine, Function, Gate, GatedNorm, NormGradient, ShiftedSums, Skip};
 use super::conv::Pixels;
 use super::simd::{Kernel, Simd};
 use super::*;
@@ -63,8 +63,8 @@ fn every_instruction_of_a_set_does_what_it_says() {
                         simd.sub(a, b),
                         simd.mul(a, b),
                         simd.mul_add(a, b, simd.splat(0.5)),
-                        simd.relu(a),
-                        simd.keep_where_positive(a, b),
+                        simd.clamp(a, simd.splat(-3.0), simd.splat(2.0)),
+                        simd.keep_between(a, b, simd.splat(-1.0), simd.splat(2.0)),
                     ];
                     for (result, value) in results.iter_mut().zip(values) {
                         simd.store(result.as_mut_ptr().add(at), value);
@@ -83,8 +83,8 @@ fn every_instruction_of_a_set_does_what_it_says() {
         |a, b| a - b,
         |a, b| a * b,
         |a, b| a * b + 0.5,
-        |a, _| if a < 0.0 { 0.0 } else { a },
-        |a, b| if b > 0.0 { a } else { 0.0 },
+        |a, _| if a.is_nan() { a } else { a.clamp(-3.0, 2.0) },
+        |a, b| if b > -1.0 && b < 2.0 { a } else { 0.0 },
     ];
     for isa in Isa::available() {
         for (operation, found) in operations.iter().zip(isa.run(Lanes(&a, &b))) {
@@ -106,15 +106,23 @@ fn instruction_sets_are_chosen_by_name() {
     assert!(error.contains("portable") && error.contains("avx1024"), "{error}");
 }
 
+/// From where to where each [`Function`] passes values.
+const FUNCTION_RANGES: [[f64; 2]; 3] = [[f64::NEG_INFINITY, f64::INFINITY], [0.0, f64::INFINITY], [0.0, 6.0]];
+
 #[test]
 fn activation_normalizes_adds_the_skip_and_rectifies() {
     for (isa, size) in Isa::available().into_iter().flat_map(|isa| SIZES.map(|size| (isa, size))) {
         let [rows, columns, channels] = size;
         let length = rows * columns * channels;
-        let (z, other) = (random(length, 1), random(length, 2));
+        let (mut z, other) = (random(length, 1), random(length, 2));
+        z.iter_mut().for_each(|z| *z *= 30.0);
         let [scale, shift, skip_scale, skip_shift] = [3, 4, 5, 6].map(|seed| random(channels, seed));
         let mapped = Affine { scale: &skip_scale, shift: &skip_shift };
-        for skip in [Skip::None, Skip::Identity(&other), Skip::Mapped(&other, mapped)] {
+        let skips = [Skip::None, Skip::Identity(&other), Skip::Mapped(&other, mapped)];
+        let functions = [Function::Identity, Function::Relu, Function::Relu6];
+        for (skip, function) in skips.into_iter().flat_map(|skip| functions.map(|function| (skip, function)))
+        {
+            let [low, high] = FUNCTION_RANGES[function as usize];
             let expected: Vec<f64> = (0..length)
                 .map(|at| {
                     let c = at % channels;
@@ -123,7 +131,7 @@ fn activation_normalizes_adds_the_skip_and_rectifies() {
                         Skip::Identity(skip) => skip[at],
                         Skip::Mapped(skip, norm) => skip[at] * norm.scale[c] + norm.shift[c],
                     };
-                    f64::from(z[at] * scale[c] + shift[c] + skip).max(0.0)
+                    f64::from(z[at] * scale[c] + shift[c] + skip).clamp(low, high)
                 })
                 .collect();
             let mut dense = vec![9.0; length];
@@ -132,6 +140,7 @@ fn activation_normalizes_adds_the_skip_and_rectifies() {
                 z: &z,
                 norm: Affine { scale: &scale, shift: &shift },
                 skip,
+                function,
                 columns,
                 dense: Some(&mut dense),
                 padded: Some((&mut padded, pixels)),
@@ -196,9 +205,13 @@ fn gate_passes_what_was_positive_and_sums_it() {
     {
         let length = rows * columns * channels;
         let [gradient, other, mut gate, z, mapped] = [1, 2, 3, 4, 5].map(|seed| random(length, seed));
+        gate.iter_mut().for_each(|gate| *gate *= 9.0);
         gate[0] = 0.0; // the gradient at exactly zero is zero
         let [mean, mapped_mean] = [6, 7].map(|seed| random(channels, seed));
-        for addend in 0..3 {
+        for (addend, function) in
+            (0..3).flat_map(|at| [Function::Relu6, Function::Identity, Function::Relu].map(|f| (at, f)))
+        {
+            let [low, high] = FUNCTION_RANGES[function as usize];
             let mut dy = other.to_vec();
             let [mut sums, mut products, mut mapped_products] = [(); 3].map(|()| vec![0.5; channels]);
             isa.run(Gate {
@@ -207,23 +220,26 @@ fn gate_passes_what_was_positive_and_sums_it() {
                     .into_iter()
                     .nth(addend)
                     .unwrap(),
+                function,
                 gate: &gate,
                 gate_pixels: Pixels::dense([rows, columns], channels),
                 columns,
                 dy: &mut dy,
                 sums: &mut sums,
-                norm: GatedNorm { z: &z, mean: &mean, products: &mut products },
-                mapping_norm: Some(GatedNorm {
-                    z: &mapped,
-                    mean: &mapped_mean,
-                    products: &mut mapped_products,
-                }),
+                norms: [
+                    Some(GatedNorm { z: &z, mean: &mean, products: &mut products }),
+                    Some(GatedNorm { z: &mapped, mean: &mapped_mean, products: &mut mapped_products }),
+                ],
             });
             let [mut expected_sums, mut expected_products, mut expected_mapped] =
                 [(); 3].map(|()| vec![0.5; channels]);
             for at in 0..length {
                 let added = if addend == 0 { 0.0 } else { other[at] };
-                let expected = if gate[at] > 0.0 { gradient[at] + added } else { 0.0 };
+                let expected = if f64::from(gate[at]) > low && f64::from(gate[at]) < high {
+                    gradient[at] + added
+                } else {
+                    0.0
+                };
                 assert_eq!(dy[at], expected, "{isa}");
                 let c = at % channels;
                 expected_sums[c] += f64::from(expected);

@@ -12,9 +12,11 @@ mod properties;
 pub mod residual;
 mod statistics;
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 
 pub use conv::{conv2d, grouped_conv2d};
+pub(crate) use cpu::Values;
 pub use loss::cross_entropy;
 pub use norm::{BatchStatistics, batch_norm_eval, batch_norm_train};
 pub use pointwise::{add_relu, global_average_pool, linear, relu};
+pub(crate) use statistics::Moments;

@@ -165,10 +165,10 @@ impl Convolution {
         // So few outputs at a time that their gradients' lines stay in the cache from input to input.
         for (first, input) in (0..self.outputs).step_by(8).flat_map(|o| (0..inputs).map(move |i| (o, i))) {
             for tap in 0..self.kernel * self.kernel {
-                let sums = &sum[(tap * inputs + input) * padded..][..padded];
-                for output in first..self.outputs.min(first + 8) {
+                let sums = &sum[(tap * inputs + input) * padded + first..][..8];
+                for (output, sum) in (first..self.outputs).zip(sums) {
                     if let Some(place) = place(output, input) {
-                        weight_gradient[place + tap] += sums[output];
+                        weight_gradient[place + tap] += sum;
                     }
                 }
             }

@@ -68,15 +68,16 @@ impl Simd for Avx512 {
         unsafe { _mm512_fmadd_ps(a, b, c) }
     }
     #[inline(always)]
-    fn relu(self, a: __m512) -> __m512 {
-        // SAFETY: see above.
-        unsafe { _mm512_max_ps(_mm512_setzero_ps(), a) }
+    fn clamp(self, a: __m512, low: __m512, high: __m512) -> __m512 {
+        // Of two values that cannot be compared, these give the second. SAFETY: see above.
+        unsafe { _mm512_min_ps(high, _mm512_max_ps(low, a)) }
     }
     #[inline(always)]
-    fn keep_where_positive(self, a: __m512, gate: __m512) -> __m512 {
+    fn keep_between(self, a: __m512, gate: __m512, low: __m512, high: __m512) -> __m512 {
         // SAFETY: see above.
         unsafe {
-            let kept = _mm512_cmp_ps_mask::<_CMP_GT_OQ>(gate, _mm512_setzero_ps());
+            let above = _mm512_cmp_ps_mask::<_CMP_GT_OQ>(gate, low);
+            let kept = _mm512_mask_cmp_ps_mask::<_CMP_LT_OQ>(above, gate, high);
             _mm512_maskz_mov_ps(kept, a)
         }
     }

@@ -54,11 +54,22 @@ impl Simd for Portable {
         self.add(self.mul(a, b), c)
     }
     #[inline(always)]
-    fn relu(self, a: [f32; 4]) -> [f32; 4] {
-        a.map(|a| if a < 0.0 { 0.0 } else { a })
+    fn clamp(self, a: [f32; 4], low: [f32; 4], high: [f32; 4]) -> [f32; 4] {
+        let above = zip(a, low, |a, low| if a < low { low } else { a });
+        zip(above, high, |a, high| if a > high { high } else { a })
     }
     #[inline(always)]
-    fn keep_where_positive(self, a: [f32; 4], gate: [f32; 4]) -> [f32; 4] {
-        zip(a, gate, |a, gate| if gate > 0.0 { a } else { 0.0 })
+    fn keep_between(self, a: [f32; 4], gate: [f32; 4], low: [f32; 4], high: [f32; 4]) -> [f32; 4] {
+        let above =
+            zip(
+                a,
+                zip(gate, low, |gate, low| f32::from(gate > low)),
+                |a, kept| if kept > 0.0 { a } else { 0.0 },
+            );
+        zip(
+            above,
+            zip(gate, high, |gate, high| f32::from(gate < high)),
+            |a, kept| if kept > 0.0 { a } else { 0.0 },
+        )
     }
 }

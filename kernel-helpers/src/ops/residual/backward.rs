@@ -6,7 +6,7 @@ use super::norm::{GradientSums, Norm, NormCoefficients};
 use super::pass::*;
 use super::plan::Unit;
 use super::workspace::Buffers;
-use crate::kernels::channels::{Addend, Gate, GatedNorm, NormGradient};
+use crate::kernels::channels::{Addend, Function, Gate, GatedNorm, NormGradient};
 use crate::kernels::conv::{BorderedImages, InputGradient, Pixels};
 use crate::kernels::layout::{from_channels_last, to_channels_last};
 use crate::kernels::{AlignedVec, LANES_MAX};
@@ -104,13 +104,13 @@ impl Step<'_> {
                 self.isa.run(Gate {
                     gradient: &spread,
                     addend: Addend::None,
+                    function: Function::Relu,
                     gate: image(&buffers.x[blocks], at, last.values()),
                     gate_pixels: Pixels::dense(last.output, last.channels()),
                     columns: last.output[1],
                     dy,
                     sums: gradients,
-                    norm,
-                    mapping_norm,
+                    norms: [Some(norm), mapping_norm],
                 });
             }
             sums
@@ -199,13 +199,16 @@ impl Step<'_> {
                 self.isa.run(Gate {
                     gradient: &dx,
                     addend: Addend::None,
+                    function: Function::Relu,
                     gate: &input.values,
                     gate_pixels: input.inner(),
                     columns: first.output[1],
                     dy: dy_first,
                     sums: &mut sums.gradients,
-                    norm: GatedNorm { z: z_first, mean: &first_norm.mean, products: &mut sums.products },
-                    mapping_norm: None,
+                    norms: [
+                        Some(GatedNorm { z: z_first, mean: &first_norm.mean, products: &mut sums.products }),
+                        None,
+                    ],
                 });
             }
             (total, sums)
@@ -273,13 +276,13 @@ impl Step<'_> {
                 self.isa.run(Gate {
                     gradient: &dx,
                     addend,
+                    function: Function::Relu,
                     gate: x,
                     gate_pixels: Pixels::dense(first.input, source.channels()),
                     columns: first.input[1],
                     dy: output,
                     sums: gradients,
-                    norm,
-                    mapping_norm,
+                    norms: [Some(norm), mapping_norm],
                 });
             }
             ((total, skip.map(|skip| skip.weight_sum).unwrap_or_default()), sums)

@@ -3,7 +3,7 @@
 use super::norm::Norm;
 use super::pass::*;
 use super::plan::Plan;
-use crate::kernels::channels::{Activate, Skip};
+use crate::kernels::channels::{Activate, Function, Skip};
 use crate::kernels::conv::{BorderedImages, Filter};
 use crate::kernels::layout::to_channels_last;
 use crate::kernels::{AlignedVec, Isa};
@@ -87,6 +87,7 @@ impl Scratch {
                 z: &z[source],
                 norm: norms[source].affine(),
                 skip,
+                function: Function::Relu,
                 columns: plan.units[source].output[1],
                 dense: Some(&mut after[0]),
                 padded,
@@ -101,6 +102,7 @@ impl Scratch {
                 z: &z[block.first],
                 norm: norms[block.first].affine(),
                 skip: Skip::None,
+                function: Function::Relu,
                 columns: second.input[1],
                 dense: None,
                 padded: Some((&mut inputs[block.second].values, pixels)),

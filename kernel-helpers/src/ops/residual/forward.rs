@@ -5,7 +5,7 @@ use super::pass::*;
 use super::plan::{Plan, Unit};
 use super::workspace::Buffers;
 use crate::kernels::Isa;
-use crate::kernels::channels::{Activate, ShiftedSums, Skip};
+use crate::kernels::channels::{Activate, Function, ShiftedSums, Skip};
 use crate::kernels::conv::{BorderedImages, Filter};
 use crate::kernels::layout::to_channels_last;
 use crate::ops::statistics::Moments;
@@ -124,6 +124,7 @@ impl Step<'_> {
                     z: image(&buffers.z[source], image_at, values),
                     norm: norms[source].affine(),
                     skip: self.skip(at, image_at, norms, buffers),
+                    function: Function::Relu,
                     columns: first.input[1],
                     dense: Some(x),
                     padded: Some((&mut input.values, pixels)),
@@ -179,7 +180,15 @@ impl Step<'_> {
     pub fn activate(&self, norm: &Norm, z: &[f32], columns: usize, output: &mut BorderedImages) {
         let pixels = output.inner();
         let padded = Some((&mut *output.values, pixels));
-        self.isa.run(Activate { z, norm: norm.affine(), skip: Skip::None, columns, dense: None, padded });
+        self.isa.run(Activate {
+            z,
+            norm: norm.affine(),
+            skip: Skip::None,
+            function: Function::Relu,
+            columns,
+            dense: None,
+            padded,
+        });
     }
 
     /// The last block's output and its mean over the pixels.
@@ -194,6 +203,7 @@ impl Step<'_> {
                     z: image(&buffers.z[source], at, last.values()),
                     norm: norms[source].affine(),
                     skip: self.skip(blocks, at, norms, buffers),
+                    function: Function::Relu,
                     columns: last.output[1],
                     dense: Some(x),
                     padded: None,

@@ -317,3 +317,17 @@ impl CustomOp2 for Evaluation {
 mod numerics;
 #[cfg(test)]
 mod tests;
+
+#[cfg(test)]
+pub(crate) mod testing {
+    use super::*;
+    pub fn train(images: &Tensor, packed: &Tensor) -> (Tensor, Tensor) {
+        let net = tests::network(5);
+        let plan = net.plan(images).unwrap().unwrap();
+        let var = Var::from_tensor(packed).unwrap();
+        let net = tests::with_parameters(&net, &plan, &var);
+        let value = net.forward_train(images, &Workspace::default()).unwrap().unwrap().0;
+        let gradient = value.sqr().unwrap().sum_all().unwrap().backward().unwrap().get(&var).unwrap().clone();
+        (value, gradient)
+    }
+}

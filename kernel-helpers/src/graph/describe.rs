@@ -1,0 +1,117 @@
+//! What a graph tells of the network: names, counts, a description.
+
+use super::operation::{Operation, Parameter};
+use super::{Graph, Layer};
+use crate::digest::sha256;
+use crate::fp_layers::Ste;
+use crate::table::Table;
+use crate::units::{bytes, grouped};
+use crate::{Error, Result};
+use std::collections::HashSet;
+
+impl Layer {
+    /// The name by which pruning and tables call it: without the course's `.conv` and `.linear`.
+    pub fn short_name(&self) -> &str {
+        let suffixes = [".conv", ".linear"];
+        suffixes.iter().find_map(|suffix| self.name.strip_suffix(suffix)).unwrap_or(&self.name)
+    }
+}
+
+impl Graph {
+    /// The layers up to the output that reach it, numbered anew.
+    pub(super) fn of_layers(title: &str, layers: Vec<Layer>, output: usize) -> Result<Self> {
+        let mut reached = vec![false; layers.len()];
+        (reached[0], reached[output]) = (true, true);
+        for at in (0..layers.len()).rev().filter(|at| *at <= output) {
+            if reached[at] {
+                layers[at].inputs.iter().for_each(|&input| reached[input] = true);
+            }
+        }
+        let mut places = vec![0; layers.len()];
+        let mut kept: Vec<Layer> = Vec::new();
+        for (at, mut layer) in layers.into_iter().enumerate().filter(|(at, _)| reached[*at]) {
+            layer.inputs.iter_mut().for_each(|input| *input = places[*input]);
+            places[at] = kept.len();
+            kept.push(layer);
+        }
+        let graph = Self { title: title.to_owned(), output: places[output], layers: kept };
+        let mut names = HashSet::new();
+        let twice = graph
+            .layers
+            .iter()
+            .flat_map(|layer| graph.parameters_of(layer).into_iter().map(move |p| (layer, p)));
+        let twice = twice.map(|(layer, parameter)| format!("{}.{}", layer.name, parameter.name));
+        match twice.into_iter().find(|name| !names.insert(name.clone())) {
+            Some(name) => Err(Error::argument(title, "a name for each parameter", format!("`{name}` twice"))),
+            None => Ok(graph),
+        }
+    }
+
+    /// The network's title.
+    pub fn title(&self) -> &str {
+        &self.title
+    }
+
+    pub(super) fn parameters_of(&self, layer: &Layer) -> Vec<Parameter> {
+        let input = layer.inputs.first().map(|&input| self.layers[input].shape);
+        input.map(|input| layer.operation.parameters(&input)).unwrap_or_default()
+    }
+
+    fn multiplications_of(&self, layer: &Layer) -> usize {
+        let input = layer.inputs.first().map(|&input| self.layers[input].shape);
+        input.map_or(0, |input| layer.operation.multiplications(&input, &layer.shape))
+    }
+
+    /// Multiplications for one image, by the definition of the layers.
+    pub fn multiplications(&self) -> usize {
+        self.layers.iter().map(|layer| self.multiplications_of(layer)).sum()
+    }
+
+    /// How many values the parameters have.
+    pub fn parameters(&self) -> usize {
+        self.layers
+            .iter()
+            .flat_map(|layer| self.parameters_of(layer))
+            .map(|parameter| parameter.count())
+            .sum()
+    }
+
+    /// The title and a sum over all that decides what the network computes besides its parameters and quantizers: layers, their
+    /// connections and shapes.
+    pub fn description(&self) -> String {
+        let lines = self.layers.iter().map(|layer| {
+            let Layer { name, operation, inputs, shape, .. } = layer;
+            format!("{name} {operation} {inputs:?} {shape}\n")
+        });
+        let text: String = lines.collect();
+        format!("{}, {}", self.title, &sha256(format!("{text}{}", self.output).as_bytes())[..8])
+    }
+
+    /// A row for each layer with parameters: name, what it is, output, parameters and multiplications; like torchinfo's.
+    pub fn summary(&self) -> Table {
+        let rows = self.layers.iter().filter(|layer| !matches!(layer.operation, Operation::Input));
+        let blank = |count: usize| if count == 0 { String::new() } else { grouped(count) };
+        let row = |layer: &Layer| {
+            let parameters: usize = self.parameters_of(layer).iter().map(Parameter::count).sum();
+            let quantizer =
+                if layer.quantizer == Ste::default() { String::new() } else { layer.quantizer.to_string() };
+            vec![
+                layer.name.clone(),
+                layer.shape.to_string(),
+                blank(parameters),
+                blank(self.multiplications_of(layer)),
+                quantizer,
+            ]
+        };
+        let table = Table::new(["layer", "output", "parameters", "multiplications", "quantized to"]);
+        let table = table.caption(self.title.clone()).rows(rows.map(row));
+        let all = [
+            "all layers".to_owned(),
+            String::new(),
+            grouped(self.parameters()),
+            grouped(self.multiplications()),
+        ];
+        let table = table.row(all.into_iter().chain([String::new()]).collect::<Vec<_>>());
+        table.note(format!("{} of parameters", bytes(4 * self.parameters())))
+    }
+}

@@ -1,0 +1,289 @@
+//! A graph with values for its parameters.
+
+use super::execute::{self, Workspace};
+use super::layered::{self, Context, DTYPE, check_images};
+use super::operation::{Operation, Start};
+use super::plan::Plan;
+use super::{Graph, Layer};
+use crate::display::shows_itself;
+use crate::fp_layers::{BatchNorm, Ste};
+use crate::kernels::Isa;
+use crate::ops::BatchStatistics;
+use crate::table::Table;
+use crate::{Network, Result};
+use candle_core::{Device, Tensor, Var};
+use candle_nn::ModuleT;
+use rand::SeedableRng;
+use rand::distr::Uniform;
+use rand_chacha::ChaCha8Rng;
+use rand_distr::{Distribution, Normal};
+use std::sync::Arc;
+
+/// A network made from a [`Graph`]. Images `[N, C, H, W]` go in, f32. It can be trained, pruned, quantized, saved and recorded;
+/// a clone shares its parameters.
+#[derive(Clone, Debug)]
+pub struct Model {
+    graph: Arc<Graph>,
+    layers: Vec<Tensors>,
+    device: Device,
+    seed: u64,
+    plan: Arc<Plan>,
+    workspace: Workspace,
+}
+
+/// The values of a layer.
+#[derive(Clone, Debug, Default)]
+struct Tensors {
+    /// In the order of [`Operation::parameters`].
+    parameters: Vec<Var>,
+    norm: Option<BatchNorm>,
+    /// How many training batches a dropout has seen: a scalar, i64.
+    dropped: Option<Var>,
+}
+
+impl Graph {
+    /// The network with fresh weights, see [`Model::new`].
+    ///
+    /// # Errors
+    /// If a quantizer has an impossible bit width, or the tensors cannot be made on the device.
+    pub fn build(self, seed: u64, device: &Device) -> Result<Model> {
+        Model::new(self, seed, device)
+    }
+}
+
+impl Model {
+    /// The network with fresh weights, drawn from `seed` layer after layer: those of convolutions and linear layers from a normal
+    /// distribution with standard deviation `sqrt(2 / (n + m))`, n and m the kernel's area times the output and input channels
+    /// (Glorot and Bengio, 2010), their biases as in PyTorch.
+    ///
+    /// # Errors
+    /// If a quantizer has an impossible bit width, or the tensors cannot be made on the device.
+    pub fn new(graph: Graph, seed: u64, device: &Device) -> Result<Self> {
+        let mut rng = ChaCha8Rng::seed_from_u64(seed);
+        let mut layers = Vec::new();
+        for layer in &graph.layers {
+            // An impossible bit width is refused here.
+            layer.quantizer.apply(&Tensor::zeros(1, DTYPE, device)?)?;
+            layers.push(Tensors::new(&graph, layer, &mut rng, device)?);
+        }
+        let (plan, workspace) = (Arc::new(Plan::of(&graph)), Workspace::default());
+        Ok(Self { graph: Arc::new(graph), layers, device: device.clone(), seed, plan, workspace })
+    }
+
+    /// What the network consists of.
+    pub fn graph(&self) -> &Graph {
+        &self.graph
+    }
+
+    /// The same parameters, in a network whose layers' weights are quantized otherwise: `quantizer` is asked with the name of each
+    /// layer that has a weight.
+    ///
+    /// # Errors
+    /// If a quantizer has an impossible bit width.
+    pub fn quantized(&self, quantizer: impl Fn(&str) -> Ste) -> Result<Self> {
+        let mut graph = (*self.graph).clone();
+        for layer in graph.layers.iter_mut().filter(|layer| layer.has_weight()) {
+            layer.quantizer = quantizer(&layer.name);
+            layer.quantizer.apply(&Tensor::zeros(1, DTYPE, &self.device)?)?;
+        }
+        Ok(Self { graph: Arc::new(graph), ..self.clone() })
+    }
+
+    /// All layers' parameters as they are used, their weights quantized.
+    fn quantized_parameters(&self) -> Result<Vec<Vec<Tensor>>> {
+        let of_layer = |(layer, tensors): (&Layer, &Tensors)| {
+            let mut parameters: Vec<Tensor> =
+                tensors.parameters.iter().map(|var| var.as_tensor().clone()).collect();
+            if layer.has_weight() {
+                parameters[0] = layer.quantizer.apply(&parameters[0])?;
+            }
+            Ok(parameters)
+        };
+        self.graph.layers.iter().zip(&self.layers).map(of_layer).collect()
+    }
+
+    /// The seed of a layer's dropout in this step.
+    fn dropout_seed(&self, at: usize) -> u64 {
+        let step =
+            self.layers[at].dropped.as_ref().and_then(|count| count.to_scalar::<i64>().ok()).unwrap_or(0);
+        let mix = |a: u64, b: u64| (a ^ b).wrapping_mul(0x9E37_79B9_7F4A_7C15).rotate_left(29);
+        mix(mix(self.seed, at as u64 + 1), step as u64 + 1)
+    }
+
+    fn context<'a>(&'a self, at: usize, parameters: &'a [Vec<Tensor>], train: bool) -> Context<'a> {
+        let norm = self.layers[at].norm.as_ref();
+        Context {
+            train,
+            parameters: &parameters[at],
+            running: norm.map(|norm| [norm.running_mean.as_tensor(), norm.running_var.as_tensor()]),
+            seed: if train { self.dropout_seed(at) } else { 0 },
+        }
+    }
+
+    /// The output layer by layer, with the statistics of the batch norms in training.
+    fn forward_layers(&self, x: &Tensor, train: bool) -> Result<(Tensor, Vec<(usize, BatchStatistics)>)> {
+        let parameters = self.quantized_parameters()?;
+        layered::forward(&self.graph, x, |at| self.context(at, &parameters, train))
+    }
+
+    /// The output as one operation on the CPU; none elsewhere.
+    fn forward_planned(
+        &self,
+        x: &Tensor,
+        train: bool,
+    ) -> Result<Option<(Tensor, Vec<(usize, BatchStatistics)>)>> {
+        if !x.device().is_cpu() || !self.device.is_cpu() || x.dtype() != DTYPE || x.elem_count() == 0 {
+            return Ok(None);
+        }
+        let parameters = self.quantized_parameters()?;
+        let flat = parameters.iter().flatten().map(Tensor::flatten_all);
+        let flat = flat.collect::<candle_core::Result<Vec<_>>>()?;
+        let packed = Tensor::cat(&flat, 0)?;
+        let seeds = (0..self.layers.len()).map(|at| if train { self.dropout_seed(at) } else { 0 });
+        let network = execute::Network {
+            graph: self.graph.clone(),
+            plan: self.plan.clone(),
+            isa: Isa::current()?,
+            seeds: seeds.collect(),
+        };
+        if train {
+            return network.train(x, &packed, &self.workspace).map(Some);
+        }
+        let running = |tensors: &Tensors| {
+            let norm = tensors.norm.as_ref()?;
+            Some([norm.running_mean.as_tensor().clone(), norm.running_var.as_tensor().clone()])
+        };
+        let running: Vec<_> = self.layers.iter().map(running).collect();
+        Ok(Some((network.evaluate(x, &packed, &running)?, Vec::new())))
+    }
+
+    /// Moves the running statistics, and counts the batch.
+    fn track(&self, statistics: &[(usize, BatchStatistics)]) -> Result<()> {
+        for (at, statistics) in statistics {
+            let norm = self.layers[*at].norm.as_ref();
+            norm.map_or(Ok(()), |norm| norm.track(statistics))?;
+        }
+        let counts = self.layers.iter().filter_map(|layer| layer.dropped.as_ref());
+        counts.into_iter().try_for_each(|count| Ok(count.set(&(count.as_tensor() + 1.0)?)?))
+    }
+}
+
+impl Tensors {
+    fn new(graph: &Graph, layer: &Layer, rng: &mut ChaCha8Rng, device: &Device) -> Result<Self> {
+        let Some(&input) = layer.inputs.first() else { return Ok(Self::default()) };
+        let input = graph.layers[input].shape;
+        match layer.operation {
+            Operation::BatchNorm => {
+                let norm = BatchNorm::new(input.channels, device)?;
+                let parameters = vec![norm.weight.clone(), norm.bias.clone()];
+                Ok(Self { parameters, norm: Some(norm), ..Self::default() })
+            }
+            Operation::Dropout(_) => {
+                let dropped = Some(Var::from_tensor(&Tensor::new(0i64, device)?)?);
+                Ok(Self { dropped, ..Self::default() })
+            }
+            _ => {
+                let parameters = layer.operation.parameters(&input).into_iter();
+                let drawn = parameters.map(|parameter| draw(&parameter.start, parameter.shape, rng, device));
+                Ok(Self { parameters: drawn.collect::<Result<_>>()?, ..Self::default() })
+            }
+        }
+    }
+}
+
+fn draw(start: &Start, shape: Vec<usize>, rng: &mut ChaCha8Rng, device: &Device) -> Result<Var> {
+    let count = shape.iter().product::<usize>();
+    let mut sample = |distribution: &dyn Fn(&mut ChaCha8Rng) -> f32| -> Result<Var> {
+        let values: Vec<f32> = (0..count).map(|_| distribution(rng)).collect();
+        Ok(Var::from_vec(values, shape.clone(), device)?)
+    };
+    match start {
+        Start::Glorot { fans } => {
+            let normal = Normal::new(0.0, (2.0 / *fans as f32).sqrt()).expect("the deviation is finite");
+            sample(&|rng| normal.sample(rng))
+        }
+        Start::Uniform { bound } => {
+            let uniform = Uniform::new_inclusive(-bound, *bound).expect("the bounds are finite and ordered");
+            sample(&|rng| uniform.sample(rng))
+        }
+        Start::Ones => Ok(Var::ones(shape, DTYPE, device)?),
+        Start::Given(tensor) => Ok(Var::from_tensor(&tensor.to_device(device)?.to_dtype(DTYPE)?.copy()?)?),
+    }
+}
+
+impl ModuleT for Model {
+    /// On the CPU the whole network is one operation, which computes the same as the layers and is much faster.
+    fn forward_t(&self, x: &Tensor, train: bool) -> candle_core::Result<Tensor> {
+        check_images(x, self.graph.layers[0].shape)?;
+        let (output, statistics) = match self.forward_planned(x, train)? {
+            Some(planned) => planned,
+            None => self.forward_layers(x, train)?,
+        };
+        if train {
+            self.track(&statistics)?;
+        }
+        Ok(output)
+    }
+}
+
+impl Network for Model {
+    fn named_parameters(&self) -> Vec<(String, Var)> {
+        let layers = self.graph.layers.iter().zip(&self.layers);
+        let named = layers.flat_map(|(layer, tensors)| {
+            self.graph
+                .parameters_of(layer)
+                .into_iter()
+                .zip(&tensors.parameters)
+                .map(|(parameter, var)| (format!("{}.{}", layer.name, parameter.name), var.clone()))
+        });
+        named.collect()
+    }
+
+    fn named_buffers(&self) -> Vec<(String, Var)> {
+        let mut buffers = Vec::new();
+        for (layer, tensors) in self.graph.layers.iter().zip(&self.layers) {
+            let mut push =
+                |name: &str, var: &Var| buffers.push((format!("{}.{name}", layer.name), var.clone()));
+            if let Some(norm) = &tensors.norm {
+                push("running_mean", &norm.running_mean);
+                push("running_var", &norm.running_var);
+                push("num_batches_tracked", &norm.num_batches_tracked);
+            }
+            if let Some(count) = &tensors.dropped {
+                push("num_batches_tracked", count);
+            }
+        }
+        buffers
+    }
+
+    fn device(&self) -> &Device {
+        &self.device
+    }
+
+    fn quantizer(&self, parameter: &str) -> Ste {
+        let of = self
+            .graph
+            .layers
+            .iter()
+            .find(|layer| layer.has_weight() && parameter.strip_suffix(".weight") == Some(&layer.name));
+        of.map_or(Ste::default(), |layer| layer.quantizer)
+    }
+
+    fn description(&self) -> Option<String> {
+        Some(self.graph.description())
+    }
+
+    fn summary(&self) -> Table {
+        self.graph.summary()
+    }
+
+    fn prunable_layers(&self) -> Vec<(String, Var)> {
+        let layers = self.graph.layers.iter().zip(&self.layers);
+        let pruned = layers.filter(|(layer, _)| layer.pruned && layer.has_weight());
+        pruned
+            .map(|(layer, tensors)| (layer.short_name().to_owned(), tensors.parameters[0].clone()))
+            .collect()
+    }
+}
+
+shows_itself!(Model);

@@ -1,7 +1,7 @@
 //! Two-dimensional convolution.
 
 use super::cpu::{Values, is_cpu_f32, values};
-use crate::kernels::conv::{Convolution, ImagesAndGradients, InputGradient, Pixels};
+use crate::kernels::conv::{BorderedImages, Convolution, ImagesAndGradients, InputGradient, Pixels};
 use crate::kernels::layout::{from_channels_last, to_channels_last};
 use crate::kernels::{Isa, LANES_MAX, images_per_group};
 use crate::{Error, Result};
@@ -11,27 +11,49 @@ use rayon::prelude::*;
 /// `x [N, C, H, W]` convolved with `weight [O, C, K, K]`, without bias; PyTorch's `F.conv2d`.
 /// The result is `[N, O, (H + 2 padding - K) / stride + 1, …]`.
 ///
-/// Our kernels compute it for f32 on the CPU with K = 1 or 3, stride 1 or 2 and padding below K; candle's operator
-/// computes the rest.
+/// Our kernels compute it for f32 on the CPU with a square kernel and padding below K; candle's operator computes the rest.
 ///
 /// # Errors
 /// If the shapes do not fit together, the stride is 0, or the kernel is larger than an image with its padding.
 pub fn conv2d(x: &Tensor, weight: &Tensor, stride: usize, padding: usize) -> Result<Tensor> {
-    conv2d_on(Isa::current()?, x, weight, stride, padding)
+    grouped_conv2d(x, weight, stride, padding, 1)
+}
+
+/// [`conv2d`] with the channels of `x` and of the result split into so many groups, each output seeing the inputs of its
+/// own group: `weight [O, C / groups, K, K]`. As many groups as channels make a depthwise convolution.
+///
+/// # Errors
+/// As for [`conv2d`], and if the groups do not divide both numbers of channels.
+pub fn grouped_conv2d(
+    x: &Tensor,
+    weight: &Tensor,
+    stride: usize,
+    padding: usize,
+    groups: usize,
+) -> Result<Tensor> {
+    conv2d_on(Isa::current()?, x, weight, [stride, padding, groups])
 }
 
 pub(super) fn conv2d_on(
     isa: Isa,
     x: &Tensor,
     weight: &Tensor,
-    stride: usize,
-    padding: usize,
+    [stride, padding, groups]: [usize; 3],
 ) -> Result<Tensor> {
     let (_, _, height, width) = x.dims4()?;
-    let (outputs, inputs, kernel, kernel_width) = weight.dims4()?;
+    let (outputs, seen, kernel, kernel_width) = weight.dims4()?;
     // Candle calculates with these without looking: it would divide by zero, or wrap around.
     if stride == 0 {
         return Err(Error::argument("stride", "at least 1", stride));
+    }
+    let inputs = x.dim(1)?;
+    if groups == 0 || !inputs.is_multiple_of(groups) || !outputs.is_multiple_of(groups) {
+        let expected = format!("a number that divides the channels, {inputs} and {outputs}");
+        return Err(Error::argument("groups", expected, groups));
+    }
+    if seen * groups != inputs {
+        let (expected, found) = (format!("a weight of {} inputs", inputs / groups), seen);
+        return Err(Error::argument("weight", expected, found));
     }
     let fits = |taps: usize, extent: usize| {
         let padded = padding.checked_mul(2).and_then(|both| both.checked_add(extent));
@@ -41,18 +63,18 @@ pub(super) fn conv2d_on(
         let found = format!("{kernel} x {kernel_width} for {height} x {width} with a padding of {padding}");
         return Err(Error::argument("weight", "a kernel that fits into the image with its padding", found));
     }
-    let op = Conv2d { convolution: Convolution { inputs, outputs, kernel, stride, padding, groups: 1 }, isa };
+    let op = Conv2d { convolution: Convolution { inputs, outputs, kernel, stride, padding, groups }, isa };
     if is_cpu_f32(&[x, weight]) && op.computes(x.dims(), weight.dims()) {
         return Ok(x.contiguous()?.apply_op2(&weight.contiguous()?, op)?);
     }
-    by_candle(x, weight, stride, padding)
+    by_candle(x, weight, stride, padding, groups)
 }
 
 /// Candle's operator. Its gradient takes what the stride leaves over of the columns to be what it leaves over of the rows,
 /// so nothing is left over here.
-fn by_candle(x: &Tensor, weight: &Tensor, stride: usize, padding: usize) -> Result<Tensor> {
+fn by_candle(x: &Tensor, weight: &Tensor, stride: usize, padding: usize, groups: usize) -> Result<Tensor> {
     if stride == 1 {
-        return Ok(x.conv2d(weight, padding, stride, 1, 1)?);
+        return Ok(x.conv2d(weight, padding, stride, 1, groups)?);
     }
     let mut x = x.clone();
     for axis in [2, 3] {
@@ -60,7 +82,7 @@ fn by_candle(x: &Tensor, weight: &Tensor, stride: usize, padding: usize) -> Resu
         let taps = weight.dim(axis)?;
         x = x.narrow(axis, 0, (x.dim(axis)? - taps) / stride * stride + taps)?;
     }
-    Ok(x.conv2d(weight, 0, stride, 1, 1)?)
+    Ok(x.conv2d(weight, 0, stride, 1, groups)?)
 }
 
 struct Conv2d {
@@ -68,48 +90,67 @@ struct Conv2d {
     isa: Isa,
 }
 
-/// The sizes of one image on its way through [`Conv2d`].
+/// The sizes of the images on their way through [`Conv2d`].
 struct Sizes {
     input: [usize; 2],
     output: [usize; 2],
-    /// The input with its border, channels last.
-    padded: [usize; 2],
-    padded_pixels: Pixels,
     /// Channels of the output, padded.
     outputs: usize,
+    /// How many of the batch's images make a group.
+    group: usize,
+    /// How many of them the kernels take together.
+    together: usize,
 }
 
 impl Conv2d {
     /// Whether our kernels compute this convolution of `x` with a weight of this shape.
     fn computes(&self, x: &[usize], weight: &[usize]) -> bool {
-        let Convolution { inputs, outputs, kernel, .. } = self.convolution;
+        let Convolution { inputs, outputs, kernel, groups, .. } = self.convolution;
         let &[batch, channels, height, width] = x else { return false };
-        weight == [outputs, inputs, kernel, kernel]
+        self.convolution.is_supported()
+            && weight == [outputs, inputs / groups, kernel, kernel]
             && channels == inputs
             && batch * inputs * outputs > 0
-            && self.convolution.is_supported()
             && self.convolution.output_size([height, width]).is_some()
     }
 
-    fn sizes(&self, input: [usize; 2]) -> candle_core::Result<Sizes> {
+    fn sizes(&self, batch: usize, input: [usize; 2]) -> candle_core::Result<Sizes> {
         let Some(output) = self.convolution.output_size(input) else {
             candle_core::bail!("an image of {input:?} is smaller than the kernel")
         };
-        let padded = self.convolution.padded_size(input);
-        Ok(Sizes {
-            input,
-            output,
-            padded,
-            padded_pixels: Pixels::dense(padded, self.convolution.inputs),
-            outputs: self.convolution.outputs.next_multiple_of(LANES_MAX),
-        })
+        // As many images in a group as are best taken together, if that leaves eight groups.
+        let together = self.convolution.images_together(input).min(batch.div_ceil(8)).max(1);
+        let group = images_per_group(batch).max(together);
+        let outputs = self.convolution.outputs.next_multiple_of(LANES_MAX);
+        Ok(Sizes { input, output, outputs, group, together })
+    }
+
+    /// Room for the images that are taken together, with their borders.
+    fn input_room(&self, sizes: &Sizes) -> BorderedImages {
+        let Convolution { padding, .. } = self.convolution;
+        let size = self.convolution.padded_size(sizes.input);
+        BorderedImages::new(sizes.together, size, self.convolution.pixel_channels(), padding)
     }
 }
 
-impl Sizes {
-    /// Where the image itself begins within its border.
-    fn inner(&self, padding: usize) -> Pixels {
-        self.padded_pixels.shifted(padding, padding)
+/// Lays images of `channels` planes out, `columns` to a row.
+fn lay_out(planes: &[f32], image: usize, channels: usize, columns: usize, to: &mut [f32], pixels: Pixels) {
+    for (at, planes) in planes.chunks_exact(image).enumerate() {
+        to_channels_last(planes, channels, columns, to, pixels.of_image(at));
+    }
+}
+
+/// The reverse of [`lay_out`].
+fn take_up(
+    images: &[f32],
+    pixels: Pixels,
+    planes: &mut [f32],
+    image: usize,
+    channels: usize,
+    columns: usize,
+) {
+    for (at, planes) in planes.chunks_exact_mut(image).enumerate() {
+        from_channels_last(images, pixels.of_image(at), planes, channels, columns);
     }
 }
 
@@ -131,20 +172,22 @@ impl CustomOp2 for Conv2d {
             candle_core::bail!("{:?} of {x:?} with {weight:?} is no case for the kernels", self.convolution)
         }
         let Convolution { outputs, padding, .. } = self.convolution;
-        let sizes = self.sizes([height, width])?;
+        let sizes = self.sizes(batch, [height, width])?;
         let filter = self.convolution.filter(values(weight, weight_layout)?, [height, width]);
         let (x_image, y_image) = (inputs * height * width, outputs * sizes.output[0] * sizes.output[1]);
-        let group = images_per_group(batch);
+        let (group, together) = (sizes.group, sizes.together);
         let mut y = vec![0.0; batch * y_image];
         y.par_chunks_mut(group * y_image).zip(values(x, x_layout)?.par_chunks(group * x_image)).for_each(
             |(y, x)| {
-                let mut padded = vec![0.0; sizes.padded[0] * sizes.padded_pixels.row];
-                let mut output = vec![0.0; sizes.output[0] * sizes.output[1] * sizes.outputs];
+                let mut input = self.input_room(&sizes);
+                let (inner, pixels) = (input.inner(), input.with_border(padding));
                 let output_pixels = Pixels::dense(sizes.output, sizes.outputs);
-                for (y, x) in y.chunks_exact_mut(y_image).zip(x.chunks_exact(x_image)) {
-                    to_channels_last(x, inputs, width, &mut padded, sizes.inner(padding));
-                    filter.run(self.isa, 1, &padded, sizes.padded_pixels, &mut output, output_pixels);
-                    from_channels_last(&output, output_pixels, y, outputs, sizes.output[1]);
+                let mut output = vec![0.0; together * output_pixels.image];
+                for (y, x) in y.chunks_mut(together * y_image).zip(x.chunks(together * x_image)) {
+                    lay_out(x, x_image, inputs, width, &mut input.values, inner);
+                    let count = x.len() / x_image;
+                    filter.run(self.isa, count, &input.values, pixels, &mut output, output_pixels);
+                    take_up(&output, output_pixels, y, y_image, outputs, sizes.output[1]);
                 }
             },
         );
@@ -160,7 +203,7 @@ impl CustomOp2 for Conv2d {
     ) -> candle_core::Result<(Option<Tensor>, Option<Tensor>)> {
         let y_gradient = y_gradient.contiguous()?;
         let (batch, _, height, width) = x.dims4()?;
-        let sizes = self.sizes([height, width])?;
+        let sizes = self.sizes(batch, [height, width])?;
         let (x_gradient, weight_gradient) = self.gradients(
             &Values::of(x)?,
             &Values::of(weight)?,
@@ -188,18 +231,12 @@ impl Conv2d {
     ) -> (Option<Vec<f32>>, Vec<f32>) {
         let Convolution { inputs, outputs, padding, .. } = self.convolution;
         let (x_image, y_image) = (x.len() / batch, y_gradient.len() / batch);
-        let group = images_per_group(batch);
+        let (group, together) = (sizes.group, sizes.together);
         let input_gradient = x_wanted.then(|| InputGradient::new(self.convolution, weight, sizes.input));
         let mut x_gradient = vec![0.0; if x_wanted { x.len() } else { 0 }];
         let mut x_gradient_groups: Vec<_> = x_gradient.chunks_mut(group * x_image).collect();
         x_gradient_groups.resize_with(batch.div_ceil(group), Default::default);
-
-        let bordered = self.convolution.gradient_size(sizes.input);
-        let bordered_pixels = Pixels::dense(bordered, sizes.outputs);
-        let border = self.convolution.gradient_border();
-        let dense = bordered_pixels.shifted(border, border);
-        let padded_inputs = inputs.next_multiple_of(LANES_MAX);
-        let dx_pixels = Pixels::dense(sizes.input, padded_inputs);
+        let dx_pixels = Pixels::dense(sizes.input, inputs.next_multiple_of(LANES_MAX));
 
         let partial_sums: Vec<Vec<f32>> = x_gradient_groups
             .into_par_iter()
@@ -207,24 +244,30 @@ impl Conv2d {
             .zip(y_gradient.par_chunks(group * y_image))
             .map(|((dx, x), dy)| {
                 let mut sum = vec![0.0; self.convolution.weight_sum_size(sizes.output)];
-                let mut padded = vec![0.0; sizes.padded[0] * sizes.padded_pixels.row];
-                let mut dy_image = vec![0.0; bordered[0] * bordered_pixels.row];
-                let mut dx_image = vec![0.0; if x_wanted { sizes.input[0] * dx_pixels.row } else { 0 }];
-                let mut dx = dx.chunks_exact_mut(x_image);
-                for (x, dy) in x.chunks_exact(x_image).zip(dy.chunks_exact(y_image)) {
-                    to_channels_last(x, inputs, sizes.input[1], &mut padded, sizes.inner(padding));
-                    to_channels_last(dy, outputs, sizes.output[1], &mut dy_image, dense);
-                    let image = ImagesAndGradients {
-                        count: 1,
-                        input: &padded,
-                        input_pixels: sizes.padded_pixels,
-                        gradient: &dy_image,
+                let mut images = self.input_room(sizes);
+                let border = self.convolution.gradient_border();
+                let bordered = self.convolution.gradient_size(sizes.input);
+                let mut gradients = BorderedImages::new(together, bordered, sizes.outputs, border);
+                let mut dx_images = vec![0.0; if x_wanted { together * dx_pixels.image } else { 0 }];
+                let mut dx = dx.chunks_mut(together * x_image);
+                for (x, dy) in x.chunks(together * x_image).zip(dy.chunks(together * y_image)) {
+                    let (inner, dense) = (images.inner(), gradients.inner());
+                    lay_out(x, x_image, inputs, sizes.input[1], &mut images.values, inner);
+                    lay_out(dy, y_image, outputs, sizes.output[1], &mut gradients.values, dense);
+                    let count = x.len() / x_image;
+                    let pairs = ImagesAndGradients {
+                        count,
+                        input: &images.values,
+                        input_pixels: images.with_border(padding),
+                        gradient: &gradients.values,
                         gradient_pixels: dense,
                     };
-                    self.convolution.add_weight_gradient(self.isa, image, sizes.output, &mut sum);
+                    self.convolution.add_weight_gradient(self.isa, pairs, sizes.output, &mut sum);
                     if let (Some(input_gradient), Some(dx)) = (&input_gradient, dx.next()) {
-                        input_gradient.run(self.isa, 1, &dy_image, bordered_pixels, &mut dx_image, dx_pixels);
-                        from_channels_last(&dx_image, dx_pixels, dx, inputs, sizes.input[1]);
+                        let pixels = gradients.with_border(border);
+                        let dy = &gradients.values;
+                        input_gradient.run(self.isa, count, dy, pixels, &mut dx_images, dx_pixels);
+                        take_up(&dx_images, dx_pixels, dx, x_image, inputs, sizes.input[1]);
                     }
                 }
                 sum
@@ -247,34 +290,39 @@ mod tests {
 
     #[test]
     fn conv2d_agrees_with_candle_in_f64_on_every_instruction_set() {
-        // [batch, inputs, outputs, height, width, kernel, stride, padding]
+        // [batch, inputs, outputs, height, width, kernel, stride, padding, groups]
         let cases = [
-            [2, 3, 16, 32, 32, 3, 1, 1],
-            [1, 16, 16, 9, 7, 3, 1, 1],
-            [3, 16, 32, 8, 8, 3, 2, 1],
-            [2, 32, 64, 7, 5, 3, 2, 1],
-            [2, 16, 32, 8, 8, 1, 2, 0],
-            [2, 5, 7, 6, 9, 3, 1, 0],
-            [2, 17, 33, 5, 5, 3, 2, 0],
-            [1, 1, 1, 3, 3, 3, 1, 2],
-            [1, 15, 48, 1, 1, 1, 1, 0],
-            [35, 4, 4, 4, 4, 3, 1, 1],
-            [2, 64, 32, 10, 6, 3, 1, 1],
-            [2, 16, 20, 8, 6, 3, 1, 1],
-            [2, 20, 32, 6, 4, 3, 1, 1],
-            [1, 32, 3, 4, 4, 3, 1, 1],
-            [1, 80, 16, 4, 2, 3, 1, 1],
-            [1, 32, 48, 4, 4, 3, 1, 0],
-            [2, 3, 4, 9, 9, 5, 1, 2],
+            [2, 3, 16, 32, 32, 3, 1, 1, 1],
+            [1, 16, 16, 9, 7, 3, 1, 1, 1],
+            [3, 16, 32, 8, 8, 3, 2, 1, 1],
+            [2, 32, 64, 7, 5, 3, 2, 1, 1],
+            [2, 16, 32, 8, 8, 1, 2, 0, 1],
+            [2, 5, 7, 6, 9, 3, 1, 0, 1],
+            [2, 17, 33, 5, 5, 3, 2, 0, 1],
+            [1, 1, 1, 3, 3, 3, 1, 2, 1],
+            [1, 15, 48, 1, 1, 1, 1, 0, 1],
+            [35, 4, 4, 4, 4, 3, 1, 1, 1],
+            [2, 64, 32, 10, 6, 3, 1, 1, 1],
+            [2, 16, 20, 8, 6, 3, 1, 1, 1],
+            [2, 20, 32, 6, 4, 3, 1, 1, 1],
+            [1, 32, 3, 4, 4, 3, 1, 1, 1],
+            [1, 80, 16, 4, 2, 3, 1, 1, 1],
+            [1, 32, 48, 4, 4, 3, 1, 0, 1],
+            [2, 3, 4, 9, 9, 5, 1, 2, 1],
+            [9, 80, 96, 6, 6, 3, 1, 1, 1],
+            [2, 20, 20, 7, 7, 3, 1, 1, 20],
+            [3, 32, 32, 8, 8, 5, 2, 2, 32],
+            [2, 64, 64, 4, 4, 3, 1, 1, 4],
+            [2, 6, 9, 5, 5, 3, 2, 1, 3],
         ];
         for isa in Isa::available() {
-            for [batch, inputs, outputs, height, width, kernel, stride, padding] in cases {
+            for [batch, inputs, outputs, height, width, kernel, stride, padding, groups] in cases {
                 let x = random(&[batch, inputs, height, width], 1);
-                let weight = random(&[outputs, inputs, kernel, kernel], 2);
+                let weight = random(&[outputs, inputs / groups, kernel, kernel], 2);
                 assert_same_gradients(
                     &[x, weight],
-                    |t| conv2d_on(isa, &t[0], &t[1], stride, padding),
-                    |t| Ok(t[0].conv2d(&t[1], padding, stride, 1, 1)?),
+                    |t| conv2d_on(isa, &t[0], &t[1], [stride, padding, groups]),
+                    |t| Ok(t[0].conv2d(&t[1], padding, stride, 1, groups)?),
                 );
             }
         }
@@ -322,6 +370,11 @@ mod tests {
         refused([2, 3, 6, 4], [4, 3, 3, 5], 1, 0);
         refused([2, 3, 6, 6], [4, 3, 0, 3], 1, 0);
         refused([2, 3, 6, 6], [4, 3, 3, 3], 1, usize::MAX / 2 + 1);
+        let (x, weight) = (random(&[2, 6, 6, 6], 5), random(&[4, 3, 3, 3], 6));
+        assert_eq!(grouped_conv2d(&x, &weight, 1, 1, 2).unwrap().dims(), [2, 4, 6, 6]);
+        for groups in [0, 1, 3, 4] {
+            grouped_conv2d(&x, &weight, 1, 1, groups).unwrap_err();
+        }
         let empty = conv2d(&random(&[0, 3, 6, 6], 5), &random(&[4, 3, 3, 3], 6), 1, 1).unwrap();
         assert_eq!(empty.dims(), [0, 4, 6, 6]);
     }
@@ -338,7 +391,10 @@ mod tests {
         refused(convolution, &[2, 3, 6, 6], &[4, 3, 3, 4]);
         refused(convolution, &[0, 3, 6, 6], &[4, 3, 3, 3]);
         refused(Convolution { padding: 0, ..convolution }, &[2, 3, 2, 2], &[4, 3, 3, 3]);
-        refused(Convolution { stride: 3, ..convolution }, &[2, 3, 6, 6], &[4, 3, 3, 3]);
+        refused(Convolution { stride: 0, ..convolution }, &[2, 3, 6, 6], &[4, 3, 3, 3]);
+        refused(Convolution { padding: 3, ..convolution }, &[2, 3, 6, 6], &[4, 3, 3, 3]);
+        refused(Convolution { groups: 2, ..convolution }, &[2, 3, 6, 6], &[4, 3, 3, 3]);
+        refused(Convolution { groups: 0, ..convolution }, &[2, 3, 6, 6], &[4, 3, 3, 3]);
         let op = Conv2d { convolution, isa: Isa::current().unwrap() };
         random(&[2, 3, 6, 5], 1)
             .transpose(2, 3)
@@ -352,9 +408,11 @@ mod tests {
 
     #[test]
     fn conv2d_gives_the_same_bits_on_any_number_of_threads() {
-        let (x, weight) = (random(&[37, 16, 8, 8], 7), random(&[32, 16, 3, 3], 8));
-        crate::ops::testing::assert_same_bits_on_any_number_of_threads(&[x, weight], |t| {
-            conv2d(&t[0], &t[1], 1, 1)
-        });
+        for [batch, outputs, extent] in [[37, 32, 8], [70, 96, 4]] {
+            let (x, weight) = (random(&[batch, 16, extent, extent], 7), random(&[outputs, 16, 3, 3], 8));
+            crate::ops::testing::assert_same_bits_on_any_number_of_threads(&[x, weight], |t| {
+                conv2d(&t[0], &t[1], 1, 1)
+            });
+        }
     }
 }

@@ -13,7 +13,7 @@ mod statistics;
 #[cfg(test)]
 pub(crate) mod testing;
 
-pub use conv::conv2d;
+pub use conv::{conv2d, grouped_conv2d};
 pub(crate) use cpu::Values;
 pub use loss::cross_entropy;
 pub use norm::{BatchStatistics, batch_norm_eval, batch_norm_train};

@@ -27,6 +27,11 @@ fn channels() -> impl ValueGenerator<Output = usize> {
     one_of((1..=70usize, one_value_of([16usize, 32, 48, 64])))
 }
 
+/// Groups of channels; half of the convolutions have one.
+fn groups() -> impl ValueGenerator<Output = usize> {
+    one_of((one_value_of([1usize]), one_value_of([2usize, 3, 4, 16, 37])))
+}
+
 /// Rows or columns; half of them few and even, which the faster kernels want and of which there can be many channels.
 fn extent() -> impl ValueGenerator<Output = usize> {
     one_of((1..=40usize, one_value_of([2usize, 4, 6, 8])))
@@ -89,22 +94,25 @@ fn assert_agrees(arguments: &[Tensor], ours: Function, expected: &Results, magni
 fn convolutions_of_any_shape_agree_with_plain_loops() {
     check!()
         .with_generator((
-            (1..=5usize, channels(), channels()),
+            (1..=5usize, channels(), channels(), groups()),
             (extent(), extent()),
-            (one_value_of([1usize, 3, 3]), 1..=2usize, 0..=2usize),
+            (one_value_of([1usize, 3, 3, 3, 5, 7]), 1..=3usize, 0..=3usize),
         ))
-        .filter(|((batch, inputs, outputs), (rows, columns), (kernel, _, _))| {
-            batch * inputs * outputs * rows * columns * kernel * kernel <= PRODUCTS_MAX
+        .filter(|((batch, inputs, outputs, groups), (rows, columns), (kernel, _, _))| {
+            batch * inputs * outputs * groups * rows * columns * kernel * kernel <= PRODUCTS_MAX
         })
         .with_test_time(TIME)
-        .for_each(|&((batch, inputs, outputs), (rows, columns), (kernel, stride, padding))| {
+        .for_each(|&((batch, inputs, outputs, groups), (rows, columns), (kernel, stride, padding))| {
+            // Of the channels that were drawn, each group has so many, or one where the groups are many.
+            let share = |channels: usize| if groups > 4 { 1 } else { channels };
+            let (inputs, outputs) = (share(inputs) * groups, share(outputs) * groups);
             let x = random(&[batch, inputs, rows, columns], 1);
-            let weight = random(&[outputs, inputs, kernel, kernel], 2);
+            let weight = random(&[outputs, inputs / groups, kernel, kernel], 2);
             if rows.min(columns) + 2 * padding < kernel {
-                conv2d_on(Isa::available()[0], &x, &weight, stride, padding).unwrap_err();
+                conv2d_on(Isa::available()[0], &x, &weight, [stride, padding, groups]).unwrap_err();
                 return;
             }
-            let convolution = Convolution { inputs, outputs, kernel, stride, padding, groups: 1 };
+            let convolution = Convolution { inputs, outputs, kernel, stride, padding, groups };
             let [output_rows, output_columns] = convolution.output_size([rows, columns]).unwrap();
             let projection = projection(&[batch, outputs, output_rows, output_columns]);
             let expected = plain_convolution(convolution, &x, &weight, &projection);
@@ -115,7 +123,7 @@ fn convolutions_of_any_shape_agree_with_plain_loops() {
                 summed.into_iter().map(|sums| sums.into_iter().fold(0.0, f64::max)).collect();
             let arguments = [x, weight];
             for isa in Isa::available() {
-                let ours = |t: &[Tensor]| conv2d_on(isa, &t[0], &t[1], stride, padding);
+                let ours = |t: &[Tensor]| conv2d_on(isa, &t[0], &t[1], [stride, padding, groups]);
                 assert_agrees(&arguments, &ours, &expected, &magnitudes);
             }
         });

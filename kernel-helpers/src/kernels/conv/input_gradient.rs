@@ -34,24 +34,25 @@ fn taps(convolution: &Convolution, first: usize) -> (Vec<usize>, isize) {
 }
 
 impl InputGradient {
-    /// Prepares `weight [O, I, K, K]` for inputs of `size` rows and columns.
+    /// Prepares `weight [O, I / groups, K, K]` for inputs of `size` rows and columns.
     pub fn new(convolution: Convolution, weight: &[f32], size: [usize; 2]) -> Self {
-        let Convolution { inputs, outputs, kernel, stride, .. } = convolution;
+        let stride = convolution.stride;
         let border = convolution.gradient_border() as isize;
         let mut phases = Vec::new();
-        for y in 0..stride {
-            for x in 0..stride {
+        for y in 0..stride.min(size[0]) {
+            for x in 0..stride.min(size[1]) {
                 let ((taps_y, distance_y), (taps_x, distance_x)) =
                     (taps(&convolution, y), taps(&convolution, x));
                 let empty = taps_y.is_empty() || taps_x.is_empty();
                 let taps = if empty { [0, 1] } else { [taps_y.len(), taps_x.len()] };
-                let shape = FilterShape { outputs: inputs, inputs: outputs, taps };
+                let shape = FilterShape { split: convolution.split().reversed(), taps, stride: 1 };
                 let size = [(size[0] - y).div_ceil(stride), (size[1] - x).div_ceil(stride)];
                 phases.push(Phase {
                     first: [y, x],
                     start: [(border + distance_y) as usize, (border + distance_x) as usize],
-                    filter: Filter::new(shape, 1, size, |input, output, ky, kx| {
-                        weight[((output * inputs + input) * kernel + taps_y[ky]) * kernel + taps_x[kx]]
+                    filter: Filter::new(shape, size, |input, output, ky, kx| {
+                        let place = convolution.weight_place(output, input, taps_y[ky], taps_x[kx]);
+                        place.map_or(0.0, |place| weight[place])
                     }),
                 });
             }

@@ -1,11 +1,18 @@
 //! Convolutions of one image, channels last.
 
+mod block_product;
+mod blocked_weight_gradient;
+mod depthwise;
 mod direct;
 mod filter;
+mod gathered;
+mod gathered_weight_gradient;
 mod input_gradient;
 mod pack;
+mod parts;
 #[cfg(test)]
 mod plain;
+mod scratch;
 mod weight_gradient;
 mod weight_sum;
 mod winograd;
@@ -14,11 +21,16 @@ pub use filter::{Filter, FilterShape};
 pub use input_gradient::InputGradient;
 pub use weight_sum::ImagesAndGradients;
 
+use block_product::BlockProduct;
+use depthwise::{Depthwise, DepthwiseWeight, DepthwiseWeightGradient};
 use direct::Direct;
+use gathered::Gathered;
+use gathered_weight_gradient::GatheredWeightGradient;
 use pack::PackedWeight;
+use parts::Split;
 use weight_gradient::WeightGradient;
 
-use crate::kernels::AlignedVec;
+use crate::kernels::{AlignedVec, LANES_MAX};
 
 /// Where the pixels of channels-last images lie in a slice.
 #[derive(Clone, Copy, Debug)]
@@ -68,12 +80,14 @@ pub struct Convolution {
 }
 
 impl Convolution {
-    /// Whether these kernels compute it: 1x1 and 3x3, stride 1 and 2, padding less than the kernel.
+    /// Whether these kernels compute it: any kernel, stride and groups that divide the channels, padding less than the
+    /// kernel.
     pub fn is_supported(&self) -> bool {
-        self.groups == 1
-            && matches!(self.kernel, 1 | 3)
-            && matches!(self.stride, 1 | 2)
+        self.stride > 0
             && self.padding < self.kernel
+            && self.groups > 0
+            && self.inputs.is_multiple_of(self.groups)
+            && self.outputs.is_multiple_of(self.groups)
     }
 
     /// Rows and columns of the output for an input of `size`, none if the input is smaller than the kernel.
@@ -81,6 +95,14 @@ impl Convolution {
         let extent =
             |input: usize| Some((input + 2 * self.padding).checked_sub(self.kernel)? / self.stride + 1);
         Some([extent(size[0])?, extent(size[1])?])
+    }
+
+    /// How many channels the pixels of the input must have room for.
+    pub fn pixel_channels(&self) -> usize {
+        match self.split() {
+            Split::Depthwise(channels) => channels.next_multiple_of(LANES_MAX),
+            Split::Parts { .. } => self.inputs,
+        }
     }
 
     /// Rows and columns of the input with its border.
@@ -100,19 +122,24 @@ impl Convolution {
 
     /// How many images the kernels best take at a time, for inputs of `size`: a wide layer's weight is then read from the
     /// cache for all of them.
-    pub fn images_together(&self, _size: [usize; 2]) -> usize {
-        1
+    pub fn images_together(&self, size: [usize; 2]) -> usize {
+        let Split::Parts { inputs, outputs, .. } = self.split() else { return 1 };
+        if inputs.max(outputs) <= 64 {
+            return 1;
+        }
+        let [rows, columns] = self.output_size(size).unwrap_or([1, 1]);
+        (winograd::TILES / (rows.div_ceil(2) * columns.div_ceil(2))).max(1)
     }
 
-    /// Prepares the weight `[O, I, K, K]` for images of `size`.
+    /// Prepares the weight `[O, I / groups, K, K]` for images of `size`.
     ///
     /// # Panics
     /// If the images are smaller than the kernel.
     pub fn filter(&self, weight: &[f32], size: [usize; 2]) -> Filter {
-        let Convolution { inputs, outputs, kernel, stride, .. } = *self;
         let size = self.output_size(size).expect("an image no smaller than the kernel");
-        Filter::new(FilterShape { outputs, inputs, taps: [kernel, kernel] }, stride, size, |o, i, ky, kx| {
-            weight[((o * inputs + i) * kernel + ky) * kernel + kx]
+        let shape = FilterShape { split: self.split(), taps: [self.kernel; 2], stride: self.stride };
+        Filter::new(shape, size, |output, input, ky, kx| {
+            self.weight_place(output, input, ky, kx).map_or(0.0, |place| weight[place])
         })
     }
 }

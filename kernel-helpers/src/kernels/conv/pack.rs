@@ -25,14 +25,14 @@ impl PackedWeight {
         let padded = outputs.next_multiple_of(LANES_MAX);
         let panel = if padded.is_multiple_of(2 * LANES_MAX) { 2 * LANES_MAX } else { LANES_MAX };
         let mut data = AlignedVec::zeros(padded * inputs * taps[0] * taps[1]);
-        let mut panels = data.chunks_exact_mut(panel);
-        for first in (0..padded).step_by(panel) {
+        // So few outputs at a time that their weights' lines stay in the cache from input to input.
+        for first in (0..outputs).step_by(8) {
+            let panel_size = taps[0] * inputs * taps[1] * panel;
+            let mut lines = data[first / panel * panel_size..].chunks_exact_mut(panel);
             for ky in 0..taps[0] {
                 for input in 0..inputs {
-                    for kx in 0..taps[1] {
-                        for (output, value) in
-                            (first..outputs).zip(panels.by_ref().next().into_iter().flatten())
-                        {
+                    for (kx, line) in (0..taps[1]).zip(&mut lines) {
+                        for (output, value) in (first..outputs).zip(&mut line[first % panel..][..8]) {
                             *value = at(output, input, ky, kx);
                         }
                     }

@@ -8,20 +8,22 @@ pub struct Plain {
     pub output: Vec<f64>,
     /// `Σ output · output_gradient` by the image, `[I, H, W]`.
     pub input_gradient: Vec<f64>,
-    /// The same by the weight, `[O, I, K, K]`.
+    /// The same by the weight, `[O, I / groups, K, K]`.
     pub weight_gradient: Vec<f64>,
 }
 
 impl Convolution {
     /// All products of the definition for an image of `size`, each added where it belongs.
     pub fn plain(&self, size: [usize; 2], image: &[f64], weight: &[f64], output_gradient: &[f64]) -> Plain {
-        let Convolution { inputs, outputs, kernel, stride, padding, .. } = *self;
+        let Convolution { inputs, outputs, kernel, stride, padding, groups } = *self;
         let ([rows, columns], [output_rows, output_columns]) = (size, self.output_size(size).unwrap());
         let zeros = |values: &[f64]| vec![0.0; values.len()];
         let (mut output, mut input_gradient) = (zeros(output_gradient), zeros(image));
         let mut weight_gradient = zeros(weight);
-        for w in 0..outputs * inputs * kernel * kernel {
-            let (o, i) = (w / (kernel * kernel) / inputs, w / (kernel * kernel) % inputs);
+        let seen = inputs / groups;
+        for w in 0..outputs * seen * kernel * kernel {
+            let o = w / (kernel * kernel) / seen;
+            let i = o / (outputs / groups) * seen + w / (kernel * kernel) % seen;
             let (ky, kx) = (w / kernel % kernel, w % kernel);
             for (y, x) in (0..output_rows).flat_map(|y| (0..output_columns).map(move |x| (y, x))) {
                 let (row, column) = (stride * y + ky, stride * x + kx);

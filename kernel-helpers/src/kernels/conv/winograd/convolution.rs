@@ -1,7 +1,7 @@
 //! The convolution itself.
 
 use super::transform::{transform_input, transform_output};
-use super::{CHANNELS_MAX, POINTS, Scratch, Tiles, is_supported};
+use super::{BLOCK, CHANNELS_MAX, Lanes, POINTS, Scratch, Tiles, blocks_of_outputs, is_narrow};
 use crate::kernels::conv::Pixels;
 use crate::kernels::simd::{Kernel, Simd};
 use crate::kernels::{AlignedVec, LANES_MAX};
@@ -14,11 +14,11 @@ const VALUES: usize = 8 * CHANNELS_MAX;
 /// `[panel][point][input channel][output channel in the panel]`.
 #[derive(Clone, Debug, Default)]
 pub struct WinogradWeight {
-    data: AlignedVec,
-    inputs: usize,
+    pub(super) data: AlignedVec,
+    pub(super) inputs: usize,
     /// A multiple of 16.
-    outputs: usize,
-    panel: usize,
+    pub(super) outputs: usize,
+    pub(super) panel: usize,
 }
 
 impl WinogradWeight {
@@ -27,24 +27,31 @@ impl WinogradWeight {
         let outputs = filters.next_multiple_of(LANES_MAX);
         let panel = if outputs.is_multiple_of(2 * LANES_MAX) { 2 * LANES_MAX } else { LANES_MAX };
         let mut data = AlignedVec::zeros(POINTS * inputs * outputs);
-        for output in 0..filters {
-            let first = output / panel * POINTS * inputs * panel + output % panel;
-            for input in 0..inputs {
-                let points = transform_weight(|ky, kx| at(output, input, ky, kx));
-                for (point, value) in points.into_iter().enumerate() {
-                    data[first + (point * inputs + input) * panel] = value;
+        for (block, input) in blocks_of_outputs(filters, inputs) {
+            let mut taps = [[[0.0; BLOCK]; 3]; 3];
+            for output in block..filters.min(block + BLOCK) {
+                for tap in 0..9 {
+                    taps[tap / 3][tap % 3][output - block] = at(output, input, tap / 3, tap % 3);
                 }
+            }
+            let points = transform_weights(&taps);
+            let first = block / panel * POINTS * inputs * panel + block % panel;
+            for (point, values) in points.iter().enumerate() {
+                data[first + (point * inputs + input) * panel..][..BLOCK].copy_from_slice(values);
             }
         }
         WinogradWeight { data, inputs, outputs, panel }
     }
 }
 
-/// `G g Gᵀ`, point after point.
-fn transform_weight(at: impl Fn(usize, usize) -> f32) -> [f32; POINTS] {
-    let row = |[a, b, c]: [f32; 3]| [a, 0.5 * (a + b + c), 0.5 * (a - b + c), c];
-    let columns: [[f32; 4]; 3] = std::array::from_fn(|kx| row([at(0, kx), at(1, kx), at(2, kx)]));
-    let rows: [[f32; 4]; 4] = std::array::from_fn(|y| row([columns[0][y], columns[1][y], columns[2][y]]));
+/// `G g Gᵀ` of some weights side by side, point after point.
+fn transform_weights(taps: &[[Lanes; 3]; 3]) -> [Lanes; POINTS] {
+    let row = |[a, b, c]: [Lanes; 3]| {
+        let middle = |sign: f32| std::array::from_fn(|lane| 0.5 * (a[lane] + sign * b[lane] + c[lane]));
+        [a, middle(1.0), middle(-1.0), c]
+    };
+    let columns: [[Lanes; 4]; 3] = std::array::from_fn(|kx| row([taps[0][kx], taps[1][kx], taps[2][kx]]));
+    let rows: [[Lanes; 4]; 4] = std::array::from_fn(|y| row([columns[0][y], columns[1][y], columns[2][y]]));
     std::array::from_fn(|point| rows[point / 4][point % 4])
 }
 
@@ -63,7 +70,7 @@ impl Winograd<'_> {
     /// Panics if a pixel that the kernel will touch lies outside its slice.
     fn check(&self) {
         let ([rows, columns], weight) = (self.size, self.weight);
-        assert!(is_supported(weight.inputs, weight.outputs, self.size), "shape not supported");
+        assert!(is_narrow(weight.inputs, weight.outputs, self.size), "shape not supported");
         assert!(rows > 0 && columns > 0, "empty convolution");
         assert!(weight.data.len() == POINTS * weight.inputs * weight.outputs, "weight incomplete");
         let last_output = (rows - 1) * self.output_pixels.row + (columns - 1) * self.output_pixels.pixel;
@@ -91,12 +98,16 @@ impl Kernel for Winograd<'_> {
             let tiles = Tiles { columns, first, count: together.min(rows * columns / 4 - first) };
             // SAFETY: the lengths were just checked; the tiles fit the scratch, which each step fills for the next.
             unsafe {
-                transform_input(simd, self.input, self.input_pixels, inputs, tiles, transformed);
+                let pixels = self.input_pixels;
+                let places = (tiles.count, |tile| tiles.place(tile, pixels));
+                transform_input(simd, self.input, pixels, inputs, places, tiles.points(inputs), transformed);
                 for output in (0..self.weight.outputs).step_by(panel) {
                     multiply(simd, self.weight, output, tiles, transformed, products);
                     let mut pixels = self.output_pixels;
                     pixels.start += output;
-                    transform_output(simd, products, panel, tiles, self.output, pixels);
+                    let (places, points) =
+                        ((tiles.count, |tile| tiles.place(tile, pixels)), tiles.points(panel));
+                    transform_output(simd, products, panel, places, points, self.output, pixels);
                 }
             }
         }
@@ -120,10 +131,10 @@ unsafe fn multiply<S: Simd>(
     for point in 0..POINTS {
         // SAFETY: the caller's promise; the blocks stay within the tiles and the panel.
         unsafe {
-            let from = transformed.add(point * tiles.point_stride(weight.inputs));
+            let from = transformed.add(point * tiles.points(weight.inputs).point);
             let weights = weight.data.as_ptr().add(output / weight.panel * panel_size);
             let weights = weights.add(point * weight.inputs * weight.panel);
-            let to = to.add(point * tiles.point_stride(weight.panel));
+            let to = to.add(point * tiles.points(weight.panel).point);
             match (S::REGISTERS >= 32, weight.panel / S::LANES) {
                 (true, 1) => products::<S, 8, 1>(simd, weight, weights, from, to, tiles.count),
                 (true, _) => products::<S, 8, 2>(simd, weight, weights, from, to, tiles.count),

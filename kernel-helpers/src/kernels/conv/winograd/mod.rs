@@ -5,10 +5,15 @@
 mod convolution;
 mod transform;
 mod weight_gradient;
+mod wide;
+mod wide_weight_gradient;
 
 pub use convolution::{Winograd, WinogradWeight};
 pub use weight_gradient::{WinogradWeightGradient, finish_weight_gradient};
+pub use wide::{TILES, Wide};
+pub use wide_weight_gradient::WideWeightGradient;
 
+use super::Pixels;
 use crate::kernels::LANES_MAX;
 use std::mem::MaybeUninit;
 
@@ -17,12 +22,34 @@ pub const POINTS: usize = 16;
 /// The most channels, so that a few tiles fit the scratch buffers.
 const CHANNELS_MAX: usize = 64;
 
-/// Whether these kernels compute a 3x3 convolution with stride 1 between so many channels, to outputs of `size`.
+/// Output channels whose weights are transformed together: few enough that each one's weights stay in the cache from
+/// input to input.
+const BLOCK: usize = 8;
+/// The first of each such block of outputs with each input, in an order that stays on few pages of memory for a while,
+/// whichever of the two lie closer together.
+fn blocks_of_outputs(outputs: usize, inputs: usize) -> impl Iterator<Item = (usize, usize)> {
+    let pages = (0..outputs).step_by(64).flat_map(move |o| (0..inputs).step_by(8).map(move |i| (o, i)));
+    pages.flat_map(move |(o, i)| {
+        let inputs = move || i..inputs.min(i + 8);
+        (o..outputs.min(o + 64)).step_by(BLOCK).flat_map(move |o| inputs().map(move |i| (o, i)))
+    })
+}
+
+/// A value of each of these.
+type Lanes = [f32; BLOCK];
+
+/// Whether these kernels compute a 3x3 convolution with stride 1 between so many channels, to outputs of `size`, and
+/// faster than by its definition: of tiles that are cut, too many multiplications are for nothing. With few channels, all
+/// tiles must be whole, for that decides the bits of recorded runs.
 pub fn is_supported(inputs: usize, outputs: usize, size: [usize; 2]) -> bool {
-    inputs.is_multiple_of(LANES_MAX)
-        && (LANES_MAX..=CHANNELS_MAX).contains(&inputs)
-        && outputs.is_multiple_of(LANES_MAX)
-        && size.iter().all(|extent| extent.is_multiple_of(2))
+    let many = inputs.max(outputs) > CHANNELS_MAX;
+    [inputs, outputs].iter().all(|channels| *channels > 0 && channels.is_multiple_of(LANES_MAX))
+        && size.iter().all(|extent| extent.is_multiple_of(2) || (many && *extent >= 3))
+}
+
+/// Whether the kernels for few channels compute it, which keep everything in L1.
+pub fn is_narrow(inputs: usize, outputs: usize, size: [usize; 2]) -> bool {
+    is_supported(inputs, outputs, size) && inputs.max(outputs) <= CHANNELS_MAX
 }
 
 /// Some of an image's tiles, counted row after row.
@@ -35,18 +62,44 @@ struct Tiles {
 }
 
 impl Tiles {
-    /// From a point's values to the next point's, for so many channels. A cache line more than they need: at a power of
-    /// two, all points of a tile would compete for the same few places in the cache.
+    /// Where a tile's first pixel lies; all tiles are whole.
     #[inline(always)]
-    fn point_stride(self, channels: usize) -> usize {
-        self.count * channels + LANES_MAX
+    fn place(self, tile: usize, pixels: Pixels) -> Place {
+        let in_row = self.columns / 2;
+        let (y, x) = ((self.first + tile) / in_row * 2, (self.first + tile) % in_row * 2);
+        Place { start: pixels.shifted(y, x).start, cut: [false; 2] }
     }
 
-    /// The row and column of a tile's first output.
+    /// The layout in which all channels of a tile lie together.
     #[inline(always)]
-    fn place(self, tile: usize) -> (usize, usize) {
-        let in_row = self.columns / 2;
-        ((self.first + tile) / in_row * 2, (self.first + tile) % in_row * 2)
+    fn points(self, channels: usize) -> Points {
+        Points { point: self.count * channels + LANES_MAX, tile: channels, block: LANES_MAX }
+    }
+}
+
+/// Where a tile of 2x2 outputs lies in a slice of pixels.
+#[derive(Clone, Copy)]
+struct Place {
+    /// The tile's first pixel.
+    start: usize,
+    /// Whether its second row and column lie outside the image.
+    cut: [bool; 2],
+}
+
+/// Where transformed values lie: the steps from a point, a tile and 16 channels to the next.
+#[derive(Clone, Copy)]
+struct Points {
+    /// A cache line more than the values need: at a power of two, all points of a tile would compete for the same few
+    /// places in the cache.
+    point: usize,
+    tile: usize,
+    block: usize,
+}
+
+impl Points {
+    #[inline(always)]
+    fn at(self, point: usize, tile: usize, channel: usize) -> usize {
+        point * self.point + tile * self.tile + channel / LANES_MAX * self.block + channel % LANES_MAX
     }
 }
 

@@ -1,7 +1,7 @@
 //! The gradient by the weight, summed point by point over tiles and images, transformed back once at the end.
 
 use super::transform::{transform_input, transform_output_gradient};
-use super::{CHANNELS_MAX, POINTS, Scratch, Tiles, is_supported};
+use super::{BLOCK, CHANNELS_MAX, Lanes, POINTS, Scratch, Tiles, blocks_of_outputs, is_narrow};
 use crate::kernels::LANES_MAX;
 use crate::kernels::conv::Pixels;
 use crate::kernels::simd::{Kernel, Simd};
@@ -28,8 +28,8 @@ impl WinogradWeightGradient<'_> {
     /// Panics if a value that the kernel will touch lies outside its slice.
     fn check(&self) {
         let [rows, columns] = self.size;
-        assert!(is_supported(self.inputs, self.outputs, self.size), "shape not supported");
-        assert!(rows > 0 && columns > 0 && self.outputs <= CHANNELS_MAX, "shape not supported");
+        assert!(is_narrow(self.inputs, self.outputs, self.size), "shape not supported");
+        assert!(rows > 0 && columns > 0, "shape not supported");
         assert!(self.sum.len() == POINTS * self.inputs * self.outputs, "sum of another size");
         let last_output = (rows - 1) * self.output_pixels.row + (columns - 1) * self.output_pixels.pixel;
         let output_end = self.output_pixels.start + last_output + self.outputs;
@@ -54,16 +54,21 @@ impl Kernel for WinogradWeightGradient<'_> {
             let tiles = Tiles { columns, first, count: together.min(rows * columns / 4 - first) };
             // SAFETY: the lengths were just checked; the tiles fit the scratch, which the transforms fill.
             unsafe {
-                transform_input(simd, self.input, self.input_pixels, self.inputs, tiles, input);
+                let (x, pixels) = (self.input, self.input_pixels);
+                let places = (tiles.count, |tile| tiles.place(tile, pixels));
+                let input_points = tiles.points(self.inputs);
+                transform_input(simd, x, pixels, self.inputs, places, input_points, input);
                 let (dy, pixels) = (self.output_gradient, self.output_pixels);
-                transform_output_gradient(simd, dy, pixels, self.outputs, tiles, gradient);
+                let places = (tiles.count, |tile| tiles.place(tile, pixels));
+                let points = tiles.points(self.outputs);
+                transform_output_gradient(simd, dy, pixels, self.outputs, places, points, gradient);
                 for point in 0..POINTS {
                     let product = PointProduct {
                         tiles: tiles.count,
                         inputs: self.inputs,
                         outputs: self.outputs,
-                        input: input.add(point * tiles.point_stride(self.inputs)),
-                        gradient: gradient.add(point * tiles.point_stride(self.outputs)),
+                        input: input.add(point * input_points.point),
+                        gradient: gradient.add(point * points.point),
                         sum: self.sum.as_mut_ptr().add(point * self.inputs * self.outputs),
                     };
                     product.add(simd);
@@ -148,21 +153,39 @@ impl PointProduct {
     }
 }
 
-/// `Gᵀ m G` of the summed points, added to `gradient [O, I, 3, 3]`.
-pub fn finish_weight_gradient(sum: &[f32], inputs: usize, outputs: usize, gradient: &mut [f32]) {
-    let line = |[a, b, c, d]: [f32; 4]| [a + 0.5 * (b + c), 0.5 * (b - c), 0.5 * (b + c) + d];
-    for input in 0..inputs {
-        for output in 0..outputs {
-            let at = |point: usize| sum[(point * inputs + input) * outputs + output];
-            let columns: [[f32; 3]; 4] =
-                std::array::from_fn(|x| line([at(x), at(4 + x), at(8 + x), at(12 + x)]));
-            let taps = &mut gradient[(output * inputs + input) * 9..][..9];
-            for (ky, taps) in taps.chunks_exact_mut(3).enumerate() {
-                let row = line(columns.map(|column| column[ky]));
-                for (tap, value) in taps.iter_mut().zip(row) {
-                    *tap += value;
-                }
+/// `Gᵀ m G` of the summed points, added to the 3x3 taps of `gradient` that begin where `place` says for an output and an
+/// input.
+pub fn finish_weight_gradient(
+    sum: &[f32],
+    [inputs, outputs]: [usize; 2],
+    place: impl Fn(usize, usize) -> Option<usize>,
+    gradient: &mut [f32],
+) {
+    for (first, input) in blocks_of_outputs(outputs, inputs) {
+        // At their distance in the sum, the points would drive each other out of the cache.
+        let points: [Lanes; POINTS] = std::array::from_fn(|point| {
+            sum[(point * inputs + input) * outputs + first..][..BLOCK].try_into().expect("a block")
+        });
+        let taps = transform_points(&points);
+        for lane in 0..BLOCK {
+            let Some(start) = place(first + lane, input) else { continue };
+            for (to, value) in gradient[start..][..9].iter_mut().zip(taps.as_flattened()) {
+                *to += value[lane];
             }
         }
     }
+}
+
+/// `Gᵀ m G` of some weights' points side by side, tap after tap.
+fn transform_points(points: &[Lanes; POINTS]) -> [[Lanes; 3]; 3] {
+    let line = |[a, b, c, d]: [Lanes; 4]| -> [Lanes; 3] {
+        [
+            std::array::from_fn(|lane| a[lane] + 0.5 * (b[lane] + c[lane])),
+            std::array::from_fn(|lane| 0.5 * (b[lane] - c[lane])),
+            std::array::from_fn(|lane| 0.5 * (b[lane] + c[lane]) + d[lane]),
+        ]
+    };
+    let columns: [[Lanes; 3]; 4] =
+        std::array::from_fn(|x| line([points[x], points[4 + x], points[8 + x], points[12 + x]]));
+    std::array::from_fn(|ky| line(columns.map(|column| column[ky])))
 }

@@ -3,8 +3,9 @@
 use crate::display::shows_itself;
 use crate::fp_layers::{BatchNorm, FpConv, FpLinear, Ste};
 use crate::ops::residual::{self, NormalizedConv, ResidualNetwork, Workspace};
-use crate::{Error, Network, Result, ops};
-use candle_core::{Device, Module, Tensor, Var};
+use crate::quant::Quantization;
+use crate::{Error, Network, Part, Result, Visitor, ops};
+use candle_core::{Device, Module, Tensor};
 use candle_nn::ModuleT;
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
@@ -205,22 +206,6 @@ impl ConvBatchNorm {
             running_var: self.norm.running_var.as_tensor().clone(),
         })
     }
-
-    fn parameters(&self, prefix: &str) -> [(String, Var); 3] {
-        [
-            (format!("{prefix}.0.conv.weight"), self.conv.weight.clone()),
-            (format!("{prefix}.1.weight"), self.norm.weight.clone()),
-            (format!("{prefix}.1.bias"), self.norm.bias.clone()),
-        ]
-    }
-
-    fn buffers(&self, prefix: &str) -> [(String, Var); 3] {
-        [
-            (format!("{prefix}.1.running_mean"), self.norm.running_mean.clone()),
-            (format!("{prefix}.1.running_var"), self.norm.running_var.clone()),
-            (format!("{prefix}.1.num_batches_tracked"), self.norm.num_batches_tracked.clone()),
-        ]
-    }
 }
 
 impl ResNetCifar {
@@ -236,50 +221,53 @@ impl ResNetCifar {
         }
         convolutions
     }
+}
 
-    /// Every layer's quantizer, under the name of the layer's weight.
-    fn quantizers(&self) -> Vec<(String, Ste)> {
-        let convolutions = self.convolutions();
-        let convolutions = convolutions.iter().map(|(prefix, conv)| (conv.parameters(prefix), conv.conv.ste));
-        let mut quantizers: Vec<_> = convolutions.map(|([(name, _), ..], ste)| (name, ste)).collect();
-        quantizers.push(("final_fc.linear.weight".to_owned(), self.final_fc.ste));
-        quantizers
+impl Part for ConvBatchNorm {
+    fn visit(&self, visitor: &mut Visitor) {
+        visitor.part("0.conv", &self.conv);
+        visitor.part("1", &self.norm);
+    }
+}
+
+impl Part for ResidualBlock {
+    fn visit(&self, visitor: &mut Visitor) {
+        visitor.part("conv1", &self.conv1);
+        visitor.part("conv2", &self.conv2);
+        visitor.unpruned_part("id_mapping", &self.id_mapping);
     }
 }
 
 impl Network for ResNetCifar {
-    fn named_parameters(&self) -> Vec<(String, Var)> {
-        let mut parameters: Vec<_> =
-            self.convolutions().iter().flat_map(|(prefix, conv)| conv.parameters(prefix)).collect();
-        parameters.push(("final_fc.linear.weight".to_owned(), self.final_fc.weight.clone()));
-        parameters.push(("final_fc.linear.bias".to_owned(), self.final_fc.bias.clone()));
-        parameters
-    }
-
-    fn named_buffers(&self) -> Vec<(String, Var)> {
-        self.convolutions().iter().flat_map(|(prefix, conv)| conv.buffers(prefix)).collect()
+    fn visit(&self, visitor: &mut Visitor) {
+        visitor.part("head_conv", &self.head_conv);
+        visitor.part("body_op", &self.body_op);
+        visitor.part("final_fc.linear", &self.final_fc);
     }
 
     fn device(&self) -> &Device {
         &self.device
     }
 
-    fn quantizer(&self, parameter: &str) -> Ste {
-        let mut quantizers = self.quantizers().into_iter();
-        quantizers.find(|(name, _)| name == parameter).map_or(Ste::default(), |(_, ste)| ste)
-    }
-
     /// `ResNet-20`, and the layers that are quantized: `ResNet-20, blocks of 4 bits`.
     fn description(&self) -> Option<String> {
         let in_block = |name: &str| name.starts_with("body_op");
-        let layers = self.quantizers();
-        let blocks = layers.iter().find(|(name, _)| in_block(name)).map(|(_, ste)| *ste).unwrap_or_default();
-        let float = Ste::default();
-        let regular = |(name, ste): &(String, Ste)| *ste == if in_block(name) { blocks } else { float };
+        let of_convolution = |(name, conv): &(String, &ConvBatchNorm)| {
+            (format!("{name}.0.conv.weight"), conv.conv.quantization.to_string())
+        };
+        let mut layers: Vec<_> = self.convolutions().iter().map(of_convolution).collect();
+        layers.push(("final_fc.linear.weight".to_owned(), self.final_fc.quantization.to_string()));
+        let float = Quantization::default().to_string();
+        let blocks = layers
+            .iter()
+            .find(|(name, _)| in_block(name))
+            .map_or(float.clone(), |(_, blocks)| blocks.clone());
+        let regular =
+            |(name, layer): &(String, String)| layer == if in_block(name) { &blocks } else { &float };
         let quantized = match layers.iter().all(regular) {
             true if blocks == float => String::new(),
             true => format!(", blocks of {blocks}"),
-            false => layers.iter().map(|(name, ste)| format!(", {name} of {ste}")).collect(),
+            false => layers.iter().map(|(name, layer)| format!(", {name} of {layer}")).collect(),
         };
         Some(format!("ResNet-{}{quantized}", 2 * self.body_op.len() + 2))
     }
@@ -316,7 +304,7 @@ mod tests {
         assert_eq!(description(net(Some(4), true)), "ResNet-20, blocks of 4 bits, symmetric");
         assert_eq!(description(net(Some(1), true)), "ResNet-20, blocks of 1 bit, symmetric");
         let mut mixed = net(None, false);
-        mixed.final_fc.ste.n_bits = Some(8);
+        mixed.final_fc.quantize_with(Ste { n_bits: Some(8), symmetric: false }).unwrap();
         assert!(description(mixed).ends_with(", final_fc.linear.weight of 8 bits"));
     }
 

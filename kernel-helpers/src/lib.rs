@@ -32,6 +32,7 @@ mod progress;
 #[cfg(test)]
 mod properties;
 pub mod prune;
+pub mod quant;
 pub mod random;
 pub mod results;
 mod scale;
@@ -46,7 +47,7 @@ pub mod variables;
 
 pub use display::{DisplayPlain, Markdown, Show, display, markdown};
 pub use error::{Error, Result};
-pub use network::{Network, state_dict};
+pub use network::{Network, Part, Visitor, state_dict};
 pub use scale::{Scale, seed_from_env};
 
 /// Tells a test run with overflow checks and debug assertions from one that only means to have them.

@@ -6,15 +6,15 @@ pub use crate::device::best_device;
 pub use crate::display::{
     DisplayHandle, DisplayPlain as _, DisplayTypeName as _, MimeBundle, Show, clear_output, display,
 };
-pub use crate::fp_layers::{BatchNorm, FpConv, FpLinear, Ste};
+pub use crate::fp_layers::{BatchNorm, FpConv, FpLinear};
 pub use crate::graph::{CustomLayer, Graph, Model, Node};
 pub use crate::lab1::*;
 pub use crate::models::*;
-pub use crate::models::{ResNetConfig, resnet_cifar};
 pub use crate::ops;
 pub use crate::paths::{checkpoints_dir, output_dir, pretrained_model};
 pub use crate::plot::*;
 pub use crate::prune::*;
+pub use crate::quant::*;
 pub use crate::random::{rand, randn};
 pub use crate::results::Results;
 pub use crate::scan::{Case, Mode, Scan};
@@ -23,7 +23,7 @@ pub use crate::sparse::SparseConv;
 pub use crate::stop::stop_requested;
 pub use crate::table::{Table, percent, points};
 pub use crate::train_util::*;
-pub use crate::{Error, Network, Result, Scale, markdown, seed_from_env};
+pub use crate::{Error, Network, Part, Result, Scale, Visitor, markdown, seed_from_env};
 pub use candle_core;
 pub use candle_core::{D, DType, Device, IndexOp, Module, Shape, Tensor, Var};
 pub use candle_nn;

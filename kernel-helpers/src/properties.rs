@@ -41,7 +41,7 @@ fn distinct(values: &[f32]) -> usize {
 #[test]
 fn quantized_weights_have_as_many_levels_as_their_bits_give_and_keep_their_zeros() {
     check!().with_generator((weights(), widths())).with_test_time(TIME).for_each(|(weight, ste)| {
-        let quantized = ste.quantize(weight).unwrap();
+        let quantized = ste.quantize_values(weight).unwrap();
         let largest = weight.iter().fold(0f32, |largest, value| largest.max(value.abs()));
         // Asymmetric levels can include a zero that no pruned weight is on, and pruned weights are on none.
         assert!(distinct(&quantized) <= (1 << ste.n_bits.unwrap()) + 1);
@@ -50,7 +50,7 @@ fn quantized_weights_have_as_many_levels_as_their_bits_give_and_keep_their_zeros
             assert!(quantized.abs() <= largest * (1.0 + 1e-6), "{quantized} beyond {largest}");
         }
         // Levels stay where they are, but for the rounding of the range that they are taken from.
-        for (once, twice) in quantized.iter().zip(ste.quantize(&quantized).unwrap()) {
+        for (once, twice) in quantized.iter().zip(ste.quantize_values(&quantized).unwrap()) {
             assert!((once - twice).abs() <= 2e-6 * largest + 1e-43, "{once} became {twice}");
         }
     });
@@ -92,7 +92,7 @@ fn packed_weights_come_back_as_what_they_were_quantized_to() {
             StateDict::from([("w".to_owned(), Tensor::new(weight.as_slice(), &Device::Cpu).unwrap())]);
         save_packed(&state, |_| *ste, &path).unwrap();
         let loaded: Vec<f32> = load_state_dict(&path).unwrap()["w"].to_vec1().unwrap();
-        assert_eq!(ste.quantize(&loaded).unwrap(), ste.quantize(weight).unwrap());
+        assert_eq!(ste.quantize_values(&loaded).unwrap(), ste.quantize_values(weight).unwrap());
         assert!(loaded.iter().zip(weight).all(|(loaded, weight)| (*loaded == 0.0) == (*weight == 0.0)));
         save_packed(&state, |_| Ste::default(), &path).unwrap();
         let floats: Vec<f32> = load_state_dict(&path).unwrap()["w"].to_vec1().unwrap();

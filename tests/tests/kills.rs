@@ -41,29 +41,14 @@ impl ModuleT for SmallNet {
 }
 
 impl Network for SmallNet {
-    fn named_parameters(&self) -> Vec<(String, Var)> {
-        let parameters = [
-            ("conv.weight", &self.conv.weight),
-            ("norm.weight", &self.norm.weight),
-            ("norm.bias", &self.norm.bias),
-            ("fc.weight", &self.fc.weight),
-            ("fc.bias", &self.fc.bias),
-        ];
-        parameters.map(|(name, var)| (name.to_owned(), var.clone())).into()
-    }
-
-    fn named_buffers(&self) -> Vec<(String, Var)> {
-        let buffers =
-            [("norm.running_mean", &self.norm.running_mean), ("norm.running_var", &self.norm.running_var)];
-        buffers.map(|(name, var)| (name.to_owned(), var.clone())).into()
+    fn visit(&self, visitor: &mut Visitor) {
+        visitor.part("conv", &self.conv);
+        visitor.part("norm", &self.norm);
+        visitor.part("fc", &self.fc);
     }
 
     fn device(&self) -> &Device {
         &Device::Cpu
-    }
-
-    fn quantizer(&self, parameter: &str) -> Ste {
-        if parameter == "conv.weight" { self.conv.ste } else { Ste::default() }
     }
 
     fn description(&self) -> Option<String> {

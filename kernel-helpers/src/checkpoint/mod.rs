@@ -37,7 +37,7 @@ pub(crate) use recorded::{LONGEST_RECORD, beside, file_name};
 pub use recorded::{Weights, check_recorded, record_of};
 
 use crate::files::write_whole;
-use crate::fp_layers::Ste;
+use crate::quant::Quantization;
 use crate::{Error, Result};
 use budget::Budget;
 use candle_core::{Device, Tensor};
@@ -97,7 +97,7 @@ pub fn save_state_dict(state_dict: &StateDict, path: impl AsRef<Path>) -> Result
 }
 
 /// [`save_state_dict`] in less space, where there are zeros or few bits: zeros are left out, and a tensor to which
-/// `quantizer` gives a bit width is stored as the quantized values. [`load_state_dict`] reads it like any other file.
+/// `quantizer` gives a quantizer is stored as the numbers of its levels. [`load_state_dict`] reads it like any other file.
 ///
 /// What is loaded gives the same network. A float tensor has the same values again (a negative zero becomes zero). A tensor
 /// of few bits has the values of its levels, and only if quantizing these gives exactly what quantizing the saved tensor
@@ -105,16 +105,19 @@ pub fn save_state_dict(state_dict: &StateDict, path: impl AsRef<Path>) -> Result
 ///
 /// # Errors
 /// As [`save_state_dict`].
-pub fn save_packed(
+pub fn save_packed<Q: Into<Quantization>>(
     state_dict: &StateDict,
-    quantizer: impl Fn(&str) -> Ste,
+    quantizer: impl Fn(&str) -> Q,
     path: impl AsRef<Path>,
 ) -> Result<()> {
     write_whole(path, &packed_bytes(state_dict, quantizer)?)
 }
 
 /// The content of the file that [`save_packed`] writes.
-pub(crate) fn packed_bytes(state_dict: &StateDict, quantizer: impl Fn(&str) -> Ste) -> Result<Vec<u8>> {
+pub(crate) fn packed_bytes<Q: Into<Quantization>>(
+    state_dict: &StateDict,
+    quantizer: impl Fn(&str) -> Q,
+) -> Result<Vec<u8>> {
     let (file, text) = packed::pack(state_dict, quantizer)?;
     to_bytes(&file, text.map(|text| HashMap::from([(packed::KEY.to_owned(), text)])))
 }

@@ -2,10 +2,10 @@
 
 use super::{MimeBundle, Show};
 use crate::Network;
-use crate::fp_layers::Ste;
 use crate::table::Table;
 use crate::units::{bytes, grouped, short_type_name};
 use candle_core::{Tensor, Var};
+use std::collections::HashMap;
 
 impl Show for Tensor {
     /// The values as candle prints them, cut where there are many, and under them shape, type and device.
@@ -37,18 +37,16 @@ struct Layer {
 /// A network's layers with the shape of the weight and the count of the parameters, and their sums.
 pub(crate) fn summary<N: Network + ?Sized>(net: &N) -> Table {
     let layers = layers(net.named_parameters());
-    let quantized = layers.iter().any(|layer| layer.quantizer(net) != Ste::default());
+    let quantizers: HashMap<String, String> =
+        net.quantizers().into_iter().map(|(name, quantization)| (name, quantization.to_string())).collect();
     let mut columns = vec!["layer", "weight", "parameters"];
-    if quantized {
+    if !quantizers.is_empty() {
         columns.push("quantized to");
     }
     let row = |layer: &Layer| {
         let mut row = vec![layer.name.clone(), layer.shape(), grouped(layer.count())];
-        if quantized {
-            row.push(match layer.quantizer(net) {
-                float if float == Ste::default() => String::new(),
-                ste => ste.to_string(),
-            });
+        if !quantizers.is_empty() {
+            row.push(quantizers.get(&layer.weight().0).cloned().unwrap_or_default());
         }
         row
     };
@@ -98,10 +96,6 @@ impl Layer {
         let sides: Vec<_> = self.weight().1.dims().iter().map(usize::to_string).collect();
         sides.join(" × ")
     }
-
-    fn quantizer<N: Network + ?Sized>(&self, net: &N) -> Ste {
-        net.quantizer(&self.weight().0)
-    }
 }
 
 #[cfg(test)]
@@ -136,7 +130,10 @@ mod tests {
         let config = ResNetConfig { num_layers: 8, n_bits: Some(4), ..Default::default() };
         let text = plain(&resnet_cifar(config).unwrap().build(0, &Device::Cpu).unwrap());
         let line = |name: &str| text.lines().find(|line| line.starts_with(name)).unwrap();
-        assert!(line("body_op.0.conv1.0").ends_with("4 bits") && line("final_fc").trim_end().ends_with("640"), "{text}");
+        assert!(
+            line("body_op.0.conv1.0").ends_with("4 bits") && line("final_fc").trim_end().ends_with("640"),
+            "{text}"
+        );
     }
 
     #[test]

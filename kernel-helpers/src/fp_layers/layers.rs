@@ -1,27 +1,27 @@
 //! The convolution and the linear layer.
 
-use super::Ste;
+use crate::quant::Quantization;
 use crate::{Result, ops};
 use candle_core::{Device, Module, Tensor, Var};
 use rand::Rng;
 use rand::distr::Uniform;
 use rand_distr::{Distribution, Normal};
 
-/// A two-dimensional convolution without bias whose weight goes through [`Ste`]; the course's `FP_Conv`.
+/// A two-dimensional convolution without bias whose weight may be quantized; the course's `FP_Conv`.
 /// Input `[N, in, H, W]`, output `[N, out, (H + 2 padding - K) / stride + 1, …]`.
 #[derive(Clone, Debug)]
 pub struct FpConv {
     /// The float weight, `[out, in, K, K]`.
     pub weight: Var,
     /// How the weight is quantized.
-    pub ste: Ste,
+    pub quantization: Quantization,
     /// Step between neighboring outputs, in pixels.
     pub stride: usize,
     /// Zeros around the input, in pixels.
     pub padding: usize,
 }
 
-/// A linear layer whose weight goes through [`Ste`]; the course's `FP_Linear`. Input `[N, in]`, output `[N, out]`.
+/// A linear layer whose weight may be quantized; the course's `FP_Linear`. Input `[N, in]`, output `[N, out]`.
 #[derive(Clone, Debug)]
 pub struct FpLinear {
     /// The float weight, `[out, in]`.
@@ -29,7 +29,7 @@ pub struct FpLinear {
     /// The bias, `[out]`, never quantized.
     pub bias: Var,
     /// How the weight is quantized.
-    pub ste: Ste,
+    pub quantization: Quantization,
 }
 
 impl FpConv {
@@ -38,27 +38,37 @@ impl FpConv {
     /// output and input channels (Glorot and Bengio, 2010).
     ///
     /// # Errors
-    /// If the tensor cannot be made on the device.
+    /// If the tensor cannot be made on the device, or the quantizer's settings are not possible.
     pub fn new(
         channels: (usize, usize),
         kernel: usize,
         stride: usize,
-        ste: Ste,
+        quantization: impl Into<Quantization>,
         rng: &mut impl Rng,
         device: &Device,
     ) -> Result<Self> {
         let (input, output) = channels;
         let weight =
             glorot((output, input, kernel, kernel), kernel * kernel * (input + output), rng, device)?;
-        Ok(Self { weight, ste, stride, padding: kernel / 2 })
+        let quantization = quantization.into().started_on(&weight)?;
+        Ok(Self { weight, quantization, stride, padding: kernel / 2 })
     }
 
     /// The weight as the forward pass uses it, `[out, in, K, K]`.
     ///
     /// # Errors
-    /// If the bit width is not possible.
+    /// If the quantizer's settings are not possible.
     pub fn quantized_weight(&self) -> Result<Tensor> {
-        self.ste.apply(&self.weight)
+        self.quantization.apply(&self.weight)
+    }
+
+    /// Quantizes the weight with another quantizer from now on; its learned parameters start with the weight as it is.
+    ///
+    /// # Errors
+    /// If the quantizer's settings are not possible.
+    pub fn quantize_with(&mut self, quantization: impl Into<Quantization>) -> Result<()> {
+        self.quantization = quantization.into().started_on(&self.weight)?;
+        Ok(())
     }
 }
 
@@ -67,21 +77,37 @@ impl FpLinear {
     /// ±1/sqrt(in).
     ///
     /// # Errors
-    /// If the tensors cannot be made on the device.
-    pub fn new(input: usize, output: usize, ste: Ste, rng: &mut impl Rng, device: &Device) -> Result<Self> {
+    /// If the tensors cannot be made on the device, or the quantizer's settings are not possible.
+    pub fn new(
+        input: usize,
+        output: usize,
+        quantization: impl Into<Quantization>,
+        rng: &mut impl Rng,
+        device: &Device,
+    ) -> Result<Self> {
         let weight = glorot((output, input), input + output, rng, device)?;
         let bound = 1.0 / (input as f32).sqrt();
         let uniform = Uniform::new_inclusive(-bound, bound).expect("the bounds are finite and ordered");
         let bias: Vec<f32> = (0..output).map(|_| uniform.sample(rng)).collect();
-        Ok(Self { weight, bias: Var::from_vec(bias, output, device)?, ste })
+        let quantization = quantization.into().started_on(&weight)?;
+        Ok(Self { weight, bias: Var::from_vec(bias, output, device)?, quantization })
     }
 
     /// The weight as the forward pass uses it, `[out, in]`.
     ///
     /// # Errors
-    /// If the bit width is not possible.
+    /// If the quantizer's settings are not possible.
     pub fn quantized_weight(&self) -> Result<Tensor> {
-        self.ste.apply(&self.weight)
+        self.quantization.apply(&self.weight)
+    }
+
+    /// Quantizes the weight with another quantizer from now on; its learned parameters start with the weight as it is.
+    ///
+    /// # Errors
+    /// If the quantizer's settings are not possible.
+    pub fn quantize_with(&mut self, quantization: impl Into<Quantization>) -> Result<()> {
+        self.quantization = quantization.into().started_on(&self.weight)?;
+        Ok(())
     }
 }
 

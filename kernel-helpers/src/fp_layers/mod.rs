@@ -2,9 +2,7 @@
 
 mod batch_norm;
 mod layers;
-mod ste;
 
+pub use crate::quant::Ste;
 pub use batch_norm::BatchNorm;
 pub use layers::{FpConv, FpLinear};
-pub use ste::Ste;
-pub(crate) use ste::mean_magnitude;

@@ -3,7 +3,6 @@
 use super::operation::Parameter;
 use super::{Graph, Layer};
 use crate::digest::sha256;
-use crate::fp_layers::Ste;
 use crate::table::Table;
 use crate::units::{bytes, grouped};
 use crate::{Error, Result};
@@ -90,7 +89,7 @@ impl Graph {
     /// A row for each layer that has parameters or changes the shape, with what comes out of it, parameters and multiplications for
     /// an image; like torchinfo's.
     pub fn summary(&self) -> Table {
-        let quantized = self.layers.iter().any(|layer| layer.quantizer != Ste::default());
+        let quantized = self.layers.iter().any(|layer| layer.quantization.quantizer().is_some());
         let mut columns = vec!["layer", "output", "parameters", "multiplications"];
         columns.extend(quantized.then_some("quantized to"));
         let shown = self.layers.iter().skip(1).filter(|layer| {
@@ -102,9 +101,9 @@ impl Graph {
             let multiplications = blank(self.multiplications_of(layer));
             let mut row =
                 vec![layer.name.clone(), layer.shape.to_string(), blank(parameters), multiplications];
-            row.extend(quantized.then(|| match layer.quantizer {
-                float if float == Ste::default() => String::new(),
-                quantizer => quantizer.to_string(),
+            row.extend(quantized.then(|| match layer.quantization.quantizer() {
+                Some(quantizer) => quantizer.description(),
+                None => String::new(),
             }));
             row
         };

@@ -18,7 +18,7 @@ pub use model::Model;
 pub use node::Node;
 pub use operation::Shape;
 
-use crate::fp_layers::Ste;
+use crate::quant::Quantization;
 use operation::Operation;
 
 /// What a network consists of, without values for its parameters.
@@ -42,12 +42,12 @@ pub(crate) struct Layer {
     /// Whether pruning reaches its weight.
     pruned: bool,
     /// How its weight is quantized.
-    quantizer: Ste,
+    quantization: Quantization,
 }
 
 impl Layer {
     fn new(name: String, operation: Operation, inputs: Vec<usize>, shape: Shape) -> Self {
-        Self { name, operation, inputs, shape, pruned: true, quantizer: Ste::default() }
+        Self { name, operation, inputs, shape, pruned: true, quantization: Quantization::default() }
     }
 
     /// Whether it has a weight that can be quantized and pruned.

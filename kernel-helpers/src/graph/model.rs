@@ -2,15 +2,16 @@
 
 use super::execute::{self, Workspace};
 use super::layered::{self, Context, DTYPE, check_images};
-use super::operation::{Operation, Start};
+use super::operation::{Operation, Parameter, Start};
 use super::plan::Plan;
 use super::{Graph, Layer};
 use crate::display::shows_itself;
-use crate::fp_layers::{BatchNorm, FpConv, Ste};
+use crate::fp_layers::{BatchNorm, FpConv};
 use crate::kernels::Isa;
 use crate::ops::BatchStatistics;
+use crate::quant::Quantization;
 use crate::table::Table;
-use crate::{Error, Network, Result};
+use crate::{Error, Network, Part, Result, Visitor};
 use candle_core::{Device, Tensor, Var};
 use candle_nn::ModuleT;
 use rand::SeedableRng;
@@ -37,6 +38,8 @@ pub struct Model {
 struct Tensors {
     /// In the order of [`Operation::parameters`].
     parameters: Vec<Var>,
+    /// How the first of them is quantized.
+    quantization: Quantization,
     norm: Option<BatchNorm>,
     /// How many training batches a dropout has seen: a scalar, i64.
     dropped: Option<Var>,
@@ -63,8 +66,6 @@ impl Model {
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
         let mut layers = Vec::new();
         for layer in &graph.layers {
-            // An impossible bit width is refused here.
-            layer.quantizer.apply(&Tensor::zeros(1, DTYPE, device)?)?;
             layers.push(Tensors::new(&graph, layer, &mut rng, device)?);
         }
         let (plan, workspace) = (Arc::new(Plan::of(&graph)), Workspace::default());
@@ -77,17 +78,18 @@ impl Model {
     }
 
     /// The same parameters, in a network whose layers' weights are quantized otherwise: `quantizer` is asked with the name of each
-    /// layer that has a weight.
+    /// layer that has a weight. Learned parameters start with the weights as they are.
     ///
     /// # Errors
-    /// If a quantizer has an impossible bit width.
-    pub fn quantized(&self, quantizer: impl Fn(&str) -> Ste) -> Result<Self> {
-        let mut graph = (*self.graph).clone();
-        for layer in graph.layers.iter_mut().filter(|layer| layer.has_weight()) {
-            layer.quantizer = quantizer(&layer.name);
-            layer.quantizer.apply(&Tensor::zeros(1, DTYPE, &self.device)?)?;
+    /// If a quantizer's settings are not possible.
+    pub fn quantized<Q: Into<Quantization>>(&self, quantizer: impl Fn(&str) -> Q) -> Result<Self> {
+        let (mut graph, mut layers) = ((*self.graph).clone(), self.layers.clone());
+        let weights = graph.layers.iter_mut().zip(&mut layers).filter(|(layer, _)| layer.has_weight());
+        for (layer, tensors) in weights {
+            layer.quantization = quantizer(&layer.name).into();
+            tensors.quantize(layer)?;
         }
-        Ok(Self { graph: Arc::new(graph), ..self.clone() })
+        Ok(Self { graph: Arc::new(graph), layers, ..self.clone() })
     }
 
     /// A convolution as a layer of its own, which shares the weight; by its name in [`Network::prunable_layers`] or in full.
@@ -99,7 +101,8 @@ impl Model {
         let mut convolutions = layers.filter_map(|(layer, tensors)| match layer.operation {
             Operation::Conv { stride, padding, groups: 1, bias: false, .. } => {
                 let weight = tensors.parameters[0].clone();
-                Some((layer, FpConv { weight, ste: layer.quantizer, stride, padding }))
+                let quantization = tensors.quantization.clone();
+                Some((layer, FpConv { weight, quantization, stride, padding }))
             }
             _ => None,
         });
@@ -114,7 +117,7 @@ impl Model {
             let mut parameters: Vec<Tensor> =
                 tensors.parameters.iter().map(|var| var.as_tensor().clone()).collect();
             if layer.has_weight() {
-                parameters[0] = layer.quantizer.apply(&parameters[0])?;
+                parameters[0] = tensors.quantization.apply(&parameters[0])?;
             }
             Ok(parameters)
         };
@@ -210,9 +213,22 @@ impl Tensors {
             _ => {
                 let parameters = layer.operation.parameters(&input).into_iter();
                 let drawn = parameters.map(|parameter| draw(&parameter.start, parameter.shape, rng, device));
-                Ok(Self { parameters: drawn.collect::<Result<_>>()?, ..Self::default() })
+                let mut tensors = Self { parameters: drawn.collect::<Result<_>>()?, ..Self::default() };
+                tensors.quantize(layer)?;
+                Ok(tensors)
             }
         }
+    }
+}
+
+impl Tensors {
+    /// Begins to quantize the weight as the layer says. What is not possible is refused here.
+    fn quantize(&mut self, layer: &Layer) -> Result<()> {
+        if let Some(weight) = self.parameters.first().filter(|_| layer.has_weight()) {
+            self.quantization = layer.quantization.started_on(weight)?;
+            self.quantization.apply(weight)?;
+        }
+        Ok(())
     }
 }
 
@@ -252,46 +268,19 @@ impl ModuleT for Model {
 }
 
 impl Network for Model {
-    fn named_parameters(&self) -> Vec<(String, Var)> {
-        let layers = self.graph.layers.iter().zip(&self.layers);
-        let named = layers.flat_map(|(layer, tensors)| {
-            self.graph
-                .parameters_of(layer)
-                .into_iter()
-                .zip(&tensors.parameters)
-                .map(|(parameter, var)| (format!("{}.{}", layer.name, parameter.name), var.clone()))
-        });
-        named.collect()
-    }
-
-    fn named_buffers(&self) -> Vec<(String, Var)> {
-        let mut buffers = Vec::new();
+    fn visit(&self, visitor: &mut Visitor) {
         for (layer, tensors) in self.graph.layers.iter().zip(&self.layers) {
-            let mut push =
-                |name: &str, var: &Var| buffers.push((format!("{}.{name}", layer.name), var.clone()));
-            if let Some(norm) = &tensors.norm {
-                push("running_mean", &norm.running_mean);
-                push("running_var", &norm.running_var);
-                push("num_batches_tracked", &norm.num_batches_tracked);
-            }
-            if let Some(count) = &tensors.dropped {
-                push("num_batches_tracked", count);
+            let part =
+                Named { names: self.graph.parameters_of(layer), tensors, has_weight: layer.has_weight() };
+            match layer.pruned {
+                true => visitor.part(&layer.name, &part),
+                false => visitor.unpruned_part(&layer.name, &part),
             }
         }
-        buffers
     }
 
     fn device(&self) -> &Device {
         &self.device
-    }
-
-    fn quantizer(&self, parameter: &str) -> Ste {
-        let of = self
-            .graph
-            .layers
-            .iter()
-            .find(|layer| layer.has_weight() && parameter.strip_suffix(".weight") == Some(&layer.name));
-        of.map_or(Ste::default(), |layer| layer.quantizer)
     }
 
     fn description(&self) -> Option<String> {
@@ -301,13 +290,31 @@ impl Network for Model {
     fn summary(&self) -> Table {
         self.graph.summary()
     }
+}
 
-    fn prunable_layers(&self) -> Vec<(String, Var)> {
-        let layers = self.graph.layers.iter().zip(&self.layers);
-        let pruned = layers.filter(|(layer, _)| layer.pruned && layer.has_weight());
-        pruned
-            .map(|(layer, tensors)| (layer.short_name().to_owned(), tensors.parameters[0].clone()))
-            .collect()
+/// A layer's tensors with their names.
+struct Named<'a> {
+    names: Vec<Parameter>,
+    tensors: &'a Tensors,
+    has_weight: bool,
+}
+
+impl Part for Named<'_> {
+    fn visit(&self, visitor: &mut Visitor) {
+        for (index, (parameter, var)) in self.names.iter().zip(&self.tensors.parameters).enumerate() {
+            match self.has_weight && index == 0 {
+                true => visitor.weight(&parameter.name, var, &self.tensors.quantization),
+                false => visitor.parameter(&parameter.name, var),
+            }
+        }
+        if let Some(norm) = &self.tensors.norm {
+            visitor.buffer("running_mean", &norm.running_mean);
+            visitor.buffer("running_var", &norm.running_var);
+            visitor.buffer("num_batches_tracked", &norm.num_batches_tracked);
+        }
+        if let Some(count) = &self.tensors.dropped {
+            visitor.buffer("num_batches_tracked", count);
+        }
     }
 }
 

@@ -2,8 +2,8 @@
 
 use super::operation::{Operation, Shape};
 use super::{CustomLayer, Graph, Layer};
-use crate::fp_layers::Ste;
 use crate::kernels::pool::{Pool, Pooling};
+use crate::quant::Quantization;
 use crate::{Error, Result};
 use std::collections::HashMap;
 use std::ops::Add;
@@ -208,9 +208,9 @@ impl Node {
     }
 
     /// Of the convolution or linear layer just added: how its weight is quantized on every pass.
-    pub fn quantized(self, quantizer: Ste) -> Node {
+    pub fn quantized(self, quantizer: impl Into<Quantization>) -> Node {
         self.change("weight", |layer| {
-            layer.quantizer = quantizer;
+            layer.quantization = quantizer.into();
             layer.has_weight()
         })
     }

@@ -1,7 +1,7 @@
 //! Residual networks for 32 x 32 images.
 
-use crate::fp_layers::Ste;
 use crate::graph::{Graph, Node};
+use crate::quant::Ste;
 use crate::{Error, Result};
 
 /// Channels of the three stages.

@@ -3,7 +3,6 @@
 use super::TrainConfig;
 use crate::data::{Data, Dataset};
 use crate::digest::{sha256, sha256_of_state};
-use crate::fp_layers::Ste;
 use crate::machine::Machine;
 use crate::prune::PruneSchedule;
 use crate::{Network, Result, state_dict};
@@ -30,7 +29,7 @@ pub struct RunIdentity {
     pub seed: u64,
     /// The network's [`Network::description`].
     pub network: String,
-    /// The parameters that are not used in floating point, each with its [`Network::quantizer`] in words. As the next four,
+    /// The parameters that are not used in floating point, each with its quantizer in words, see [`Network::quantizers`]. As the next four,
     /// it is absent from what the first version kept.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub quantizers: Option<BTreeMap<String, String>>,
@@ -105,8 +104,7 @@ impl RunIdentity {
     ) -> Result<Option<Self>> {
         let Some(network) = net.description() else { return Ok(None) };
         let machine = Machine::here(net.device())?;
-        let quantizers = net.named_parameters().into_iter().map(|(name, _)| (net.quantizer(&name), name));
-        let quantized = quantizers.filter(|(quantizer, _)| *quantizer != Ste::default());
+        let quantizers = net.quantizers().into_iter();
         Ok(Some(Self {
             procedure,
             epochs: config.epochs,
@@ -116,7 +114,7 @@ impl RunIdentity {
             momentum: config.momentum,
             seed: config.seed,
             network,
-            quantizers: Some(quantized.map(|(quantizer, name)| (name, quantizer.to_string())).collect()),
+            quantizers: Some(quantizers.map(|(name, quantizer)| (name, quantizer.to_string())).collect()),
             prunable_layers: Some(net.prunable_layers().into_iter().map(|(name, _)| name).collect()),
             device: Some(machine.device),
             instructions: Some(machine.instructions),

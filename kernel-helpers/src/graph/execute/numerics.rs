@@ -6,11 +6,11 @@
 use super::tests::{residual, running_pairs};
 use super::{Network, Workspace};
 use crate::digest::sha256;
-use crate::fp_layers::Ste;
 use crate::graph::{Graph, plan::Plan};
 use crate::kernels::Isa;
 use crate::machine::NUMERICS;
 use crate::ops::testing::random;
+use crate::quant::{Quantizer, Ste};
 use crate::train_util::{Sgd, SgdConfig};
 use candle_core::{Tensor, Var};
 use candle_nn::Optimizer;
@@ -68,7 +68,7 @@ fn quantized(network: &Network, parameters: &Tensor) -> Tensor {
         for range in ranges {
             let part = parameters.narrow(0, range.start, range.len()).unwrap();
             let in_block = ranges.len() == 1 && at > 1;
-            parts.push(if in_block { ste.apply(&part).unwrap() } else { part });
+            parts.push(if in_block { ste.quantize(&part, &[]).unwrap() } else { part });
         }
     }
     Tensor::cat(&parts, 0).unwrap()

@@ -2,16 +2,18 @@
 
 mod faults;
 mod keeping;
+mod own;
 
 use super::state::RunState;
 use super::*;
 use crate::checkpoint::file_name;
 use crate::data::Cifar10;
 use crate::digest::sha256_of_state;
-use crate::fp_layers::{BatchNorm, FpConv, FpLinear, Ste};
+use crate::fp_layers::{BatchNorm, FpConv, FpLinear};
 use crate::prune::PruneScope;
-use crate::state_dict;
-use candle_core::{Device, Module, Tensor, Var};
+use crate::quant::{Quantization, Ste};
+use crate::{Visitor, state_dict};
+use candle_core::{Device, Module, Tensor};
 use candle_nn::ModuleT;
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
@@ -37,13 +39,18 @@ struct TestNet {
 
 impl TestNet {
     fn new(n_bits: Option<u32>) -> Self {
+        Self::quantized(Ste { n_bits, symmetric: false })
+    }
+
+    /// With the convolution's weight quantized.
+    fn quantized(quantization: impl Into<Quantization>) -> Self {
         let (mut rng, device) = (ChaCha8Rng::seed_from_u64(7), Device::Cpu);
-        let ste = Ste { n_bits, symmetric: false };
+        let quantization = quantization.into();
         Self {
-            conv: FpConv::new((3, 8), 3, 2, ste, &mut rng, &device).unwrap(),
+            conv: FpConv::new((3, 8), 3, 2, quantization.clone(), &mut rng, &device).unwrap(),
             norm: BatchNorm::new(8, &device).unwrap(),
             fc: FpLinear::new(8, 10, Ste::default(), &mut rng, &device).unwrap(),
-            description: Some(format!("test network of {ste}")),
+            description: Some(format!("test network of {quantization}")),
             prunable: true,
             steps: Cell::new(0),
             steps_allowed: usize::MAX,
@@ -69,38 +76,20 @@ impl ModuleT for TestNet {
 }
 
 impl Network for TestNet {
-    fn named_parameters(&self) -> Vec<(String, Var)> {
-        let parameters = [
-            ("conv.weight", &self.conv.weight),
-            ("norm.weight", &self.norm.weight),
-            ("norm.bias", &self.norm.bias),
-            ("fc.weight", &self.fc.weight),
-            ("fc.bias", &self.fc.bias),
-        ];
-        parameters.map(|(name, var)| (name.to_owned(), var.clone())).into()
-    }
-
-    fn named_buffers(&self) -> Vec<(String, Var)> {
-        let buffers = [
-            ("norm.running_mean", &self.norm.running_mean),
-            ("norm.running_var", &self.norm.running_var),
-            ("norm.num_batches_tracked", &self.norm.num_batches_tracked),
-        ];
-        buffers.map(|(name, var)| (name.to_owned(), var.clone())).into()
+    fn visit(&self, visitor: &mut Visitor) {
+        match self.prunable {
+            true => visitor.part("conv", &self.conv),
+            false => visitor.unpruned_part("conv", &self.conv),
+        }
+        visitor.part("norm", &self.norm);
+        match self.prunable {
+            true => visitor.part("fc", &self.fc),
+            false => visitor.unpruned_part("fc", &self.fc),
+        }
     }
 
     fn device(&self) -> &Device {
         &Device::Cpu
-    }
-
-    fn quantizer(&self, parameter: &str) -> Ste {
-        if parameter == "conv.weight" { self.conv.ste } else { Ste::default() }
-    }
-
-    fn prunable_layers(&self) -> Vec<(String, Var)> {
-        let layers = [("conv", &self.conv.weight), ("fc", &self.fc.weight)];
-        let layers = layers.into_iter().filter(|_| self.prunable);
-        layers.map(|(name, weight)| (name.to_owned(), weight.clone())).collect()
     }
 
     fn description(&self) -> Option<String> {

@@ -1,5 +1,6 @@
 //! The straight-through fixed-point quantizer.
 
+use super::{Levels, Quantizer};
 use crate::kernels::{Isa, Map, NonzeroRange};
 use crate::{Error, Result};
 use candle_core::backend::{BackendDevice, BackendStorage};
@@ -27,6 +28,9 @@ pub struct Ste {
 }
 
 impl Ste {
+    /// Binary weights: one symmetric bit.
+    pub const BINARY: Self = Self { n_bits: Some(1), symmetric: true };
+
     /// The quantized weight, of the same shape; f32.
     ///
     /// # Errors
@@ -39,7 +43,7 @@ impl Ste {
     }
 
     /// [`Self::apply`] on values. The bit width is checked here, for candle's `apply_op1` comes past [`Self::apply`].
-    pub(crate) fn quantize(self, weight: &[f32]) -> Result<Vec<f32>> {
+    pub(crate) fn quantize_values(self, weight: &[f32]) -> Result<Vec<f32>> {
         match self.n_bits {
             None => Ok(weight.to_vec()),
             Some(n_bits) if n_bits > 16 => Err(Error::argument("n_bits", "0 to 16", n_bits)),
@@ -88,6 +92,25 @@ pub(crate) fn mean_magnitude(weight: &[f32]) -> f32 {
     (weight.iter().map(|w| f64::from(w.abs())).sum::<f64>() / kept.max(1) as f64) as f32
 }
 
+impl Quantizer for Ste {
+    fn quantize(&self, weight: &Tensor, _parameters: &[Tensor]) -> Result<Tensor> {
+        self.apply(weight)
+    }
+
+    fn description(&self) -> String {
+        self.to_string()
+    }
+
+    fn levels(&self) -> Option<Levels> {
+        let n_bits = self.n_bits.filter(|n_bits| (1..=16).contains(n_bits))?;
+        Some(Levels { n_bits, symmetric: self.symmetric, per_channel: false })
+    }
+
+    fn is_float(&self) -> bool {
+        self.n_bits.is_none()
+    }
+}
+
 impl fmt::Display for Ste {
     /// `4 bits`, `4 bits, symmetric` or `floating point`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -110,7 +133,7 @@ impl CustomOp1 for Ste {
             candle_core::bail!("the quantizer expects a contiguous weight, found {layout:?}");
         };
         let weight = &storage.as_slice::<f32>()?[start..end];
-        Ok((CpuStorage::F32(self.quantize(weight)?), layout.shape().clone()))
+        Ok((CpuStorage::F32(self.quantize_values(weight)?), layout.shape().clone()))
     }
 
     /// Weights are small and the copies few, so the GPU's weights are quantized on the CPU.

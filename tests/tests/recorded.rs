@@ -20,8 +20,8 @@ fn records(folder: &Path) -> Vec<PathBuf> {
     found
 }
 
-/// The ResNet-20 that describes itself so.
-fn network(description: &str) -> Option<Model> {
+/// The ResNet-20 of a run.
+fn network(run: &RunIdentity) -> Option<Model> {
     let widths = [None].into_iter().chain((1..=16).map(Some));
     let mut networks = widths.flat_map(|n_bits| [false, true].map(|symmetric| (n_bits, symmetric))).map(
         |(n_bits, symmetric)| {
@@ -29,7 +29,10 @@ fn network(description: &str) -> Option<Model> {
             resnet_cifar(config).unwrap().build(0, &Device::Cpu).unwrap()
         },
     );
-    networks.find(|net| net.description().as_deref() == Some(description))
+    let quantizers = |net: &Model| net.quantizers().into_iter().map(|(name, q)| (name, q.to_string())).collect();
+    networks.find(|net| {
+        net.description().as_ref() == Some(&run.network) && Some(quantizers(net)) == run.quantizers
+    })
 }
 
 #[test]
@@ -45,8 +48,7 @@ fn recorded_weights_give_their_recorded_accuracy() {
             continue;
         }
         let what = path.display();
-        let net =
-            network(&record.run.network).unwrap_or_else(|| panic!("{what}: no ResNet-20 is this network"));
+        let net = network(&record.run).unwrap_or_else(|| panic!("{what}: no ResNet-20 is this network"));
         net.load_weights(path.with_file_name(&record.weights.file)).unwrap();
         let (found, best) = (test(&net, &data).unwrap(), record.best.unwrap());
         assert_eq!(found.images, 10_000);

@@ -1,4 +1,4 @@
-//! The convolutions of one image beside plain loops in f64, on every instruction set. Slices are as long as their layouts
+//! The convolutions of several images beside plain loops in f64, on every instruction set. Slices are as long as their layouts
 //! need and no longer, so that Miri sees whatever reaches beyond.
 
 use super::plain::Plain;
@@ -9,7 +9,7 @@ use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
 /// `[inputs, outputs, rows, columns, kernel, stride, padding, groups]`.
-const CASES: [[usize; 8]; 47] = [
+const CASES: [[usize; 8]; 49] = [
     [3, 16, 4, 5, 3, 1, 1, 1],    // direct; three input channels together
     [9, 7, 3, 6, 3, 1, 0, 1],     // channels that fill no vector
     [5, 3, 5, 4, 3, 2, 1, 1],     // stride 2: four phases going back
@@ -35,6 +35,8 @@ const CASES: [[usize; 8]; 47] = [
     [16, 72, 3, 3, 3, 1, 2, 1],   // many outputs that are no multiple of 16
     [100, 40, 4, 4, 3, 2, 1, 1],  // many channels, stride 2
     [100, 70, 5, 1, 1, 1, 0, 1],  // many channels, one tap
+    [80, 16, 15, 12, 3, 2, 1, 1], // many channels, stride 2, more pixels than are multiplied together
+    [16, 96, 20, 9, 1, 1, 0, 1],  // many channels, one tap, more pixels than are multiplied together
     [3, 6, 12, 16, 5, 1, 2, 1],   // 5 x 5, tiles of eight pixels
     [6, 16, 7, 6, 5, 1, 0, 1],    // 5 x 5 without a border
     [3, 20, 9, 8, 5, 2, 2, 1],    // 5 x 5, stride 2

@@ -23,6 +23,13 @@ pub const POINTS: usize = 16;
 /// The most channels, so that a few tiles fit the scratch buffers.
 const CHANNELS_MAX: usize = 64;
 
+/// Whether those kernels are the fastest for the convolution itself, which gets the same bits from the others: with 64
+/// channels, enough tiles in an image make the weight worth reading once for all of them.
+pub fn is_best_narrow(inputs: usize, outputs: usize, size: [usize; 2]) -> bool {
+    let many = inputs.max(outputs) == CHANNELS_MAX && size[0] * size[1] / 4 >= 64;
+    is_narrow(inputs, outputs, size) && !many
+}
+
 /// A value of each output of a block.
 type Lanes = [f32; BLOCK];
 

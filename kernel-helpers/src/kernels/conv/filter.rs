@@ -147,7 +147,7 @@ impl Algorithm {
         let padded = outputs.next_multiple_of(LANES_MAX);
         if taps == [3, 3] && stride == 1 && winograd::is_supported(inputs, padded, size) {
             let weight = WinogradWeight::new(outputs, inputs, at);
-            match winograd::is_narrow(inputs, padded, size) {
+            match winograd::is_best_narrow(inputs, padded, size) {
                 true => Algorithm::Winograd(weight),
                 false => Algorithm::WideWinograd(weight),
             }

@@ -1,4 +1,4 @@
-//! Convolutions of one image, channels last.
+//! Convolutions of channels-last images, several at a time.
 
 mod block_product;
 mod blocked_weight_gradient;

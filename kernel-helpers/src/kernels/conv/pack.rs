@@ -2,6 +2,20 @@
 
 use crate::kernels::{AlignedVec, LANES_MAX};
 
+/// Output channels whose weights are packed together: few enough that each one's line stays in the cache from input to
+/// input.
+pub const BLOCK: usize = 8;
+
+/// The first of each such block of outputs with each input, in an order that stays on few pages of memory for a while,
+/// whichever of the two lie closer together.
+pub fn blocks_of_outputs(outputs: usize, inputs: usize) -> impl Iterator<Item = (usize, usize)> {
+    let pages = (0..outputs).step_by(64).flat_map(move |o| (0..inputs).step_by(8).map(move |i| (o, i)));
+    pages.flat_map(move |(o, i)| {
+        let inputs = move || i..inputs.min(i + 8);
+        (o..outputs.min(o + 64)).step_by(BLOCK).flat_map(move |o| inputs().map(move |i| (o, i)))
+    })
+}
+
 /// A weight in panels of 16 or 32 output channels: `[panel][ky][input channel][kx][output channel in the panel]`, so that
 /// a tile of outputs reads it front to back. Output channels beyond the weight's own are zero.
 #[derive(Clone, Debug, Default)]
@@ -25,16 +39,15 @@ impl PackedWeight {
         let padded = outputs.next_multiple_of(LANES_MAX);
         let panel = if padded.is_multiple_of(2 * LANES_MAX) { 2 * LANES_MAX } else { LANES_MAX };
         let mut data = AlignedVec::zeros(padded * inputs * taps[0] * taps[1]);
-        // So few outputs at a time that their weights' lines stay in the cache from input to input.
-        for first in (0..outputs).step_by(8) {
-            let panel_size = taps[0] * inputs * taps[1] * panel;
-            let mut lines = data[first / panel * panel_size..].chunks_exact_mut(panel);
+        let panel_size = taps[0] * inputs * taps[1] * panel;
+        for (first, input) in blocks_of_outputs(outputs, inputs) {
+            let start = first / panel * panel_size + first % panel;
             for ky in 0..taps[0] {
-                for input in 0..inputs {
-                    for (kx, line) in (0..taps[1]).zip(&mut lines) {
-                        for (output, value) in (first..outputs).zip(&mut line[first % panel..][..8]) {
-                            *value = at(output, input, ky, kx);
-                        }
+                for kx in 0..taps[1] {
+                    let line = (ky * inputs + input) * taps[1] + kx;
+                    let values = &mut data[start + line * panel..][..BLOCK];
+                    for (output, value) in (first..outputs).zip(values) {
+                        *value = at(output, input, ky, kx);
                     }
                 }
             }

@@ -1,7 +1,9 @@
-//! The convolutions of one image beside plain loops in f64, on every instruction set. Slices are as long as their layouts
+//! The convolutions of several images beside plain loops in f64, on every instruction set. Slices are as long as their layouts
 //! need and no longer, so that Miri sees whatever reaches beyond.
 
 use super::plain::Plain;
+use super::scratch::with_scratch;
+use super::winograd::{Wide, Winograd, WinogradWeight};
 use super::{BorderedImages, Convolution, ImagesAndGradients, InputGradient, Pixels};
 use crate::kernels::layout::{from_channels_last, to_channels_last};
 use crate::kernels::{Isa, LANES_MAX};
@@ -9,7 +11,7 @@ use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
 /// `[inputs, outputs, rows, columns, kernel, stride, padding, groups]`.
-const CASES: [[usize; 8]; 47] = [
+const CASES: [[usize; 8]; 49] = [
     [3, 16, 4, 5, 3, 1, 1, 1],    // direct; three input channels together
     [9, 7, 3, 6, 3, 1, 0, 1],     // channels that fill no vector
     [5, 3, 5, 4, 3, 2, 1, 1],     // stride 2: four phases going back
@@ -35,6 +37,8 @@ const CASES: [[usize; 8]; 47] = [
     [16, 72, 3, 3, 3, 1, 2, 1],   // many outputs that are no multiple of 16
     [100, 40, 4, 4, 3, 2, 1, 1],  // many channels, stride 2
     [100, 70, 5, 1, 1, 1, 0, 1],  // many channels, one tap
+    [80, 16, 15, 12, 3, 2, 1, 1], // many channels, stride 2, more pixels than are multiplied together
+    [16, 96, 20, 9, 1, 1, 0, 1],  // many channels, one tap, more pixels than are multiplied together
     [3, 6, 12, 16, 5, 1, 2, 1],   // 5 x 5, tiles of eight pixels
     [6, 16, 7, 6, 5, 1, 0, 1],    // 5 x 5 without a border
     [3, 20, 9, 8, 5, 2, 2, 1],    // 5 x 5, stride 2
@@ -209,5 +213,25 @@ fn convolutions_and_their_gradients_agree_with_plain_loops() {
             assert_close(&what("input gradient"), case.input_gradient(isa), &expected.input_gradient);
             assert_close(&what("weight gradient"), case.twice_the_weight_gradient(isa), &twice);
         }
+    }
+}
+
+#[test]
+fn winograds_convolution_has_the_same_bits_with_few_and_with_many_channels_together() {
+    let (inputs, outputs, size) = (32, 48, [4, 6]);
+    let mut rng = ChaCha8Rng::seed_from_u64(2);
+    let mut random = |length| (0..length).map(|_| rng.random_range(-1.0..1.0)).collect::<Vec<f32>>();
+    let (input_pixels, output_pixels) = (Pixels::dense([6, 8], inputs), Pixels::dense(size, outputs));
+    let (input, taps) = (random(input_pixels.image), random(outputs * inputs * 9));
+    let weight = WinogradWeight::new(outputs, inputs, |o, i, y, x| taps[((o * inputs + i) * 3 + y) * 3 + x]);
+    for isa in Isa::available() {
+        let [mut few, mut many] = [(); 2].map(|()| vec![f32::NAN; output_pixels.image]);
+        let (input, weight) = (&input, &weight);
+        isa.run(Winograd { input, input_pixels, weight, output: &mut few, output_pixels, size });
+        with_scratch(Wide::scratch(weight, 1, size), |scratch| {
+            let output = &mut many;
+            isa.run(Wide { images: 1, input, input_pixels, weight, output, output_pixels, size, scratch });
+        });
+        assert_eq!(few, many, "{isa}");
     }
 }

@@ -1,6 +1,7 @@
 //! The gradient by the weight, summed over the images of a group in the layout of the algorithm that computes it.
 
 use super::blocked_weight_gradient::{BlockedShape, BlockedWeightGradient};
+use super::pack::{BLOCK, blocks_of_outputs};
 use super::scratch::with_scratch;
 use super::winograd::{self, WideWeightGradient, WinogradWeightGradient, finish_weight_gradient};
 use super::{Convolution, DepthwiseWeightGradient, GatheredWeightGradient, Pixels, Split, WeightGradient};
@@ -162,10 +163,9 @@ impl Convolution {
         weight_gradient: &mut [f32],
     ) {
         let (inputs, padded) = (self.inputs, self.outputs.next_multiple_of(LANES_MAX));
-        // So few outputs at a time that their gradients' lines stay in the cache from input to input.
-        for (first, input) in (0..self.outputs).step_by(8).flat_map(|o| (0..inputs).map(move |i| (o, i))) {
+        for (first, input) in blocks_of_outputs(self.outputs, inputs) {
             for tap in 0..self.kernel * self.kernel {
-                let sums = &sum[(tap * inputs + input) * padded + first..][..8];
+                let sums = &sum[(tap * inputs + input) * padded + first..][..BLOCK];
                 for (output, sum) in (first..self.outputs).zip(sums) {
                     if let Some(place) = place(output, input) {
                         weight_gradient[place + tap] += sum;

@@ -14,6 +14,7 @@ pub use wide::{TILES, Wide};
 pub use wide_weight_gradient::WideWeightGradient;
 
 use super::Pixels;
+use super::pack::{BLOCK, blocks_of_outputs};
 use crate::kernels::LANES_MAX;
 use std::mem::MaybeUninit;
 
@@ -22,20 +23,14 @@ pub const POINTS: usize = 16;
 /// The most channels, so that a few tiles fit the scratch buffers.
 const CHANNELS_MAX: usize = 64;
 
-/// Output channels whose weights are transformed together: few enough that each one's weights stay in the cache from
-/// input to input.
-const BLOCK: usize = 8;
-/// The first of each such block of outputs with each input, in an order that stays on few pages of memory for a while,
-/// whichever of the two lie closer together.
-fn blocks_of_outputs(outputs: usize, inputs: usize) -> impl Iterator<Item = (usize, usize)> {
-    let pages = (0..outputs).step_by(64).flat_map(move |o| (0..inputs).step_by(8).map(move |i| (o, i)));
-    pages.flat_map(move |(o, i)| {
-        let inputs = move || i..inputs.min(i + 8);
-        (o..outputs.min(o + 64)).step_by(BLOCK).flat_map(move |o| inputs().map(move |i| (o, i)))
-    })
+/// Whether those kernels are the fastest for the convolution itself, which gets the same bits from the others: with 64
+/// channels, enough tiles in an image make the weight worth reading once for all of them.
+pub fn is_best_narrow(inputs: usize, outputs: usize, size: [usize; 2]) -> bool {
+    let many = inputs.max(outputs) == CHANNELS_MAX && size[0] * size[1] / 4 >= 64;
+    is_narrow(inputs, outputs, size) && !many
 }
 
-/// A value of each of these.
+/// A value of each output of a block.
 type Lanes = [f32; BLOCK];
 
 /// Whether these kernels compute a 3x3 convolution with stride 1 between so many channels, to outputs of `size`, and

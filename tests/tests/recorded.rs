@@ -29,7 +29,8 @@ fn network(run: &RunIdentity) -> Option<Model> {
             resnet_cifar(config).unwrap().build(0, &Device::Cpu).unwrap()
         },
     );
-    let quantizers = |net: &Model| net.quantizers().into_iter().map(|(name, q)| (name, q.to_string())).collect();
+    let quantizers =
+        |net: &Model| net.quantizers().into_iter().map(|(name, q)| (name, q.to_string())).collect();
     networks.find(|net| {
         net.description().as_ref() == Some(&run.network) && Some(quantizers(net)) == run.quantizers
     })

@@ -35,7 +35,7 @@ pub fn apply(
     let output = match &layer.operation {
         Operation::Input => x.clone(),
         Operation::Conv { stride, padding, groups, .. } => {
-            add_bias(convolve(x, &parameters[0], *stride, *padding, *groups)?, parameters.get(1))?
+            add_bias(ops::grouped_conv2d(x, &parameters[0], *stride, *padding, *groups)?, parameters.get(1))?
         }
         Operation::Linear { .. } => match parameters.get(1) {
             Some(bias) => ops::linear(x, &parameters[0], bias)?,
@@ -69,17 +69,6 @@ fn check_shape(layer: &Layer, output: &Tensor, batch: usize) -> Result<()> {
             Err(Error::argument(&layer.name, expected, format!("{:?}", output.dims())))
         }
     }
-}
-
-fn convolve(x: &Tensor, weight: &Tensor, stride: usize, padding: usize, groups: usize) -> Result<Tensor> {
-    if groups == 1 {
-        return ops::conv2d(x, weight, stride, padding);
-    }
-    let (xs, weights) = (x.chunk(groups, 1)?, weight.chunk(groups, 0)?);
-    let parts = xs.iter().zip(&weights);
-    let parts =
-        parts.map(|(x, weight)| ops::conv2d(&x.contiguous()?, &weight.contiguous()?, stride, padding));
-    Ok(Tensor::cat(&parts.collect::<Result<Vec<_>>>()?, 1)?)
 }
 
 fn add_bias(z: Tensor, bias: Option<&Tensor>) -> Result<Tensor> {

@@ -76,7 +76,7 @@ pub fn input_room(plan: &Plan, stage: usize, images: usize) -> BorderedImages {
     match work {
         Work::Conv(convolution, _) => {
             // The kernels take images of any number of channels; what a stage has written has its padding.
-            let channels = if of_images { convolution.inputs } else { extent.lanes() };
+            let channels = if of_images { convolution.pixel_channels() } else { extent.lanes() };
             BorderedImages::new(images, convolution.padded_size(extent.size), channels, convolution.padding)
         }
         _ => BorderedImages::new(images, extent.size, extent.lanes(), 0),

@@ -81,6 +81,10 @@ impl<'a> Way<'a> {
         self.free.take(length)
     }
 
+    pub fn give_back(&mut self, room: AlignedVec) {
+        self.free.give_back(room);
+    }
+
     fn begin(&mut self, output_gradient: &[f32]) {
         let extent = self.plan().activations[self.plan().output].extent;
         let mut gradient = self.room(self.step.batch * extent.values());
@@ -99,6 +103,7 @@ impl<'a> Way<'a> {
         match &stage.work {
             Work::Candle => self.candle(at)?,
             Work::Classify { .. } => self.classifier(at),
+            Work::Linear(..) => self.linear(at),
             _ => self.pass(at),
         }
         self.awaited[stage.reader] -= 1;

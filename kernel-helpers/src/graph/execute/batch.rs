@@ -22,6 +22,12 @@ impl Groups {
         Groups { images, count: batch.div_ceil(images) }
     }
 
+    /// At most 8 groups: rows that are multiplied with a large weight, which is read for each group.
+    pub fn of_rows(batch: usize) -> Self {
+        let images = batch.div_ceil(8).max(1);
+        Groups { images, count: batch.div_ceil(images) }
+    }
+
     /// The groups' parts of a buffer with `image` values an image; empty parts of an empty buffer.
     pub fn split<'a>(&self, buffer: &'a mut [f32], image: usize) -> Vec<&'a mut [f32]> {
         let mut parts: Vec<_> = buffer.chunks_mut(self.images * image.max(1)).collect();

@@ -59,7 +59,7 @@ impl<'a> Step<'a> {
         let output = self.plan.stages[stage].output;
         let sum = match &self.plan.stages[stage].work {
             Work::Conv(convolution, _) => convolution.weight_sum_size(output.size),
-            Work::Linear(convolution, _) => convolution.weight_sum_size([1, self.batch]),
+            Work::Linear(..) => return Groups::of_rows(self.batch),
             // Candle's layers see the whole batch.
             Work::Candle => return Groups { images: self.batch, count: 1 },
             _ => 0,

@@ -12,6 +12,7 @@ mod classify;
 mod evaluate;
 mod forward;
 mod gate;
+mod linear;
 mod load;
 mod norm;
 mod pass;

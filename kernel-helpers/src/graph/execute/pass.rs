@@ -25,13 +25,12 @@ struct Prepared<'a> {
     reads_values: bool,
 }
 
-/// A convolution, or a linear layer that is one of a row of pixels.
+/// A convolution.
 struct Weighted<'a> {
     convolution: &'a Convolution,
     weight: Range<usize>,
-    rows: bool,
-    /// By the input's size, of rows; else a single one.
-    by_input: Vec<(usize, InputGradient)>,
+    /// If the gradient by the input is wanted.
+    by_input: Option<InputGradient>,
 }
 
 /// A group's room.
@@ -43,26 +42,19 @@ struct Rooms {
     sums: GradientSums,
 }
 
-impl Weighted<'_> {
-    fn output(&self, stage: &Stage, count: usize) -> [usize; 2] {
-        if self.rows { [1, count] } else { stage.output.size }
-    }
-}
-
 impl Prepared<'_> {
-    fn rooms(&self, plan: &Plan, batch: usize) -> Rooms {
+    fn rooms(&self, plan: &Plan) -> Rooms {
         let (images, output) = (self.together, self.stage.output);
         let dz = match &self.weighted {
-            Some(Weighted { convolution, rows: false, .. }) => BorderedImages::new(
+            Some(Weighted { convolution, .. }) => BorderedImages::new(
                 images,
                 convolution.gradient_size(self.input.size),
                 output.lanes(),
                 convolution.gradient_border(),
             ),
-            _ => BorderedImages::new(images, output.size, output.lanes(), 0),
+            None => BorderedImages::new(images, output.size, output.lanes(), 0),
         };
-        let sum =
-            |weighted: &Weighted| weighted.convolution.weight_sum_size(weighted.output(self.stage, batch));
+        let sum = |weighted: &Weighted| weighted.convolution.weight_sum_size(output.size);
         Rooms {
             input: input_room(plan, self.at, images),
             dz,
@@ -78,21 +70,12 @@ impl<'a> Way<'a> {
         let plan = self.plan();
         let stage = &plan.stages[at];
         let input = plan.activations[stage.inputs[0]].extent;
-        let (counts, arrival) = (self.step.counts(groups), self.arrival(at));
-        let by_input = |convolution: &Convolution, weight: &Range<usize>, size| {
-            InputGradient::new(*convolution, &self.step.parameters[weight.clone()], size)
-        };
+        let arrival = self.arrival(at);
         let weighted = match &stage.work {
             Work::Conv(convolution, weight) => {
-                let by_input = arrival.map(|_| (0, by_input(convolution, weight, input.size)));
-                let by_input = by_input.into_iter().collect();
-                Some(Weighted { convolution, weight: weight.clone(), rows: false, by_input })
-            }
-            Work::Linear(convolution, weight) => {
-                let counts = counts.iter().filter(|_| arrival.is_some());
-                let by_input =
-                    counts.map(|&count| (count, by_input(convolution, weight, [1, count]))).collect();
-                Some(Weighted { convolution, weight: weight.clone(), rows: true, by_input })
+                let values = &self.step.parameters[weight.clone()];
+                let by_input = arrival.map(|_| InputGradient::new(*convolution, values, input.size));
+                Some(Weighted { convolution, weight: weight.clone(), by_input })
             }
             _ => None,
         };
@@ -117,7 +100,7 @@ impl<'a> Way<'a> {
         let parts = groups.split(&mut gradient, values).into_par_iter().enumerate().map(run_group);
         let (weight_sums, sums): (Vec<_>, Vec<_>) = parts.unzip();
         if let Some(weighted) = &prepared.weighted {
-            let size = weighted.output(prepared.stage, self.step.batch);
+            let size = prepared.stage.output.size;
             let gradient = &mut self.gradient[weighted.weight.clone()];
             finish_weight_gradient(weighted.convolution, size, &weight_sums, gradient);
         }
@@ -135,7 +118,7 @@ impl<'a> Way<'a> {
         group: usize,
         dy: &mut [f32],
     ) -> (AlignedVec, GradientSums) {
-        let mut rooms = prepared.rooms(self.plan(), self.step.batch);
+        let mut rooms = prepared.rooms(self.plan());
         let (images, values) = (groups.images_of(group, self.step.batch), prepared.input.values());
         for index in (0..images).step_by(prepared.together) {
             let (first, count) = (group * groups.images + index, prepared.together.min(images - index));
@@ -198,26 +181,19 @@ impl<'a> Way<'a> {
 
     fn add_weight_gradient(&self, prepared: &Prepared, weighted: &Weighted, count: usize, rooms: &mut Rooms) {
         let Rooms { input, dz, weight_sum, .. } = rooms;
-        let convolution = weighted.convolution;
-        let size = weighted.output(prepared.stage, count);
-        let row = |lanes| Pixels::dense([1, count], lanes);
-        let images = match weighted.rows {
-            true => ImagesAndGradients {
-                count: 1,
-                input: &input.values,
-                input_pixels: row(prepared.input.lanes()),
-                gradient: &dz.values,
-                gradient_pixels: row(prepared.stage.output.lanes()),
-            },
-            false => ImagesAndGradients {
-                count,
-                input: &input.values,
-                input_pixels: with_padding(convolution, input),
-                gradient: &dz.values,
-                gradient_pixels: dz.inner(),
-            },
+        let images = ImagesAndGradients {
+            count,
+            input: &input.values,
+            input_pixels: with_padding(weighted.convolution, input),
+            gradient: &dz.values,
+            gradient_pixels: dz.inner(),
         };
-        convolution.add_weight_gradient(self.reader.isa, images, size, weight_sum);
+        weighted.convolution.add_weight_gradient(
+            self.reader.isa,
+            images,
+            prepared.stage.output.size,
+            weight_sum,
+        );
     }
 
     /// The gradients by the inputs of `count` images, without gaps.
@@ -230,15 +206,10 @@ impl<'a> Way<'a> {
         dx: &mut [f32],
     ) {
         let (isa, extent) = (self.reader.isa, prepared.input);
-        if let Some(weighted) = &prepared.weighted {
-            let border = weighted.convolution.gradient_border();
-            let (images, dz_pixels, size) = match weighted.rows {
-                true => (1, Pixels::dense([1, count], prepared.stage.output.lanes()), [1, count]),
-                false => (count, dz.with_border(border), extent.size),
-            };
-            let by_input = weighted.by_input.iter().find(|(of, _)| !weighted.rows || *of == count);
-            let (_, by_input) = by_input.expect("prepared for this count");
-            return by_input.run(isa, images, &dz.values, dz_pixels, dx, Pixels::dense(size, extent.lanes()));
+        if let Some(Weighted { convolution, by_input: Some(by_input), .. }) = &prepared.weighted {
+            let dz_pixels = dz.with_border(convolution.gradient_border());
+            let pixels = Pixels::dense(extent.size, extent.lanes());
+            return by_input.run(isa, count, &dz.values, dz_pixels, dx, pixels);
         }
         let output = prepared.stage.output;
         for (slot, dx) in dx.chunks_exact_mut(extent.values()).take(count).enumerate() {

@@ -4,7 +4,7 @@ use super::TrainConfig;
 use crate::data::{Data, Dataset};
 use crate::digest::{sha256, sha256_of_state};
 use crate::machine::Machine;
-use crate::prune::PruneSchedule;
+use crate::prune::{PruneSchedule, Pruning};
 use crate::{Network, Result, state_dict};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -54,7 +54,7 @@ pub struct RunIdentity {
 }
 
 /// What is done in an epoch.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Procedure {
     /// [`super::train`].
@@ -64,8 +64,29 @@ pub enum Procedure {
         /// Whether the weights that are zero at the start stay zero.
         keep_zeros: bool,
     },
-    /// [`super::iterative_prune`].
+    /// [`super::iterative_prune`] by magnitude, weight by weight, to a sparsity that grows linearly.
     IterativePrune(PruneSchedule),
+    /// [`super::iterative_prune`] in another way.
+    Pruning {
+        /// The [`Pruning`] in words.
+        method: String,
+        /// The share of zeros in the end.
+        sparsity: f64,
+        /// The epochs in which the sparsity grows.
+        ramp: usize,
+    },
+}
+
+impl Procedure {
+    /// Iterative pruning. The course's method has the name that it always had.
+    pub(super) fn of_pruning(pruning: &Pruning) -> Self {
+        let Pruning { scope, sparsity, ramp, .. } = *pruning;
+        let course = PruneSchedule { scope, sparsity, ramp };
+        match pruning.to_string() == Pruning::from(course).to_string() {
+            true => Procedure::IterativePrune(course),
+            false => Procedure::Pruning { method: pruning.to_string(), sparsity, ramp },
+        }
+    }
 }
 
 /// Which examples.

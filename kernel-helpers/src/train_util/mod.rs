@@ -33,7 +33,7 @@ pub use trainer::{EpochStatistics, TrainConfig, Trainer};
 use crate::data::{Data, DataLoader};
 use crate::display::{MimeBundle, Show, shows_itself};
 use crate::progress::TestWatch;
-use crate::prune::PruneSchedule;
+use crate::prune::Pruning;
 use crate::{Error, Network, Result, ops, stop};
 use candle_core::D;
 use serde::{Deserialize, Serialize};
@@ -71,7 +71,7 @@ pub fn finetune<N: Network>(net: &N, data: &Data, config: &TrainConfig) -> Resul
 }
 
 /// Prunes a little before each epoch of the ramp, and trains on after it. From the last pruning step on the zeros stay,
-/// and only the epochs after the ramp may count as the best. With `config.save_to` the run is recorded, and the network
+/// and only the epochs after the ramp may count as the best. How to prune is told by a [`PruneSchedule`](crate::prune::PruneSchedule) or a [`Pruning`]. With `config.save_to` the run is recorded, and the network
 /// has its best weights in the end.
 ///
 /// # Errors
@@ -80,15 +80,16 @@ pub fn iterative_prune<N: Network>(
     net: &N,
     data: &Data,
     config: &TrainConfig,
-    schedule: &PruneSchedule,
+    pruning: impl Into<Pruning>,
 ) -> Result<History> {
-    let ramp = schedule.ramp;
+    let pruning = pruning.into();
+    let ramp = pruning.ramp;
     if ramp == 0 || ramp >= config.epochs {
         return Err(Error::argument("ramp", format!("1 to {}", config.epochs.saturating_sub(1)), ramp));
     }
-    recording::run(Procedure::IterativePrune(*schedule), net, data, config, |trainer, epoch| {
+    recording::run(Procedure::of_pruning(&pruning), net, data, config, |trainer, epoch| {
         if epoch <= ramp {
-            schedule.prune(net, epoch)?;
+            trainer.prune(net, &pruning)?;
         }
         trainer.run_epoch(net, epoch >= ramp)?;
         trainer.test(net, epoch > ramp)

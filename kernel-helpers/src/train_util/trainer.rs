@@ -6,9 +6,10 @@ use super::{EpochRecord, History, Sgd, SgdConfig, TestResult, correct_prediction
 use crate::checkpoint::file_name;
 use crate::data::{Data, DataLoader};
 use crate::progress::{Plan, Watch};
-use crate::prune::{Masks, sparsity};
+use crate::prune::{Masks, Pruning, Sparsity, sparsity};
 use crate::{Error, Network, Result, ops, paths, stop};
-use candle_core::Tensor;
+use candle_core::backprop::GradStore;
+use candle_core::{Tensor, Var};
 use candle_nn::Optimizer;
 use std::path::PathBuf;
 
@@ -190,6 +191,30 @@ impl Trainer {
         let accuracy = correct as f64 / self.data.train.len() as f64;
         self.statistics = EpochStatistics { loss: losses / batches as f64, accuracy };
         Ok(self.statistics)
+    }
+
+    /// Prunes to the sparsity that `pruning` has before this epoch; with the [`Self::gradients`] if it needs them.
+    ///
+    /// # Errors
+    /// As [`Pruning::prune`].
+    pub fn prune<N: Network>(&self, net: &N, pruning: &Pruning) -> Result<Sparsity> {
+        let gradients = pruning.criterion.needs_gradients().then(|| self.gradients(net)).transpose()?;
+        pruning.prune(net, self.epoch, gradients.as_ref())
+    }
+
+    /// The gradients of the loss on this epoch's first batch, for a [`Criterion`](crate::prune::Criterion). The network's
+    /// running statistics are left as they are.
+    ///
+    /// # Errors
+    /// If a tensor operation fails.
+    pub fn gradients<N: Network>(&self, net: &N) -> Result<GradStore> {
+        let copy = |(_, var): (_, Var)| Ok((var.copy()?, var));
+        let buffers = net.named_buffers().into_iter().map(copy).collect::<Result<Vec<_>>>()?;
+        let batch = self.loader.epoch(self.epoch).next().expect("there are training images")?;
+        let loss = ops::cross_entropy(&net.forward_t(&batch.images, true)?, &batch.labels)?;
+        let gradients = loss.backward()?;
+        buffers.iter().try_for_each(|(before, var)| var.set(before))?;
+        Ok(gradients)
     }
 
     /// Tests the network after an epoch, adds the epoch to the history and, if it is a candidate and the best so far,

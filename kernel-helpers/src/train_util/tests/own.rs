@@ -1,6 +1,7 @@
 //! Runs with methods of one's own: they are trained, resumed, saved and told apart like those that are built in.
 
 use super::*;
+use crate::prune::{Criterion, Granularity, LayerToPrune, SparsitySchedule};
 use crate::quant::{Codebook, Lsq, PerChannel, Quantizer, straight_through};
 
 /// A quantizer of one's own with a learned parameter: the sign, with a scale that is trained.
@@ -80,4 +81,85 @@ fn runs_of_other_quantizers_are_other_runs() {
     };
     let differences = identity(0.2).differences(&identity(0.1)).join("; ");
     assert!(differences.contains("sign with a learned scale from 0.1 there"), "{differences}");
+}
+
+/// A criterion, a granularity and a schedule of one's own: the weights that shrink, by rows of the kernel, half at once.
+struct Shrinking;
+
+impl Criterion for Shrinking {
+    fn scores(&self, layer: &LayerToPrune) -> Result<Tensor> {
+        Ok((layer.gradient()? * layer.weight)?.neg()?)
+    }
+    fn needs_gradients(&self) -> bool {
+        true
+    }
+    fn description(&self) -> String {
+        "shrinking".to_owned()
+    }
+}
+
+struct Pairs;
+
+impl Granularity for Pairs {
+    fn scores(&self, scores: Vec<f32>, _shape: &[usize]) -> Result<Vec<f32>> {
+        Ok(scores.chunks(2).flat_map(|pair| vec![pair.iter().sum(); pair.len()]).collect())
+    }
+    fn description(&self) -> String {
+        "pairs".to_owned()
+    }
+}
+
+struct HalfAtOnce;
+
+impl SparsitySchedule for HalfAtOnce {
+    fn sparsity(&self, epoch: usize, ramp: usize, target: f64) -> f64 {
+        if epoch < ramp { target / 2.0 } else { target }
+    }
+    fn description(&self) -> String {
+        "half at once".to_owned()
+    }
+}
+
+#[test]
+fn pruning_of_ones_own_is_trained_saved_and_resumed() {
+    let own = Pruning::new(0.5, 2).criterion(Shrinking).granularity(Pairs).schedule(HalfAtOnce);
+    for scope in [PruneScope::Layer, PruneScope::Global] {
+        let own = own.clone().scope(scope);
+        check_resuming(
+            || TestNet::new(None),
+            |net, config| {
+                let history = iterative_prune(net, &data(), config, &own)?;
+                let zeros: Vec<f64> = history.epochs.iter().map(|epoch| epoch.sparsity).collect();
+                assert!((zeros[1] - 0.5).abs() < 0.02 && zeros[1] == zeros[3], "{zeros:?}");
+                let fc: Vec<f32> = net.fc.weight.flatten_all()?.to_vec1()?;
+                assert!(fc.chunks(2).all(|pair| (pair[0] == 0.0) == (pair[1] == 0.0)), "{fc:?}");
+                Ok(history)
+            },
+        );
+    }
+    let procedure = Procedure::of_pruning(&own);
+    let method = "shrinking, pairs, per layer, half at once".to_owned();
+    assert_eq!(procedure, Procedure::Pruning { method, sparsity: 0.5, ramp: 2 });
+}
+
+#[test]
+fn gradients_for_a_criterion_leave_the_network_as_it_is() {
+    let net = TestNet::new(None);
+    let before = sha256_of_state(&state_dict(&net).unwrap());
+    let mut trainer =
+        Trainer::new(&net, &data(), &TrainConfig { save_to: None, ..config(Path::new("")) }).unwrap();
+    trainer.next_epoch();
+    let gradients = trainer.gradients(&net).unwrap();
+    assert!(gradients.get(&net.conv.weight).is_some());
+    assert_eq!(sha256_of_state(&state_dict(&net).unwrap()), before);
+}
+
+#[test]
+fn the_courses_pruning_is_the_same_run_as_before() {
+    let schedule = PruneSchedule { scope: PruneScope::Global, sparsity: 0.8, ramp: 10 };
+    let recorded = r#"{"iterative_prune":{"scope":"global","sparsity":0.8,"ramp":10}}"#;
+    for pruning in [Pruning::from(schedule), Pruning::new(0.8, 10).scope(PruneScope::Global)] {
+        assert_eq!(serde_json::from_str::<Procedure>(recorded).unwrap(), Procedure::of_pruning(&pruning));
+        assert_eq!(serde_json::to_string(&Procedure::of_pruning(&pruning)).unwrap(), recorded);
+    }
 }

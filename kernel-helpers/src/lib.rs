@@ -21,6 +21,7 @@ pub mod lab1;
 pub mod machine;
 mod network;
 pub mod ops;
+pub mod optim;
 pub mod panic;
 pub mod paths;
 pub mod plot;

@@ -4,6 +4,7 @@ use super::TrainConfig;
 use crate::data::{Data, Dataset};
 use crate::digest::{sha256, sha256_of_state};
 use crate::machine::Machine;
+use crate::optim::{Constant, RateSchedule, StepDecay};
 use crate::prune::{PruneSchedule, Pruning};
 use crate::{Network, Result, state_dict};
 use serde::{Deserialize, Serialize};
@@ -25,6 +26,12 @@ pub struct RunIdentity {
     pub weight_decay: f64,
     /// The momentum of SGD.
     pub momentum: f64,
+    /// The optimizer in words, if it is not SGD.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub optimizer: Option<String>,
+    /// How the learning rate changes, if not as the procedure has it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub schedule: Option<String>,
     /// The seed of shuffling and augmentation.
     pub seed: u64,
     /// The network's [`Network::description`].
@@ -78,6 +85,14 @@ pub enum Procedure {
 }
 
 impl Procedure {
+    /// How the learning rate changes unless the configuration says otherwise.
+    fn schedule(&self) -> &'static dyn RateSchedule {
+        match self {
+            Procedure::Train => &StepDecay,
+            _ => &Constant,
+        }
+    }
+
     /// Iterative pruning. The course's method has the name that it always had.
     pub(super) fn of_pruning(pruning: &Pruning) -> Self {
         let Pruning { scope, sparsity, ramp, .. } = *pruning;
@@ -126,6 +141,8 @@ impl RunIdentity {
         let Some(network) = net.description() else { return Ok(None) };
         let machine = Machine::here(net.device())?;
         let quantizers = net.quantizers().into_iter();
+        let schedule = config.schedule.schedule().map(|schedule| schedule.description());
+        let usual = procedure.schedule().description();
         Ok(Some(Self {
             procedure,
             epochs: config.epochs,
@@ -133,6 +150,8 @@ impl RunIdentity {
             learning_rate: config.learning_rate,
             weight_decay: config.weight_decay,
             momentum: config.momentum,
+            optimizer: config.optimizer.description(net.named_parameters(), config.rates()),
+            schedule: schedule.filter(|schedule| *schedule != usual),
             seed: config.seed,
             network,
             quantizers: Some(quantizers.map(|(name, quantizer)| (name, quantizer.to_string())).collect()),

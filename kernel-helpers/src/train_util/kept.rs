@@ -152,10 +152,12 @@ impl fmt::Display for RunIdentity {
             }
         }
         let Self { epochs, batch_size, learning_rate, weight_decay, momentum, seed, network, .. } = self;
+        let unusual = [&self.optimizer, &self.schedule].into_iter().flatten();
+        let unusual: String = unusual.map(|what| format!(", {what}")).collect();
         write!(
             f,
             ", {epochs} epochs, {} images in batches of {batch_size}, learning rate {learning_rate}, \
-             weight decay {weight_decay}, momentum {momentum}, seed {seed}: {network}",
+             weight decay {weight_decay}, momentum {momentum}{unusual}, seed {seed}: {network}",
             self.training_images.count
         )
     }

@@ -10,9 +10,8 @@ use crate::fp_layers::Ste;
 use crate::kernels::Isa;
 use crate::machine::NUMERICS;
 use crate::ops::testing::random;
-use crate::train_util::{Sgd, SgdConfig};
+use crate::optim::{Optimizer, Sgd, SgdConfig};
 use candle_core::{Tensor, Var};
-use candle_nn::Optimizer;
 
 /// The version that the sums are of.
 const VERSION: u32 = 1;
@@ -48,7 +47,7 @@ fn trained(isa: Isa, [rows, columns]: [usize; 2]) -> Vec<u8> {
     let parameters = Var::from_tensor(&start.packed_parameters().unwrap()).unwrap();
     let net = || quantized(with_parameters(&start, &plan, &parameters));
     let config = SgdConfig { learning_rate: 0.001, ..Default::default() };
-    let mut optimizer = Sgd::new(vec![parameters.clone()], config).unwrap();
+    let mut optimizer = Sgd::new(vec![("parameters".to_owned(), parameters.clone())], config);
     let mut results = Vec::new();
     for _ in 0..3 {
         let (logits, statistics) = net().forward_train_on(isa, &images, &workspace).unwrap().unwrap();

@@ -20,12 +20,6 @@ use rand_chacha::ChaCha8Rng;
 use std::cell::Cell;
 use std::path::Path;
 
-#[test]
-fn the_rate_falls_at_half_and_at_three_quarters() {
-    let factors: Vec<f64> = (0..8).map(|epoch| step_decay(epoch, 8)).collect();
-    assert_eq!(factors, [1.0, 1.0, 1.0, 1.0, 0.1, 0.1, 0.01, 0.01]);
-}
-
 /// A small network that counts its training steps and fails in the one after the last that it is allowed.
 struct TestNet {
     conv: FpConv,

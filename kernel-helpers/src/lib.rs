@@ -23,6 +23,7 @@ pub mod machine;
 pub mod models;
 mod network;
 pub mod ops;
+pub mod optim;
 pub mod panic;
 pub mod paths;
 pub mod plot;

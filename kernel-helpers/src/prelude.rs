@@ -11,6 +11,7 @@ pub use crate::graph::{CustomLayer, Graph, Model, Node};
 pub use crate::lab1::*;
 pub use crate::models::*;
 pub use crate::ops;
+pub use crate::optim::*;
 pub use crate::paths::{checkpoints_dir, output_dir, pretrained_model};
 pub use crate::plot::*;
 pub use crate::prune::*;
@@ -30,9 +31,8 @@ pub use candle_nn;
 // The kernel writes the type of a variable out, and that of a `VarBuilder` contains this trait.
 pub use candle_nn::var_builder::SimpleBackend;
 pub use candle_nn::{
-    Activation, AdamW, Conv2d, Conv2dConfig, Dropout, Embedding, Init, Linear, ModuleT, Optimizer,
-    ParamsAdamW, Sequential, VarBuilder, VarMap, conv2d, conv2d_no_bias, embedding, linear, linear_no_bias,
-    loss, seq,
+    Activation, Conv2d, Conv2dConfig, Dropout, Embedding, Init, Linear, ModuleT, Sequential, VarBuilder,
+    VarMap, conv2d, conv2d_no_bias, embedding, linear, linear_no_bias, loss, seq,
 };
 pub use rand::{Rng, SeedableRng};
 pub use rand_chacha::ChaCha8Rng;

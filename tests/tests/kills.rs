@@ -78,7 +78,7 @@ fn run(folder: &Path, procedure: usize, rate: usize) -> Result<History> {
         }
         _ => {
             let schedule = PruneSchedule { scope: PruneScope::Global, sparsity: 0.5, ramp: 2 };
-            iterative_prune(&net, &data, &config, &schedule)
+            iterative_prune(&net, &data, &config, schedule)
         }
     }
 }

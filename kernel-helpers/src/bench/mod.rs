@@ -8,10 +8,10 @@ pub use operators::{OperatorReport, operators, peak_gflop_per_s};
 pub use report::{BenchReport, measure};
 
 use crate::data::Data;
-use crate::train_util::{Sgd, SgdConfig, TrainConfig, Trainer};
+use crate::optim::{Optimizer, Sgd, SgdConfig};
+use crate::train_util::{TrainConfig, Trainer};
 use crate::{Network, Result, ops, stop};
 use candle_core::{DType, Device, Tensor};
-use candle_nn::Optimizer;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
@@ -55,7 +55,7 @@ pub fn throughput<N: Network>(net: &N, config: BenchConfig) -> Result<Throughput
     let mut optimizer = Sgd::of(net, SgdConfig::default());
     let train = median_seconds(steps, || {
         let loss = ops::cross_entropy(&net.forward_t(&images, true)?, &labels)?;
-        Ok(optimizer.backward_step(&loss)?)
+        optimizer.backward_step(&loss)
     })?;
     let eval = median_seconds(steps, || Ok(net.forward_t(&images, false).map(drop)?))?;
     let rate = |seconds: f64| batch_size as f64 / seconds;

@@ -16,7 +16,7 @@ use candle_nn::ModuleT;
 use std::path::Path;
 
 /// A model with named parameters; PyTorch's `nn.Module`, as far as the labs use it. A model of your own names its parts and
-/// tells its device, and it can be trained, pruned, quantized, saved and loaded like [`crate::resnet20::ResNetCifar`]:
+/// tells its device, and it can be trained, pruned, quantized, saved and loaded like [`crate::graph::Model`]:
 ///
 /// ```
 /// use kernel_helpers::prelude::*;

@@ -1,10 +1,25 @@
-//! Magnitude pruning (Han et al., 2015), per layer and global.
+//! Pruning: by magnitude (Han et al., 2015), per layer and global, as the course has it, and as a [`Pruning`] of any
+//! [`Criterion`], [`Granularity`], scope and [`SparsitySchedule`], built in or of one's own.
+
+mod criterion;
+mod granularity;
+mod pruning;
+mod schedule;
+
+#[cfg(test)]
+mod tests;
+
+pub use criterion::{Criterion, LayerToPrune, Magnitude, Random, Sensitivity};
+pub use granularity::{Block, Element, Filter, Granularity, NOfM};
+pub use pruning::Pruning;
+pub use schedule::{AtOnce, CubicRamp, LinearRamp, SparsitySchedule};
 
 use crate::display::{MimeBundle, Show, shows_itself};
 use crate::table::{Table, percent};
 use crate::{Error, Network, Result};
 use candle_core::{Tensor, Var};
 use serde::{Deserialize, Serialize};
+use std::fmt;
 
 /// The q-th quantile (q from 0 to 1) with linear interpolation between the closest ranks, NumPy's
 /// `percentile(values, 100 q)`.
@@ -38,7 +53,7 @@ pub fn prune_by_percentage(weight: &Var, q: f64) -> Result<f64> {
 ///
 /// # Errors
 /// If q is not from 0 to 1.
-pub fn prune_layers<N: Network>(net: &N, q: f64) -> Result<Sparsity> {
+pub fn prune_layers<N: Network + ?Sized>(net: &N, q: f64) -> Result<Sparsity> {
     for (_, weight) in net.prunable_layers() {
         prune_by_percentage(&weight, q)?;
     }
@@ -50,7 +65,7 @@ pub fn prune_layers<N: Network>(net: &N, q: f64) -> Result<Sparsity> {
 ///
 /// # Errors
 /// If q is not from 0 to 1.
-pub fn global_prune_by_percentage<N: Network>(net: &N, q: f64) -> Result<Sparsity> {
+pub fn global_prune_by_percentage<N: Network + ?Sized>(net: &N, q: f64) -> Result<Sparsity> {
     let layers = net.prunable_layers();
     let mut all = Vec::new();
     for (_, weight) in &layers {
@@ -84,7 +99,7 @@ impl PruneScope {
     ///
     /// # Errors
     /// If q is not from 0 to 1.
-    pub fn prune<N: Network>(self, net: &N, q: f64) -> Result<Sparsity> {
+    pub fn prune<N: Network + ?Sized>(self, net: &N, q: f64) -> Result<Sparsity> {
         match self {
             PruneScope::Layer => prune_layers(net, q),
             PruneScope::Global => global_prune_by_percentage(net, q),
@@ -92,7 +107,17 @@ impl PruneScope {
     }
 }
 
-/// How iterative pruning goes on.
+impl fmt::Display for PruneScope {
+    /// `per layer` or `globally`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            PruneScope::Layer => "per layer",
+            PruneScope::Global => "globally",
+        })
+    }
+}
+
+/// How the course's iterative pruning goes on.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct PruneSchedule {
     /// Which weights are ranked together.
@@ -108,7 +133,7 @@ impl PruneSchedule {
     ///
     /// # Errors
     /// If the sparsity is not from 0 to 1.
-    pub fn prune<N: Network>(&self, net: &N, epoch: usize) -> Result<Sparsity> {
+    pub fn prune<N: Network + ?Sized>(&self, net: &N, epoch: usize) -> Result<Sparsity> {
         self.scope.prune(net, linear_schedule(epoch, self.ramp, self.sparsity))
     }
 }
@@ -122,7 +147,7 @@ impl Masks {
     ///
     /// # Errors
     /// If a tensor operation fails.
-    pub fn of<N: Network>(net: &N) -> Result<Self> {
+    pub fn of<N: Network + ?Sized>(net: &N) -> Result<Self> {
         let mask = |(_, weight): (String, Var)| {
             let mask = weight.ne(0.0)?.to_dtype(weight.dtype())?;
             Ok((weight, mask))
@@ -203,7 +228,7 @@ shows_itself!(Sparsity);
 ///
 /// # Errors
 /// If a tensor operation fails.
-pub fn sparsity<N: Network>(net: &N) -> Result<Sparsity> {
+pub fn sparsity<N: Network + ?Sized>(net: &N) -> Result<Sparsity> {
     let layer = |(name, weight): (String, Var)| {
         Ok(LayerSparsity { name, zeros: zeros(&weight)?, weights: weight.elem_count() })
     };
@@ -226,63 +251,4 @@ fn zeros(weight: &Var) -> Result<usize> {
 
 fn sparsity_of(weight: &Var) -> Result<f64> {
     Ok(zeros(weight)? as f64 / weight.elem_count() as f64)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::models::{ResNetConfig, resnet_cifar};
-    use candle_core::Device;
-
-    #[test]
-    fn percentiles_are_numpys() {
-        // np.percentile([3, 1, 2, 10], [0, 20, 50, 80, 100])
-        let values = [3.0, 1.0, 2.0, 10.0];
-        for (q, expected) in [(0.0, 1.0), (0.2, 1.6), (0.5, 2.5), (0.8, 5.8), (1.0, 10.0)] {
-            assert!((percentile(&values, q).unwrap() - expected).abs() < 1e-12, "q = {q}");
-        }
-        assert!(percentile(&[], 0.5).is_err());
-        assert!(percentile(&[1.0], 80.0).is_err(), "a percentage is not a fraction");
-    }
-
-    #[test]
-    fn a_layer_keeps_its_largest_weights() {
-        let weight = Var::new(&[0.1f32, -0.5, 0.3, -0.2, 0.4], &Device::Cpu).unwrap();
-        assert_eq!(prune_by_percentage(&weight, 0.4).unwrap(), 0.4);
-        assert_eq!(weight.to_vec1::<f32>().unwrap(), [0.0, -0.5, 0.3, 0.0, 0.4]);
-    }
-
-    #[test]
-    fn local_pruning_levels_the_layers_and_global_pruning_does_not() {
-        let net = || resnet_cifar(ResNetConfig::default()).unwrap().build(0, &Device::Cpu).unwrap();
-        let local = prune_layers(&net(), 0.8).unwrap();
-        assert!(local.layers.iter().all(|layer| (layer.fraction() - 0.8).abs() < 0.01));
-        let global = global_prune_by_percentage(&net(), 0.8).unwrap();
-        assert!((global.total() - 0.8).abs() < 1e-4);
-        let fractions: Vec<f64> = global.layers.iter().map(LayerSparsity::fraction).collect();
-        let spread = fractions.iter().fold(0.0f64, |max, &f| max.max(f))
-            - fractions.iter().fold(1.0f64, |min, &f| min.min(f));
-        assert!(spread > 0.1, "{fractions:?}");
-        assert!(global.layers.iter().all(|layer| !layer.name.contains("id_mapping")));
-    }
-
-    #[test]
-    fn masks_bring_the_zeros_back() {
-        let net = resnet_cifar(ResNetConfig::default()).unwrap().build(0, &Device::Cpu).unwrap();
-        prune_layers(&net, 0.5).unwrap();
-        let masks = Masks::of(&net).unwrap();
-        for (_, weight) in net.prunable_layers() {
-            weight.set(&(weight.as_tensor() + 1.0).unwrap()).unwrap();
-        }
-        assert_eq!(sparsity(&net).unwrap().total(), 0.0);
-        masks.apply().unwrap();
-        assert!((sparsity(&net).unwrap().total() - 0.5).abs() < 0.01);
-    }
-
-    #[test]
-    fn the_schedule_is_eight_percent_an_epoch() {
-        let steps: Vec<f64> = (1..=12).map(|epoch| linear_schedule(epoch, 10, 0.8)).collect();
-        assert!((steps[0] - 0.08).abs() < 1e-12 && (steps[4] - 0.4).abs() < 1e-12);
-        assert_eq!(&steps[9..], [0.8, 0.8, 0.8]);
-    }
 }

@@ -4,7 +4,8 @@ use super::TrainConfig;
 use crate::data::{Data, Dataset};
 use crate::digest::{sha256, sha256_of_state};
 use crate::machine::Machine;
-use crate::prune::PruneSchedule;
+use crate::optim::{Constant, RateSchedule, StepDecay};
+use crate::prune::{PruneSchedule, Pruning};
 use crate::{Network, Result, state_dict};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -25,6 +26,12 @@ pub struct RunIdentity {
     pub weight_decay: f64,
     /// The momentum of SGD.
     pub momentum: f64,
+    /// The optimizer in words, if it is not SGD.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub optimizer: Option<String>,
+    /// How the learning rate changes, if not as the procedure has it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub schedule: Option<String>,
     /// The seed of shuffling and augmentation.
     pub seed: u64,
     /// The network's [`Network::description`].
@@ -54,7 +61,7 @@ pub struct RunIdentity {
 }
 
 /// What is done in an epoch.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Procedure {
     /// [`super::train`].
@@ -64,8 +71,37 @@ pub enum Procedure {
         /// Whether the weights that are zero at the start stay zero.
         keep_zeros: bool,
     },
-    /// [`super::iterative_prune`].
+    /// [`super::iterative_prune`] by magnitude, weight by weight, to a sparsity that grows linearly.
     IterativePrune(PruneSchedule),
+    /// [`super::iterative_prune`] in another way.
+    Pruning {
+        /// The [`Pruning`] in words.
+        method: String,
+        /// The share of zeros in the end.
+        sparsity: f64,
+        /// The epochs in which the sparsity grows.
+        ramp: usize,
+    },
+}
+
+impl Procedure {
+    /// How the learning rate changes unless the configuration says otherwise.
+    fn schedule(&self) -> &'static dyn RateSchedule {
+        match self {
+            Procedure::Train => &StepDecay,
+            _ => &Constant,
+        }
+    }
+
+    /// Iterative pruning. The course's method has the name that it always had.
+    pub(super) fn of_pruning(pruning: &Pruning) -> Self {
+        let Pruning { scope, sparsity, ramp, .. } = *pruning;
+        let course = PruneSchedule { scope, sparsity, ramp };
+        match pruning.to_string() == Pruning::from(course).to_string() {
+            true => Procedure::IterativePrune(course),
+            false => Procedure::Pruning { method: pruning.to_string(), sparsity, ramp },
+        }
+    }
 }
 
 /// Which examples.
@@ -105,6 +141,8 @@ impl RunIdentity {
         let Some(network) = net.description() else { return Ok(None) };
         let machine = Machine::here(net.device())?;
         let quantizers = net.quantizers().into_iter();
+        let schedule = config.schedule.schedule().map(|schedule| schedule.description());
+        let usual = procedure.schedule().description();
         Ok(Some(Self {
             procedure,
             epochs: config.epochs,
@@ -112,6 +150,8 @@ impl RunIdentity {
             learning_rate: config.learning_rate,
             weight_decay: config.weight_decay,
             momentum: config.momentum,
+            optimizer: config.optimizer.description(net.named_parameters(), config.rates()),
+            schedule: schedule.filter(|schedule| *schedule != usual),
             seed: config.seed,
             network,
             quantizers: Some(quantizers.map(|(name, quantizer)| (name, quantizer.to_string())).collect()),

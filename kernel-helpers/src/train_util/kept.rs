@@ -4,7 +4,7 @@ use super::identity::{Procedure, RunIdentity};
 use super::record::RunRecord;
 use super::state::RunState;
 use crate::checkpoint::LONGEST_RECORD;
-use crate::prune::PruneScope;
+use crate::prune::PruneSchedule;
 use crate::table::{Table, percent};
 use crate::{Error, Result, files};
 use std::fmt;
@@ -140,23 +140,24 @@ impl KeptRun {
 impl fmt::Display for RunIdentity {
     /// Such as `finetune, 20 epochs, 50000 images in batches of 256, learning rate 0.002, …, seed 0: ResNet-20`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.procedure {
+        match &self.procedure {
             Procedure::Train => f.write_str("train")?,
             Procedure::Finetune { keep_zeros: false } => f.write_str("finetune")?,
             Procedure::Finetune { keep_zeros: true } => f.write_str("finetune with the zeros kept")?,
-            Procedure::IterativePrune(schedule) => {
-                let scope = match schedule.scope {
-                    PruneScope::Layer => "per layer",
-                    PruneScope::Global => "globally",
-                };
-                write!(f, "prune {scope} to {} in {} epochs", percent(schedule.sparsity), schedule.ramp)?;
+            Procedure::IterativePrune(PruneSchedule { scope, sparsity, ramp }) => {
+                write!(f, "prune {scope} to {} in {ramp} epochs", percent(*sparsity))?;
+            }
+            Procedure::Pruning { method, sparsity, ramp } => {
+                write!(f, "prune ({method}) to {} in {ramp} epochs", percent(*sparsity))?;
             }
         }
         let Self { epochs, batch_size, learning_rate, weight_decay, momentum, seed, network, .. } = self;
+        let unusual = [&self.optimizer, &self.schedule].into_iter().flatten();
+        let unusual: String = unusual.map(|what| format!(", {what}")).collect();
         write!(
             f,
             ", {epochs} epochs, {} images in batches of {batch_size}, learning rate {learning_rate}, \
-             weight decay {weight_decay}, momentum {momentum}, seed {seed}: {network}",
+             weight decay {weight_decay}, momentum {momentum}{unusual}, seed {seed}: {network}",
             self.training_images.count
         )
     }

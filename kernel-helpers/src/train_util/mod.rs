@@ -14,7 +14,6 @@ mod record;
 mod recording;
 mod run_files;
 mod seeds;
-mod sgd;
 mod state;
 mod trainer;
 
@@ -27,13 +26,15 @@ pub use kept::{KeptRun, Progress, kept_runs, table_of_runs};
 pub use record::RunRecord;
 pub use run_files::RunFiles;
 pub use seeds::{mean_and_deviation, records_over_seeds};
-pub use sgd::{Sgd, SgdConfig};
 pub use trainer::{EpochStatistics, TrainConfig, Trainer};
+
+pub use crate::optim::{Sgd, SgdConfig, step_decay};
 
 use crate::data::{Data, DataLoader};
 use crate::display::{MimeBundle, Show, shows_itself};
+use crate::optim::StepDecay;
 use crate::progress::TestWatch;
-use crate::prune::PruneSchedule;
+use crate::prune::Pruning;
 use crate::{Error, Network, Result, ops, stop};
 use candle_core::D;
 use serde::{Deserialize, Serialize};
@@ -42,21 +43,26 @@ use std::fmt;
 /// Images in a batch of [`test`]; the loss is a mean over batches, so it belongs to the definition.
 const TEST_BATCH: usize = 100;
 
-/// Trains for `config.epochs` epochs with the learning rate cut to a tenth after half and again after three quarters of
-/// them; the course's `train`. With `config.save_to` the run is recorded, and the network has its best weights in the
+/// Trains for `config.epochs` epochs; the course's `train`. Unless `config.schedule` says otherwise, the learning rate is cut
+/// to a tenth after half and again after three quarters of them. With `config.save_to` the run is recorded, and the network has its best weights in the
 /// end.
 ///
 /// # Errors
 /// If the configuration is not usable, a tensor operation fails or a file cannot be written.
 pub fn train<N: Network>(net: &N, data: &Data, config: &TrainConfig) -> Result<History> {
-    recording::run(Procedure::Train, net, data, config, |trainer, epoch| {
-        trainer.set_learning_rate(config.learning_rate * step_decay(epoch - 1, config.epochs));
+    let schedule = match config.schedule.schedule() {
+        Some(_) => config.schedule.clone(),
+        None => StepDecay.into(),
+    };
+    let config = TrainConfig { schedule, ..config.clone() };
+    recording::run(Procedure::Train, net, data, &config, |trainer, _| {
         trainer.run_epoch(net, false)?;
         trainer.test(net, true)
     })
 }
 
-/// Trains for `config.epochs` epochs with a constant learning rate; the course's `finetune`. With `config.keep_zeros` the
+/// Trains for `config.epochs` epochs; the course's `finetune`. Unless `config.schedule` says otherwise, the learning rate is
+/// constant. With `config.keep_zeros` the
 /// weights that are zero at the start stay zero. With `config.save_to` the run is recorded, and the network has its best
 /// weights in the end.
 ///
@@ -71,7 +77,7 @@ pub fn finetune<N: Network>(net: &N, data: &Data, config: &TrainConfig) -> Resul
 }
 
 /// Prunes a little before each epoch of the ramp, and trains on after it. From the last pruning step on the zeros stay,
-/// and only the epochs after the ramp may count as the best. With `config.save_to` the run is recorded, and the network
+/// and only the epochs after the ramp may count as the best. How to prune is told by a [`PruneSchedule`](crate::prune::PruneSchedule) or a [`Pruning`]. With `config.save_to` the run is recorded, and the network
 /// has its best weights in the end.
 ///
 /// # Errors
@@ -80,15 +86,16 @@ pub fn iterative_prune<N: Network>(
     net: &N,
     data: &Data,
     config: &TrainConfig,
-    schedule: &PruneSchedule,
+    pruning: impl Into<Pruning>,
 ) -> Result<History> {
-    let ramp = schedule.ramp;
+    let pruning = pruning.into();
+    let ramp = pruning.ramp;
     if ramp == 0 || ramp >= config.epochs {
         return Err(Error::argument("ramp", format!("1 to {}", config.epochs.saturating_sub(1)), ramp));
     }
-    recording::run(Procedure::IterativePrune(*schedule), net, data, config, |trainer, epoch| {
+    recording::run(Procedure::of_pruning(&pruning), net, data, config, |trainer, epoch| {
         if epoch <= ramp {
-            schedule.prune(net, epoch)?;
+            trainer.prune(net, &pruning)?;
         }
         trainer.run_epoch(net, epoch >= ramp)?;
         trainer.test(net, epoch > ramp)
@@ -106,16 +113,6 @@ pub fn finetune_after_prune<N: Network>(
     prune: bool,
 ) -> Result<EpochStatistics> {
     trainer.run_epoch(net, prune)
-}
-
-/// The factor on the learning rate in an epoch counted from 0: 1, 0.1 from half of the epochs on, 0.01 from three
-/// quarters on; PyTorch's `MultiStepLR`.
-pub fn step_decay(epoch: usize, epochs: usize) -> f64 {
-    match epoch {
-        epoch if epoch < epochs / 2 => 1.0,
-        epoch if epoch < epochs * 3 / 4 => 0.1,
-        _ => 0.01,
-    }
 }
 
 /// The accuracy and loss of a network on the test images.

@@ -75,6 +75,8 @@ mod tests {
                 learning_rate: 0.1,
                 weight_decay: 0.0,
                 momentum: 0.0,
+                optimizer: None,
+                schedule: None,
                 seed,
                 network: "a network".to_owned(),
                 quantizers: None,

@@ -13,8 +13,10 @@ use std::path::Path;
 
 /// Under which key the file's header holds the [`Sealed`] state.
 const KEY: &str = "run_state";
-/// What the names of the network's tensors and of the velocities begin with.
+/// What the names of the network's tensors and of the optimizer's begin with.
 const NETWORK: &str = "network/";
+const OPTIMIZER: &str = "optimizer/";
+/// What the names of the optimizer's tensors began with when there was SGD alone.
 const VELOCITY: &str = "velocity/";
 /// The file of the best weights so far, as bytes.
 const BEST: &str = "best";
@@ -40,14 +42,12 @@ struct Sealed {
 }
 
 impl RunState {
-    /// Writes the state with the network's tensors, the optimizer's velocities, and the best weights so far if there are any.
+    /// Writes the state with the network's tensors, the optimizer's, and the best weights so far if there are any.
     pub fn save<N: Network>(&self, net: &N, trainer: &Trainer, path: &Path) -> Result<()> {
         let tensors = state_dict(net)?.into_iter().map(|(name, tensor)| (format!("{NETWORK}{name}"), tensor));
         let mut tensors: StateDict = tensors.collect();
-        for ((name, _), velocity) in net.named_parameters().iter().zip(trainer.velocities()) {
-            if let Some(velocity) = velocity {
-                tensors.insert(format!("{VELOCITY}{name}"), velocity.to_device(&Device::Cpu)?);
-            }
+        for (name, tensor) in trainer.optimizer_state()? {
+            tensors.insert(format!("{OPTIMIZER}{name}"), tensor.to_device(&Device::Cpu)?);
         }
         if let Some(best) = trainer.best() {
             tensors.insert(BEST.to_owned(), Tensor::new(best, &Device::Cpu)?);
@@ -105,12 +105,10 @@ impl RunState {
             .iter()
             .filter_map(|(name, tensor)| Some((name.strip_prefix(NETWORK)?.to_owned(), tensor.clone())));
         set_state(net, &of_network.collect(), path)?;
-        let velocity = |(name, _): (String, _)| {
-            let velocity = tensors.get(&format!("{VELOCITY}{name}"));
-            Ok(velocity.map(|velocity| velocity.to_device(net.device())).transpose()?)
-        };
-        let velocities = net.named_parameters().into_iter().map(velocity).collect::<Result<_>>()?;
-        trainer.resume(self.history, velocities, Self::best(tensors)?);
-        Ok(())
+        let of_optimizer = tensors.iter().filter_map(|(name, tensor)| {
+            let older = name.starts_with(VELOCITY).then_some(name.as_str());
+            Some((name.strip_prefix(OPTIMIZER).or(older)?.to_owned(), tensor.clone()))
+        });
+        trainer.resume(self.history, &of_optimizer.collect(), Self::best(tensors)?)
     }
 }

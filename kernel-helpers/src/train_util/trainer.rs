@@ -2,18 +2,19 @@
 
 use super::history::remember;
 use super::run_files::RunFiles;
-use super::{EpochRecord, History, Sgd, SgdConfig, TestResult, correct_predictions, test_watched};
-use crate::checkpoint::file_name;
+use super::{EpochRecord, History, TestResult, correct_predictions, test_watched};
+use crate::checkpoint::{StateDict, file_name};
 use crate::data::{Data, DataLoader};
+use crate::optim::{Optimizer, OptimizerChoice, ScheduleChoice, SgdConfig};
 use crate::progress::{Plan, Watch};
-use crate::prune::{Masks, sparsity};
+use crate::prune::{Masks, Pruning, Sparsity, sparsity};
 use crate::{Error, Network, Result, ops, paths, stop};
-use candle_core::Tensor;
-use candle_nn::Optimizer;
+use candle_core::Var;
+use candle_core::backprop::GradStore;
 use std::path::PathBuf;
 
 /// How to train. The defaults are those of the course's fine-tuning, for 20 epochs.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug)]
 pub struct TrainConfig {
     /// How often the training images are gone through.
     pub epochs: usize,
@@ -25,6 +26,10 @@ pub struct TrainConfig {
     pub weight_decay: f64,
     /// The momentum of SGD.
     pub momentum: f64,
+    /// The optimizer; by default SGD.
+    pub optimizer: OptimizerChoice,
+    /// How the learning rate changes from epoch to epoch; by default as the procedure has it.
+    pub schedule: ScheduleChoice,
     /// Where progress is told in lines, a line every so many steps, but none within 20 s of the last line; 0 for none.
     pub log_every_n: usize,
     /// Where progress is told in lines, a line every so many epochs, and after the last; 0 for none. With 0 here and in
@@ -52,6 +57,8 @@ impl Default for TrainConfig {
             learning_rate,
             weight_decay,
             momentum,
+            optimizer: OptimizerChoice::default(),
+            schedule: ScheduleChoice::default(),
             log_every_n: 50,
             log_every_epochs: 1,
             seed: 0,
@@ -59,6 +66,14 @@ impl Default for TrainConfig {
             save_to: None,
             retrain: false,
         }
+    }
+}
+
+impl TrainConfig {
+    /// What it has of numbers for an optimizer.
+    pub(super) fn rates(&self) -> SgdConfig {
+        let Self { learning_rate, momentum, weight_decay, .. } = *self;
+        SgdConfig { learning_rate, momentum, weight_decay }
     }
 }
 
@@ -72,12 +87,11 @@ pub struct EpochStatistics {
 }
 
 /// A run in progress: optimizer, data, history and best weights, for a loop of one's own over the epochs.
-#[derive(Clone)]
 pub struct Trainer {
     config: TrainConfig,
     data: Data,
     loader: DataLoader,
-    optimizer: Sgd,
+    optimizer: Box<dyn Optimizer>,
     watch: Watch,
     epoch: usize,
     step: usize,
@@ -120,11 +134,6 @@ impl Trainer {
         }
         stop::may_start_training()?;
         let loader = data.train_loader(config.batch_size, config.seed)?.on(net.device());
-        let sgd = SgdConfig {
-            learning_rate: config.learning_rate,
-            momentum: config.momentum,
-            weight_decay: config.weight_decay,
-        };
         Ok(Self {
             watch: Watch::new(Plan {
                 epochs: config.epochs,
@@ -132,7 +141,7 @@ impl Trainer {
                 log_every_n: config.log_every_n,
                 log_every_epochs: config.log_every_epochs,
             }),
-            optimizer: Sgd::of(net, sgd),
+            optimizer: config.optimizer.make(net.named_parameters(), config.rates()),
             loader,
             config: config.clone(),
             data: data.clone(),
@@ -145,10 +154,15 @@ impl Trainer {
         })
     }
 
-    /// Goes to the next epoch and returns its number, counted from 1; `None` after the last and after a stop.
+    /// Goes to the next epoch, with the learning rate that the configuration's schedule has for it, if there is one, and returns
+    /// its number, counted from 1; `None` after the last and after a stop.
     pub fn next_epoch(&mut self) -> Option<usize> {
         if self.stopped || self.epoch == self.config.epochs {
             return None;
+        }
+        if let Some(schedule) = self.config.schedule.schedule() {
+            let factor = schedule.factor(self.epoch, self.config.epochs);
+            self.optimizer.set_learning_rate(self.config.learning_rate * factor);
         }
         self.epoch += 1;
         Some(self.epoch)
@@ -190,6 +204,30 @@ impl Trainer {
         let accuracy = correct as f64 / self.data.train.len() as f64;
         self.statistics = EpochStatistics { loss: losses / batches as f64, accuracy };
         Ok(self.statistics)
+    }
+
+    /// Prunes to the sparsity that `pruning` has before this epoch; with the [`Self::gradients`] if it needs them.
+    ///
+    /// # Errors
+    /// As [`Pruning::prune`].
+    pub fn prune<N: Network>(&self, net: &N, pruning: &Pruning) -> Result<Sparsity> {
+        let gradients = pruning.criterion.needs_gradients().then(|| self.gradients(net)).transpose()?;
+        pruning.prune(net, self.epoch, gradients.as_ref())
+    }
+
+    /// The gradients of the loss on this epoch's first batch, for a [`Criterion`](crate::prune::Criterion). The network's
+    /// running statistics are left as they are.
+    ///
+    /// # Errors
+    /// If a tensor operation fails.
+    pub fn gradients<N: Network>(&self, net: &N) -> Result<GradStore> {
+        let copy = |(_, var): (_, Var)| Ok((var.copy()?, var));
+        let buffers = net.named_buffers().into_iter().map(copy).collect::<Result<Vec<_>>>()?;
+        let batch = self.loader.epoch(self.epoch).next().expect("there are training images")?;
+        let loss = ops::cross_entropy(&net.forward_t(&batch.images, true)?, &batch.labels)?;
+        let gradients = loss.backward()?;
+        buffers.iter().try_for_each(|(before, var)| var.set(before))?;
+        Ok(gradients)
     }
 
     /// Tests the network after an epoch, adds the epoch to the history and, if it is a candidate and the best so far,
@@ -246,20 +284,21 @@ impl Trainer {
         Ok(())
     }
 
-    /// Continues after the epochs of `history`, with the optimizer's velocities at their end and the best weights so far.
+    /// Continues after the epochs of `history`, with the optimizer's state at their end and the best weights so far.
     pub(super) fn resume(
         &mut self,
         history: History,
-        velocities: Vec<Option<Tensor>>,
+        optimizer: &StateDict,
         best: Option<Vec<u8>>,
-    ) {
+    ) -> Result<()> {
         self.best = Best::Kept(best);
         self.epoch = history.epochs.len();
         self.step = self.epoch * self.loader.batches_per_epoch();
-        self.optimizer.set_velocities(velocities);
+        self.optimizer.set_state(optimizer)?;
         self.history = history;
         remember(&self.history);
         self.watch.resumed(&self.history);
+        Ok(())
     }
 
     /// Keeps the best weights instead of saving them.
@@ -280,9 +319,9 @@ impl Trainer {
         self.stopped
     }
 
-    /// The optimizer's velocities, in the order of the network's parameters.
-    pub(super) fn velocities(&self) -> Vec<Option<Tensor>> {
-        self.optimizer.velocities()
+    /// The optimizer's state.
+    pub(super) fn optimizer_state(&self) -> Result<StateDict> {
+        self.optimizer.state()
     }
 
     /// The epochs so far.

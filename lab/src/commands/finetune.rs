@@ -115,7 +115,7 @@ impl Run {
             }
             Run::Iterative(scope) => {
                 let schedule = PruneSchedule { scope, sparsity: SPARSITY, ramp: config.epochs / 2 };
-                iterative_prune(&net, data, config, &schedule)?
+                iterative_prune(&net, data, config, schedule)?
             }
             Run::Quantized { .. } | Run::PrunedAndQuantized { .. } => {
                 kernel_helpers::train_util::finetune(&net, data, config)?

@@ -10,10 +10,9 @@ use crate::graph::{Graph, plan::Plan};
 use crate::kernels::Isa;
 use crate::machine::NUMERICS;
 use crate::ops::testing::random;
+use crate::optim::{Optimizer, Sgd, SgdConfig};
 use crate::quant::{Quantizer, Ste};
-use crate::train_util::{Sgd, SgdConfig};
 use candle_core::{Tensor, Var};
-use candle_nn::Optimizer;
 use std::sync::Arc;
 
 /// The version that the sums are of.
@@ -84,7 +83,7 @@ fn trained(isa: Isa, [rows, columns]: [usize; 2]) -> Vec<u8> {
     let (parameters, workspace) = (Var::from_tensor(&start).unwrap(), Workspace::default());
     let images = random(&[35, 3, rows, columns], 1);
     let config = SgdConfig { learning_rate: 0.001, ..Default::default() };
-    let mut optimizer = Sgd::new(vec![parameters.clone()], config).unwrap();
+    let mut optimizer = Sgd::new(vec![("parameters".to_owned(), parameters.clone())], config);
     let mut results = Vec::new();
     for _ in 0..3 {
         let step = network.train(&images, &quantized(&network, &parameters), &workspace).unwrap();

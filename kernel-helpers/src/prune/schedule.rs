@@ -1,0 +1,55 @@
+//! How the sparsity grows.
+
+use super::linear_schedule;
+
+/// Tells how the sparsity of iterative pruning grows.
+pub trait SparsitySchedule: Send + Sync {
+    /// The sparsity to prune to before an epoch, counted from 1. It is `target` from epoch `ramp` on.
+    fn sparsity(&self, epoch: usize, ramp: usize, target: f64) -> f64;
+
+    /// The schedule and its settings in words. It is a part of a run's identity.
+    fn description(&self) -> String;
+}
+
+/// By the same amount before every epoch of the ramp: [`linear_schedule`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct LinearRamp;
+
+impl SparsitySchedule for LinearRamp {
+    fn sparsity(&self, epoch: usize, ramp: usize, target: f64) -> f64 {
+        linear_schedule(epoch, ramp, target)
+    }
+
+    fn description(&self) -> String {
+        "linear".to_owned()
+    }
+}
+
+/// Fast at first, when there is much to spare, and ever slower: `target · (1 - (1 - epoch / ramp)³)` (Zhu and Gupta, 2017).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct CubicRamp;
+
+impl SparsitySchedule for CubicRamp {
+    fn sparsity(&self, epoch: usize, ramp: usize, target: f64) -> f64 {
+        let left = 1.0 - epoch.min(ramp) as f64 / ramp.max(1) as f64;
+        target * (1.0 - left.powi(3))
+    }
+
+    fn description(&self) -> String {
+        "cubic".to_owned()
+    }
+}
+
+/// The whole sparsity before the first epoch. Until the ramp ends, weights may still change places.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct AtOnce;
+
+impl SparsitySchedule for AtOnce {
+    fn sparsity(&self, _epoch: usize, _ramp: usize, target: f64) -> f64 {
+        target
+    }
+
+    fn description(&self) -> String {
+        "at once".to_owned()
+    }
+}

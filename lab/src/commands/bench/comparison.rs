@@ -142,6 +142,7 @@ fn better(one: &NetworkReport, other: &NetworkReport) -> NetworkReport {
 impl fmt::Display for Comparison {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Settings { turns, batch_size, threads, isa, peak_gflop_per_s, .. } = self.settings;
+        let plural = if turns == 1 { "" } else { "s" };
         let torch = self.networks.iter().any(|network| network.torch.is_some());
         let columns = ["training", "evaluation", "memory"].into_iter().flat_map(|figure| {
             [Some(figure), torch.then_some("PyTorch"), torch.then_some("ratio")].into_iter().flatten()
@@ -149,7 +150,7 @@ impl fmt::Display for Comparison {
         let rates = Table::new(["network"].into_iter().chain(columns).collect::<Vec<_>>());
         let rates = rates.rows(self.networks.iter().map(Compared::rates));
         let rates = rates.caption(format!(
-            "Images a second, f32, batches of {batch_size}, {threads} threads, {isa}; medians over {turns} turns"
+            "Images a second, f32, batches of {batch_size}, {threads} threads, {isa}; medians of {turns} turn{plural}"
         ));
         let rates = match torch {
             true => rates.note("PyTorch in the better of its memory layouts, for each figure by itself"),
@@ -190,8 +191,8 @@ impl Compared {
         [
             self.network.clone(),
             format!("{:.1} million", self.multiplications as f64 / 1e6),
-            format!("{:.0} GFLOP/s", self.gflop_per_s),
-            format!("{:.0} %", 100.0 * self.share_of_peak),
+            format!("{:.1} GFLOP/s", self.gflop_per_s),
+            format!("{:.1} %", 100.0 * self.share_of_peak),
         ]
     }
 }

@@ -1,13 +1,16 @@
 //! How many images a second a network trains and evaluates, on synthetic input, and how close each kernel comes to
 //! what a core can do.
 
+mod networks;
 mod operators;
 mod report;
 
+pub use networks::{NETWORKS, NetworkReport, measure_network, network};
 pub use operators::{OperatorReport, operators, peak_gflop_per_s};
 pub use report::{BenchReport, measure};
 
 use crate::data::Data;
+use crate::graph::Shape;
 use crate::optim::{Optimizer, Sgd, SgdConfig};
 use crate::train_util::{TrainConfig, Trainer};
 use crate::{Network, Result, ops, stop};
@@ -30,14 +33,14 @@ pub struct BenchConfig {
 }
 
 impl Default for BenchConfig {
-    /// 12 steps of 256 images.
+    /// 8 steps of 256 images.
     fn default() -> Self {
-        BenchConfig { batch_size: 256, steps: 12 }
+        BenchConfig { batch_size: 256, steps: 8 }
     }
 }
 
 /// Images a second on synthetic input: medians over the steps after the warm-up.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ThroughputReport {
     /// Forward, backward and the optimizer's step.
     pub train_img_per_s: f64,
@@ -45,13 +48,14 @@ pub struct ThroughputReport {
     pub eval_img_per_s: f64,
 }
 
-/// Trains and evaluates `net` on random 32 x 32 images with random labels. Its weights and statistics change.
+/// Trains and evaluates `net`, which has 10 classes, on random images of this shape with random labels. Its weights and
+/// statistics change.
 ///
 /// # Errors
 /// If a tensor operation fails, or the notebook's stop button is pressed.
-pub fn throughput<N: Network>(net: &N, config: BenchConfig) -> Result<ThroughputReport> {
+pub fn throughput<N: Network>(net: &N, image: Shape, config: BenchConfig) -> Result<ThroughputReport> {
     let BenchConfig { batch_size, steps } = config;
-    let (images, labels) = synthetic_batch(batch_size, net.device())?;
+    let (images, labels) = synthetic_batch(image, batch_size, net.device())?;
     let mut optimizer = Sgd::of(net, SgdConfig::default());
     let train = median_seconds(steps, || {
         let loss = ops::cross_entropy(&net.forward_t(&images, true)?, &labels)?;
@@ -77,11 +81,11 @@ pub fn epoch_throughput<N: Network>(net: &N, data: &Data, batch_size: usize) -> 
     Ok(data.train.len() as f64 / start.elapsed().as_secs_f64())
 }
 
-fn synthetic_batch(batch_size: usize, device: &Device) -> Result<(Tensor, Tensor)> {
+fn synthetic_batch(image: Shape, batch_size: usize, device: &Device) -> Result<(Tensor, Tensor)> {
     let mut rng = ChaCha8Rng::seed_from_u64(0);
-    let images: Vec<f32> = (0..batch_size * 3 * 32 * 32).map(|_| rng.random_range(-2.0..2.0)).collect();
+    let images: Vec<f32> = (0..batch_size * image.values()).map(|_| rng.random_range(-2.0..2.0)).collect();
     let labels: Vec<u32> = (0..batch_size).map(|_| rng.random_range(0..10)).collect();
-    let images = Tensor::from_vec(images, (batch_size, 3, 32, 32), device)?.to_dtype(DType::F32)?;
+    let images = Tensor::from_vec(images, image.of_batch(batch_size), device)?.to_dtype(DType::F32)?;
     Ok((images, Tensor::from_vec(labels, batch_size, device)?))
 }
 
@@ -101,9 +105,9 @@ fn median_seconds(steps: usize, mut work: impl FnMut() -> Result<()>) -> Result<
     Ok(durations[durations.len() / 2])
 }
 
-/// The most memory that this process has held so far, in MB; 0 where the system does not tell.
-fn peak_rss_mb() -> f64 {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+/// The most memory that this process has held so far, in MB; `None` where the system does not tell.
+fn peak_rss_mb() -> Option<f64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
     let kilobytes = status.lines().find_map(|line| line.strip_prefix("VmHWM:")?.trim().strip_suffix(" kB"));
-    kilobytes.and_then(|kb| kb.trim().parse::<f64>().ok()).map_or(0.0, |kb| kb / 1024.0)
+    Some(kilobytes?.trim().parse::<f64>().ok()? / 1024.0)
 }

@@ -4,6 +4,7 @@ use super::{BenchConfig, epoch_throughput, peak_rss_mb, throughput};
 use crate::Result;
 use crate::data::Data;
 use crate::display::{MimeBundle, Show, shows_itself};
+use crate::graph::Shape;
 use crate::kernels::Isa;
 use crate::models::{ResNetConfig, resnet_cifar};
 use candle_core::Device;
@@ -41,8 +42,9 @@ pub struct BenchReport {
 pub fn measure(config: BenchConfig, data: Option<&Data>) -> Result<BenchReport> {
     let network =
         |n_bits| resnet_cifar(ResNetConfig { n_bits, ..Default::default() })?.build(0, &Device::Cpu);
-    let float = throughput(&network(None)?, config)?;
-    let quantized = throughput(&network(Some(4))?, config)?;
+    let image = Shape { channels: 3, size: Some([32, 32]) };
+    let float = throughput(&network(None)?, image, config)?;
+    let quantized = throughput(&network(Some(4))?, image, config)?;
     let epoch = |data| epoch_throughput(&network(None)?, data, config.batch_size);
     Ok(BenchReport {
         train_img_per_s: float.train_img_per_s,
@@ -53,7 +55,7 @@ pub fn measure(config: BenchConfig, data: Option<&Data>) -> Result<BenchReport> 
         batch_size: config.batch_size,
         threads: rayon::current_num_threads(),
         isa: Isa::current()?.name().to_owned(),
-        peak_rss_mb: peak_rss_mb(),
+        peak_rss_mb: peak_rss_mb().unwrap_or(0.0),
     })
 }
 

@@ -1,7 +1,7 @@
 //! What a graph tells of the network: names, counts, a description.
 
 use super::operation::Parameter;
-use super::{Graph, Layer};
+use super::{Graph, Layer, Shape};
 use crate::digest::sha256;
 use crate::table::Table;
 use crate::units::{bytes, grouped};
@@ -49,6 +49,11 @@ impl Graph {
     /// The network's title.
     pub fn title(&self) -> &str {
         &self.title
+    }
+
+    /// The shape of one image.
+    pub fn input_shape(&self) -> Shape {
+        self.layers[0].shape
     }
 
     pub(super) fn parameters_of(&self, layer: &Layer) -> Vec<Parameter> {

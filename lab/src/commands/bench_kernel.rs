@@ -197,7 +197,7 @@ impl CellTimes {
 }
 
 /// The median, `None` if one of the values is missing or there is none.
-fn median(values: impl Iterator<Item = Option<f64>>) -> Option<f64> {
+pub(super) fn median(values: impl Iterator<Item = Option<f64>>) -> Option<f64> {
     let mut values = values.collect::<Option<Vec<f64>>>()?;
     values.sort_by(f64::total_cmp);
     let middle = values.len() / 2;

@@ -1,13 +1,16 @@
 //! `cargo lab bench`: how many images a second this machine trains and evaluates.
 
 mod cell;
-mod torch;
+mod comparison;
+mod progress;
+mod turns;
 
 use super::data;
 use crate::project::Project;
 use anyhow::{Context, Result};
 use clap::Args;
-use kernel_helpers::bench::{BenchConfig, operators, peak_gflop_per_s};
+use clap::builder::PossibleValuesParser;
+use kernel_helpers::bench::{BenchConfig, NETWORKS, measure_network, network, operators, peak_gflop_per_s};
 use kernel_helpers::data::Cifar10;
 use kernel_helpers::kernels::Isa;
 use kernel_helpers::{Scale, bench};
@@ -16,7 +19,7 @@ use std::path::PathBuf;
 #[derive(Args)]
 /// What `cargo lab bench` can be asked for.
 pub struct Options {
-    /// Print JSON, one object a line.
+    /// Print JSON; of `--operators` one object a line.
     #[arg(long)]
     json: bool,
     /// How many threads compute; as many as there are processors if not given.
@@ -32,17 +35,23 @@ pub struct Options {
     #[arg(long)]
     no_epoch: bool,
     /// Measure in a notebook's cell.
-    #[arg(long, conflicts_with_all = ["operators", "torch", "threads"])]
+    #[arg(long, conflicts_with_all = ["operators", "networks", "torch", "threads"])]
     cell: bool,
     /// Measure each kernel on each convolution of ResNet-20 in place of the network.
-    #[arg(long, conflicts_with = "torch")]
+    #[arg(long, conflicts_with_all = ["networks", "torch"])]
     operators: bool,
-    /// Measure in turns with PyTorch, installed in the environment of this Python.
+    /// Measure these networks in floating point, each in a process of its own; all of them if none is named.
+    #[arg(long, value_name = "NAME", num_args = 0.., value_parser = PossibleValuesParser::new(NETWORKS))]
+    networks: Option<Vec<String>>,
+    /// Measure in turns with PyTorch, installed in the environment of this Python; ResNet-20 if not told otherwise.
     #[arg(long, value_name = "PYTHON")]
     torch: Option<PathBuf>,
-    /// How many turns with PyTorch.
-    #[arg(long, default_value_t = 5)]
-    rounds: usize,
+    /// How many turns; medians count.
+    #[arg(long, alias = "rounds", default_value_t = 5)]
+    turns: usize,
+    /// Measure this network in this process, and print its figures alone.
+    #[arg(long, hide = true)]
+    network: Option<String>,
 }
 
 /// Measures and prints what the options ask for.
@@ -54,8 +63,13 @@ pub fn bench(project: &Project, options: &Options) -> Result<()> {
     if options.operators {
         return print_operators(options.json);
     }
-    if let Some(python) = &options.torch {
-        return torch::compare(project, python, options);
+    if let Some(name) = &options.network {
+        let report = measure_network(network(name)?, options.config())?;
+        println!("{}", serde_json::to_string(&report)?);
+        return Ok(());
+    }
+    if let Some(names) = options.networks() {
+        return turns::compare(project, &names, options);
     }
     if !options.no_epoch {
         data::ensure(project)?;
@@ -77,6 +91,15 @@ pub fn bench(project: &Project, options: &Options) -> Result<()> {
 impl Options {
     fn config(&self) -> BenchConfig {
         BenchConfig { batch_size: self.batch_size, steps: self.steps }
+    }
+
+    /// The networks to measure in turns; `None` for ResNet-20 in this process, with 4-bit weights too.
+    fn networks(&self) -> Option<Vec<String>> {
+        match &self.networks {
+            Some(names) if names.is_empty() => Some(NETWORKS.map(str::to_owned).into()),
+            Some(names) => Some(names.clone()),
+            None => self.torch.is_some().then(|| vec!["resnet20".to_owned()]),
+        }
     }
 }
 

@@ -8,6 +8,7 @@ use super::forward::Forward;
 use super::gate::{Arrival, add};
 use super::load::Reader;
 use super::norm::{GradientSums, NormCoefficients};
+use super::pass::ByInput;
 use super::stage::reads_images;
 use super::workspace::{Buffers, Free};
 use crate::Result;
@@ -15,6 +16,7 @@ use crate::graph::plan::{Origin, Plan, Work};
 use crate::kernels::AlignedVec;
 use crate::kernels::conv::Pixels;
 use crate::kernels::layout::{from_channels_last, to_channels_last};
+use rayon::prelude::*;
 
 /// The gradients by the packed parameters and, if wanted, by the images.
 pub struct Gradients {
@@ -38,6 +40,8 @@ pub struct Way<'a> {
     awaited: Vec<usize>,
     /// Of each affine, once the gradient at its activation's sum is there.
     pub coefficients: Vec<NormCoefficients>,
+    /// Of each stage.
+    pub by_input: Vec<ByInput>,
 }
 
 impl<'a> Step<'a> {
@@ -53,6 +57,8 @@ impl<'a> Step<'a> {
         let outstanding = |(at, activation): (usize, &crate::graph::plan::Activation)| {
             activation.consumers.len() + activation.readers.len() + usize::from(at == plan.output)
         };
+        let prepare = |at| ByInput::new(&self, at, images_wanted);
+        let by_input: Vec<ByInput> = (0..plan.stages.len()).into_par_iter().map(prepare).collect();
         let mut way = Way {
             step: self,
             reader: self.reader(&forward.scalings, &forward.unit, values),
@@ -63,6 +69,7 @@ impl<'a> Step<'a> {
             outstanding: plan.activations.iter().enumerate().map(outstanding).collect(),
             awaited: (0..plan.activations.len()).map(|at| plan.sources(at).count()).collect(),
             coefficients: vec![NormCoefficients::default(); plan.affines.len()],
+            by_input,
         };
         way.begin(output_gradient);
         for stage in (0..plan.stages.len()).rev() {

@@ -37,9 +37,11 @@ impl<'a> Step<'a> {
             })
             .collect();
         let unit = Scaling::unit(self.most_lanes());
-        for stage in 0..plan.stages.len() {
-            let moments = self.stage(stage, &scalings, &unit, &mut buffers.values)?;
-            if let Some(affine) = plan.stages[stage].moments {
+        let prepare = |at| Prepared::new(plan, at, self.parameters, &self.counts(&self.groups(at)));
+        let prepared: Vec<Prepared> = (0..plan.stages.len()).into_par_iter().map(prepare).collect();
+        for (stage, prepared) in plan.stages.iter().zip(&prepared) {
+            let moments = self.stage(prepared, &scalings, &unit, &mut buffers.values)?;
+            if let Some(affine) = stage.moments {
                 scalings[affine] = Scaling::of_batch(&plan.affines[affine], self.parameters, moments);
             }
         }
@@ -78,17 +80,16 @@ impl<'a> Step<'a> {
     /// Computes a stage, and the moments of its output by group.
     fn stage(
         &self,
-        at: usize,
+        prepared: &Prepared,
         scalings: &[Scaling],
         unit: &Scaling,
         values: &mut Values,
     ) -> Result<Vec<Vec<Moments>>> {
-        let stage = &self.plan.stages[at];
+        let (at, stage) = (prepared.stage, &self.plan.stages[prepared.stage]);
         let read = stage.inputs[0];
         let activation = &self.plan.activations[read];
         let writes = activation.kept && activation.consumers[0] == at;
         let groups = self.groups(at);
-        let prepared = Prepared::new(self.plan, at, self.parameters, &self.counts(&groups));
         let candle = self.candle_layer(at);
         let mut z = take(&mut values.stages[at]);
         let mut kept = if writes { take(&mut values.kept[read]) } else { AlignedVec::default() };
@@ -101,7 +102,7 @@ impl<'a> Step<'a> {
             let mut kept = kept.chunks_mut(prepared.together * kept_image);
             for (bunch, z) in z.chunks_mut(prepared.together * z_image).enumerate() {
                 let first = group * groups.images + bunch * prepared.together;
-                reader.run(&prepared, candle.as_ref(), first, &mut input, kept.next(), z)?;
+                reader.run(prepared, candle.as_ref(), first, &mut input, kept.next(), z)?;
                 if let Some(moments) = &mut moments {
                     moments.add(self.isa, z);
                 }

@@ -6,11 +6,11 @@ use super::batch::{Groups, image};
 use super::gate::Arrival;
 use super::load::{Reader, Target};
 use super::norm::GradientSums;
+use super::pass::ByInput;
 use crate::graph::plan::{Extent, Origin, Work};
 use crate::kernels::AlignedVec;
-use crate::kernels::conv::{Convolution, ImagesAndGradients, InputGradient, Pixels};
+use crate::kernels::conv::{Convolution, ImagesAndGradients, Pixels};
 use rayon::prelude::*;
-use std::ops::Range;
 
 /// The rows of an activation that a stage or its reader has written down as they are.
 fn written_rows<'a>(reader: &Reader<'a>, activation: usize) -> &'a [f32] {
@@ -60,7 +60,7 @@ impl Way<'_> {
         if let Some(arrival) = self.arrival(at) {
             let before = self.arrived[read].take();
             let mut dy = before.unwrap_or_else(|| self.room(batch * input.values()));
-            let sums = self.rows_input_gradient(convolution, weight, &input, &rows, arrival, &mut dy);
+            let sums = self.rows_input_gradient(at, &input, &rows, arrival, &mut dy);
             self.arrived(arrival, dy, &sums);
         }
         self.give_back(dz);
@@ -108,17 +108,14 @@ impl Way<'_> {
     /// Lets the gradients by the input arrive.
     fn rows_input_gradient(
         &self,
-        convolution: &Convolution,
-        weight: &Range<usize>,
+        at: usize,
         input: &Extent,
         rows: &Rows,
         arrival: Arrival,
         dy: &mut AlignedVec,
     ) -> GradientSums {
         let (groups, values, isa) = (Groups::of_rows(rows.count), input.values(), self.reader.isa);
-        let weight = &self.step.parameters[weight.clone()];
-        let of_count = |&count: &usize| (count, InputGradient::new(*convolution, weight, [1, count]));
-        let by_input: Vec<_> = self.step.counts(&groups).par_iter().map(of_count).collect();
+        let ByInput::Linear(by_input) = &self.by_input[at] else { unreachable!("a linear layer") };
         let plain = arrival.is_plain(self.plan());
         let run_group = |(group, dy): (usize, &mut [f32])| {
             let (first, count) = (group * groups.images, groups.images_of(group, rows.count));

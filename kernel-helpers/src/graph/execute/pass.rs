@@ -1,11 +1,12 @@
 //! One stage's pass back over the batch.
 
+use super::Step;
 use super::backward::Way;
 use super::batch::{Groups, image};
 use super::gate::Arrival;
 use super::load::between_borders;
 use super::norm::GradientSums;
-use super::stage::{input_room, together, with_padding};
+use super::stage::{input_room, reads_images, together, with_padding};
 use crate::graph::plan::{Extent, Origin, Plan, Stage, Work};
 use crate::kernels::AlignedVec;
 use crate::kernels::channels::NormGradient;
@@ -29,8 +30,41 @@ struct Prepared<'a> {
 struct Weighted<'a> {
     convolution: &'a Convolution,
     weight: Range<usize>,
-    /// If the gradient by the input is wanted.
-    by_input: Option<InputGradient>,
+}
+
+/// What a stage's gradient by its input needs of its weight.
+pub enum ByInput {
+    /// Nothing, or the gradient is not wanted.
+    None,
+    Conv(InputGradient),
+    /// One for each number of rows that come together.
+    Linear(Vec<(usize, InputGradient)>),
+}
+
+impl ByInput {
+    /// Prepares a stage's weight.
+    pub fn new(step: &Step, at: usize, images_wanted: bool) -> Self {
+        let stage = &step.plan.stages[at];
+        if !images_wanted && reads_images(step.plan, at) {
+            return ByInput::None;
+        }
+        let prepare = |convolution: &Convolution, weight: &Range<usize>, size| {
+            InputGradient::new(*convolution, &step.parameters[weight.clone()], size)
+        };
+        match &stage.work {
+            Work::Conv(convolution, weight) => {
+                let input = step.plan.activations[stage.inputs[0]].extent;
+                ByInput::Conv(prepare(convolution, weight, input.size))
+            }
+            Work::Linear(convolution, weight) => {
+                let counts = step.counts(&step.groups(at)).into_iter();
+                ByInput::Linear(
+                    counts.map(|count| (count, prepare(convolution, weight, [1, count]))).collect(),
+                )
+            }
+            _ => ByInput::None,
+        }
+    }
 }
 
 /// A group's room.
@@ -72,11 +106,7 @@ impl<'a> Way<'a> {
         let input = plan.activations[stage.inputs[0]].extent;
         let arrival = self.arrival(at);
         let weighted = match &stage.work {
-            Work::Conv(convolution, weight) => {
-                let values = &self.step.parameters[weight.clone()];
-                let by_input = arrival.map(|_| InputGradient::new(*convolution, values, input.size));
-                Some(Weighted { convolution, weight: weight.clone(), by_input })
-            }
+            Work::Conv(convolution, weight) => Some(Weighted { convolution, weight: weight.clone() }),
             _ => None,
         };
         let finds_maximum = matches!(stage.work, Work::Pool(Pooling::Max, _));
@@ -206,7 +236,9 @@ impl<'a> Way<'a> {
         dx: &mut [f32],
     ) {
         let (isa, extent) = (self.reader.isa, prepared.input);
-        if let Some(Weighted { convolution, by_input: Some(by_input), .. }) = &prepared.weighted {
+        if let (Some(Weighted { convolution, .. }), ByInput::Conv(by_input)) =
+            (&prepared.weighted, &self.by_input[prepared.at])
+        {
             let dz_pixels = dz.with_border(convolution.gradient_border());
             let pixels = Pixels::dense(extent.size, extent.lanes());
             return by_input.run(isa, count, &dz.values, dz_pixels, dx, pixels);

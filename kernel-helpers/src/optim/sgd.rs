@@ -75,10 +75,17 @@ impl Parameter {
         if is_first {
             self.velocity = Some(self.var.zeros_like()?);
         }
-        let step = |((w, v), g): ((&mut f32, &mut f32), &f32)| {
-            let direction = g + (*w * weight_decay + 0.0);
-            *v = if is_first { direction } else { (*v * momentum + 0.0) + direction };
+        let step = move |w: &mut f32, v: &mut f32, g: f32, kept: f32| {
+            *v = kept + (g + (*w * weight_decay + 0.0));
             *w -= *v * learning_rate + 0.0;
+        };
+        let pass = move |weights: &mut [f32], velocities: &mut [f32], gradients: &[f32]| {
+            let values = weights.iter_mut().zip(velocities).zip(gradients);
+            match is_first {
+                // Nothing is kept, not even the sign of a zero.
+                true => values.for_each(|((w, v), g)| step(w, v, *g, -0.0)),
+                false => values.for_each(|((w, v), g)| step(w, v, *g, *v * momentum + 0.0)),
+            }
         };
         let velocity = self.velocity.as_ref().expect("it has been made");
         let gradient = readable(gradient, &self.var)?;
@@ -86,9 +93,9 @@ impl Parameter {
             change(velocity, |velocities| {
                 read(&gradient, |gradients| {
                     let chunks = weights.par_chunks_mut(CHUNK).zip(velocities.par_chunks_mut(CHUNK));
-                    chunks.zip(gradients.par_chunks(CHUNK)).for_each(|((weights, velocities), gradients)| {
-                        weights.iter_mut().zip(velocities).zip(gradients).for_each(step);
-                    });
+                    let chunks = chunks.zip(gradients.par_chunks(CHUNK));
+                    chunks
+                        .for_each(|((weights, velocities), gradients)| pass(weights, velocities, gradients));
                     Ok(())
                 })
             })

@@ -13,10 +13,9 @@ pub struct Progress {
 impl Progress {
     /// `total` is the work of all measurements, in any unit.
     pub fn new(total: f64) -> Self {
-        let style = ProgressStyle::with_template("[{bar:24}] {percent} % {elapsed} {wide_msg}");
+        let style = ProgressStyle::with_template("[{bar:12}] {wide_msg}");
         let bar =
             ProgressBar::new(total as u64).with_style(style.expect("a valid template").progress_chars("=> "));
-        bar.enable_steady_tick(Duration::from_millis(250));
         Self { bar, done: 0.0, total }
     }
 

@@ -13,6 +13,9 @@ use rand_chacha::ChaCha8Rng;
 /// Added to each variance of a batch norm before the square root.
 pub const EPS: f64 = 1e-5;
 
+/// The statistics of a batch, each with the place of its batch norm's layer.
+pub type Statistics = Vec<(usize, BatchStatistics)>;
+
 /// What a layer knows beside its input.
 #[derive(Clone, Copy)]
 pub struct Context<'a> {
@@ -146,7 +149,7 @@ pub fn forward<'a>(
     graph: &Graph,
     x: &Tensor,
     context: impl Fn(usize) -> Context<'a>,
-) -> Result<(Tensor, Vec<(usize, BatchStatistics)>)> {
+) -> Result<(Tensor, Statistics)> {
     let mut outputs: Vec<Tensor> = vec![x.clone()];
     let mut statistics = Vec::new();
     for (at, layer) in graph.layers.iter().enumerate().skip(1) {

@@ -1,14 +1,13 @@
 //! A graph with values for its parameters.
 
 use super::execute::{self, Workspace};
-use super::layered::{self, Context, DTYPE, check_images};
+use super::layered::{self, Context, DTYPE, Statistics, check_images};
 use super::operation::{Operation, Parameter, Start};
 use super::plan::Plan;
 use super::{Graph, Layer};
 use crate::display::shows_itself;
 use crate::fp_layers::{BatchNorm, FpConv};
 use crate::kernels::Isa;
-use crate::ops::BatchStatistics;
 use crate::quant::Quantization;
 use crate::table::Table;
 use crate::{Error, Network, Part, Result, Visitor};
@@ -143,17 +142,13 @@ impl Model {
     }
 
     /// The output layer by layer, with the statistics of the batch norms in training.
-    fn forward_layers(&self, x: &Tensor, train: bool) -> Result<(Tensor, Vec<(usize, BatchStatistics)>)> {
+    fn forward_layers(&self, x: &Tensor, train: bool) -> Result<(Tensor, Statistics)> {
         let parameters = self.quantized_parameters()?;
         layered::forward(&self.graph, x, |at| self.context(at, &parameters, train))
     }
 
     /// The output as one operation on the CPU; none elsewhere.
-    fn forward_planned(
-        &self,
-        x: &Tensor,
-        train: bool,
-    ) -> Result<Option<(Tensor, Vec<(usize, BatchStatistics)>)>> {
+    fn forward_planned(&self, x: &Tensor, train: bool) -> Result<Option<(Tensor, Statistics)>> {
         if !x.device().is_cpu() || !self.device.is_cpu() || x.dtype() != DTYPE || x.elem_count() == 0 {
             return Ok(None);
         }
@@ -180,10 +175,10 @@ impl Model {
     }
 
     /// Moves the running statistics, and counts the batch.
-    fn track(&self, statistics: &[(usize, BatchStatistics)]) -> Result<()> {
+    fn track(&self, statistics: Statistics) -> Result<()> {
         for (at, statistics) in statistics {
-            let norm = self.layers[*at].norm.as_ref();
-            norm.map_or(Ok(()), |norm| norm.track(statistics))?;
+            let norm = self.layers[at].norm.as_ref();
+            norm.map_or(Ok(()), |norm| norm.track(&statistics))?;
         }
         let counts = self.layers.iter().filter_map(|layer| layer.dropped.as_ref());
         counts.into_iter().try_for_each(|count| Ok(count.set(&(count.as_tensor() + 1.0)?)?))
@@ -261,7 +256,7 @@ impl ModuleT for Model {
             None => self.forward_layers(x, train)?,
         };
         if train {
-            self.track(&statistics)?;
+            self.track(statistics)?;
         }
         Ok(output)
     }

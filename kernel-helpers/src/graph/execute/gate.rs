@@ -22,7 +22,7 @@ pub struct Arrival {
 impl Arrival {
     /// Whether the gradient can be written to its place as it is.
     pub fn is_plain(&self, plan: &Plan) -> bool {
-        !self.adds && !(self.last && self.is_gated(plan))
+        !(self.adds || self.last && self.is_gated(plan))
     }
 
     /// Whether the way to the sum does more than pass the gradient on.

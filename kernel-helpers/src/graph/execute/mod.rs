@@ -22,7 +22,7 @@ mod workspace;
 pub use workspace::Workspace;
 
 use super::Graph;
-use super::layered::{self, Context};
+use super::layered::{self, Context, Statistics};
 use super::plan::Plan;
 use crate::Result;
 use crate::kernels::Isa;
@@ -68,7 +68,7 @@ impl Network {
         images: &Tensor,
         parameters: &Tensor,
         workspace: &Workspace,
-    ) -> Result<(Tensor, Vec<(usize, BatchStatistics)>)> {
+    ) -> Result<(Tensor, Statistics)> {
         let images = images.contiguous()?;
         let batch = images.dim(0)?;
         let mut loan = workspace.borrow(&self.plan, batch);

@@ -76,7 +76,9 @@ fn dropped(x: Node) -> Node {
     x.flatten().dropout(0.3).linear(32).relu().dropout(0.5).linear(32).linear(3)
 }
 
-const ZOO: [(&str, fn(Node) -> Node); 6] = [
+type Describe = fn(Node) -> Node;
+
+const ZOO: [(&str, Describe); 6] = [
     ("residual", residual),
     ("pre-activated", pre_activated),
     ("biased", biased),
@@ -85,7 +87,7 @@ const ZOO: [(&str, fn(Node) -> Node); 6] = [
     ("dropped", dropped),
 ];
 
-fn network(describe: fn(Node) -> Node, isa: Isa) -> Network {
+fn network(describe: Describe, isa: Isa) -> Network {
     let graph = Graph::new("test", [3, 9, 7], describe).unwrap();
     let plan = Plan::of(&graph);
     Network {

@@ -18,7 +18,7 @@ from playwright.sync_api import expect, sync_playwright
 
 TRAINING = """\
 let data = Cifar10::load(Scale::Tiny)?;
-let net = ResNetCifar::new(ResNetConfig::default(), &best_device()?)?;
+let net = resnet_cifar(ResNetConfig::default())?.build(0, &best_device()?)?;
 let config = TrainConfig { epochs: 100_000, ..Default::default() };
 let history = finetune(&net, &data, &config)?;"""
 

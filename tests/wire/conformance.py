@@ -13,7 +13,7 @@ class Conformance(KernelTests):
     code_stderr = 'eprintln!("an error");'
     completion_samples = [
         {"text": "prune_la", "matches": ["prune_layers"]},
-        {"text": "ResNetCif", "matches": ["ResNetCifar"]},
+        {"text": "ResNetConf", "matches": ["ResNetConfig"]},
         {"text": "let a = String::from_utf8_lo", "matches": ["from_utf8_lossy"]},
     ]
     complete_code_samples = ["1", "let a = 1;", 'println!("hello, world");', "fn f() {\n    1;\n}"]

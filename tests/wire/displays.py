@@ -140,7 +140,7 @@ class Values(KernelTest):
 
     def test_a_network_shows_its_layers_after_training_too(self):
         self.run_cell("""\
-let net = ResNetCifar::new(ResNetConfig { num_layers: 8, ..Default::default() }, &Device::Cpu)?;
+let net = resnet_cifar(ResNetConfig { num_layers: 8, ..Default::default() })?.build(0, &Device::Cpu)?;
 let data = Cifar10::load(Scale::Tiny)?;
 train(&net, &data, &TrainConfig { epochs: 1, ..Default::default() })?;""")
         for value in ("net", "&net"):
@@ -200,7 +200,7 @@ figure.update(&plot_loss(&[1.0, 0.1]).draw()?);""")
 
     def test_a_training_is_not_silent_within_an_epoch(self):
         self.run_cell("""\
-let net = ResNetCifar::new(ResNetConfig::default(), &Device::Cpu)?;
+let net = resnet_cifar(ResNetConfig::default())?.build(0, &Device::Cpu)?;
 let data = Cifar10::load(Scale::Full)?;""")
         request = self.kernel.send_cell("train(&net, &data, &TrainConfig { epochs: 1, ..Default::default() })?;")
         self.kernel.listen(lambda: len(request.outputs) >= 3 or request.ended, "the training says something", 30)

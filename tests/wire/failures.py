@@ -86,7 +86,7 @@ class WhatAFailingCellLeaves(KernelTest):
 
     def test_a_trained_network_survives_an_error_in_the_same_cell(self):
         self.run_cell("let data = Cifar10::load(Scale::Tiny)?;")
-        network = "let net = ResNetCifar::new(ResNetConfig { num_layers: 8, ..Default::default() }, &Device::Cpu)?;"
+        network = "let net = resnet_cifar(ResNetConfig { num_layers: 8, ..Default::default() })?.build(0, &Device::Cpu)?;"
         training = "let history = train(&net, &data, &TrainConfig { epochs: 1, ..Default::default() })?;"
         self.fails(f"{network}\n{training}\n{FAIL}")
         self.assertEqual(self.printed("history.epochs.len()"), "1")
@@ -145,7 +145,7 @@ class DidYouMean(KernelTest):
         self.assertIn("`weights`", self.fails("weigths.len()").traceback)
 
     def test_a_method(self):
-        self.run_cell("let net = ResNetCifar::new(ResNetConfig::default(), &Device::Cpu)?;")
+        self.run_cell("let net = resnet_cifar(ResNetConfig::default())?.build(0, &Device::Cpu)?;")
         request = self.fails('net.load_weigths("a")?;')
         self.assertIn("no method named `load_weigths`", request.traceback)
         self.assertIn("`load_weights`", request.traceback)

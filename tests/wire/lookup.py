@@ -7,7 +7,7 @@ from session import KernelTest, until
 
 class Completion(KernelTest):
     PREPARATION = """\
-let net = ResNetCifar::new(ResNetConfig::default(), &Device::Cpu)?;
+let net = resnet_cifar(ResNetConfig::default())?.build(0, &Device::Cpu)?;
 let longish_name = 5u32;"""
 
     def expect(self, code, name):
@@ -91,14 +91,14 @@ class Inspection(KernelTest):
             self.assertIn("fn prune_layers", text, code)
 
     def test_behind_an_argument(self):
-        self.run_cell("let net = ResNetCifar::new(ResNetConfig::default(), &Device::Cpu)?;")
+        self.run_cell("let net = resnet_cifar(ResNetConfig::default())?.build(0, &Device::Cpu)?;")
         for code in (
             "prune_layers(&net|",
             "prune_layers(&net, |)",
             "prune_layers(&net, 0.5|",
             "let s = prune_layers(&net, 0.|);",
         ):
-            self.assertRegex(self.text(code), "prune_layers|ResNetCifar", code)
+            self.assertRegex(self.text(code), "prune_layers|Model", code)
         self.assertIn("prunable layer", self.text("prune_layers(&net, |"))
 
     def test_of_the_standard_library(self):

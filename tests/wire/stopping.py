@@ -15,7 +15,7 @@ let second = train(&net, &data, &config);"""
 
 class Stopping(KernelTest):
     PREPARATION = """\
-let net = ResNetCifar::new(ResNetConfig::default(), &Device::Cpu)?;
+let net = resnet_cifar(ResNetConfig::default())?.build(0, &Device::Cpu)?;
 let data = Cifar10::load(Scale::Tiny)?;
 fn tripled(x: u32) -> u32 { 3 * x }
 use std::collections::BTreeMap;"""

@@ -157,7 +157,7 @@ class Crates(KernelTest):
     def test_leave_the_variables(self):
         self.run_cell("#[derive(Debug)]\nstruct Mine { x: u32 }")
         self.run_cell("let mine = Mine { x: 3 }; let list = vec![Mine { x: 4 }]; let number = 5;")
-        self.run_cell("let net = ResNetCifar::new(ResNetConfig::default(), &Device::Cpu)?;")
+        self.run_cell("let net = resnet_cifar(ResNetConfig::default())?.build(0, &Device::Cpu)?;")
         request = self.run_cell(self.DEP)
         self.assertNotIn("lost", request.stdout + request.stderr)
         self.assertEqual(self.run_cell("(mine, list.len(), number)").result["text/plain"], "(Mine { x: 3 }, 1, 5)")

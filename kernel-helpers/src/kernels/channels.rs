@@ -20,6 +20,11 @@ pub enum Function {
     Relu6,
 }
 
+/// The functions as constants, so that a kernel is compiled for each.
+const IDENTITY: u8 = Function::Identity as u8;
+const RELU: u8 = Function::Relu as u8;
+const RELU6: u8 = Function::Relu6 as u8;
+
 impl Function {
     /// From where to where it passes values, and gradients.
     fn range(self) -> [f32; 2] {
@@ -84,7 +89,18 @@ impl Kernel for Activate<'_> {
     type Output = ();
 
     #[inline(always)]
-    fn run<S: Simd>(mut self, simd: S) {
+    fn run<S: Simd>(self, simd: S) {
+        match self.function {
+            Function::Identity => self.compute::<S, IDENTITY>(simd),
+            Function::Relu => self.compute::<S, RELU>(simd),
+            Function::Relu6 => self.compute::<S, RELU6>(simd),
+        }
+    }
+}
+
+impl Activate<'_> {
+    #[inline(always)]
+    fn compute<S: Simd, const FUNCTION: u8>(mut self, simd: S) {
         let (channels, columns, z) = (self.norm.scale.len(), self.columns, self.z);
         let rows = rows_of::<S>(z.len(), columns, channels);
         assert!(self.norm.shift.len() == channels, "one shift per channel");
@@ -118,7 +134,11 @@ impl Kernel for Activate<'_> {
                             value = simd.add(value, mapped);
                         }
                     }
-                    let value = simd.clamp(value, low, high);
+                    let value = match FUNCTION {
+                        IDENTITY => value,
+                        RELU => simd.at_least(value, low),
+                        _ => simd.at_most(simd.at_least(value, low), high),
+                    };
                     if let Some(dense) = &mut self.dense {
                         simd.store(dense.as_mut_ptr().add(at), value);
                     }
@@ -260,11 +280,21 @@ impl Kernel for Gate<'_> {
     type Output = ();
 
     #[inline(always)]
-    fn run<S: Simd>(mut self, simd: S) {
+    fn run<S: Simd>(self, simd: S) {
+        match self.function {
+            Function::Identity => self.pass::<S, IDENTITY>(simd),
+            Function::Relu => self.pass::<S, RELU>(simd),
+            Function::Relu6 => self.pass::<S, RELU6>(simd),
+        }
+    }
+}
+
+impl Gate<'_> {
+    #[inline(always)]
+    fn pass<S: Simd, const FUNCTION: u8>(mut self, simd: S) {
         let (channels, columns, length) = (self.sums.len(), self.columns, self.gradient.len());
         let rows = rows_of::<S>(length, columns, channels);
-        let gated = self.function != Function::Identity;
-        if gated {
+        if FUNCTION != IDENTITY {
             check_pixels(self.gate.len(), self.gate_pixels, [rows, columns], channels);
         }
         assert!(self.dy.len() == length, "output of another size");
@@ -284,9 +314,13 @@ impl Kernel for Gate<'_> {
                         Addend::None => {}
                         Addend::Output => dy = simd.add(dy, simd.load(self.dy.as_ptr().add(at))),
                     }
-                    if gated {
+                    if FUNCTION != IDENTITY {
                         let gate = self.gate_pixels.start + y * self.gate_pixels.row + x * channels + channel;
-                        dy = simd.keep_between(dy, simd.load(self.gate.as_ptr().add(gate)), low, high);
+                        let gate = simd.load(self.gate.as_ptr().add(gate));
+                        dy = simd.keep_above(dy, gate, low);
+                        if FUNCTION == RELU6 {
+                            dy = simd.keep_above(dy, high, gate);
+                        }
                     }
                     simd.store(self.dy.as_mut_ptr().add(at), dy);
                     sum = simd.add(sum, dy);

@@ -63,18 +63,20 @@ impl Simd for Avx2 {
         // SAFETY: see above.
         unsafe { _mm256_fmadd_ps(a, b, c) }
     }
+    // Of two values that cannot be compared, minimum and maximum give the second.
     #[inline(always)]
-    fn clamp(self, a: __m256, low: __m256, high: __m256) -> __m256 {
-        // Of two values that cannot be compared, these give the second. SAFETY: see above.
-        unsafe { _mm256_min_ps(high, _mm256_max_ps(low, a)) }
+    fn at_least(self, a: __m256, low: __m256) -> __m256 {
+        // SAFETY: see above.
+        unsafe { _mm256_max_ps(low, a) }
     }
     #[inline(always)]
-    fn keep_between(self, a: __m256, gate: __m256, low: __m256, high: __m256) -> __m256 {
+    fn at_most(self, a: __m256, high: __m256) -> __m256 {
         // SAFETY: see above.
-        unsafe {
-            let above = _mm256_cmp_ps::<_CMP_GT_OQ>(gate, low);
-            let below = _mm256_cmp_ps::<_CMP_LT_OQ>(gate, high);
-            _mm256_and_ps(a, _mm256_and_ps(above, below))
-        }
+        unsafe { _mm256_min_ps(high, a) }
+    }
+    #[inline(always)]
+    fn keep_above(self, a: __m256, gate: __m256, low: __m256) -> __m256 {
+        // SAFETY: see above.
+        unsafe { _mm256_and_ps(a, _mm256_cmp_ps::<_CMP_GT_OQ>(gate, low)) }
     }
 }

@@ -67,17 +67,22 @@ impl Simd for Avx512 {
         // SAFETY: see above.
         unsafe { _mm512_fmadd_ps(a, b, c) }
     }
+    // Of two values that cannot be compared, minimum and maximum give the second.
     #[inline(always)]
-    fn clamp(self, a: __m512, low: __m512, high: __m512) -> __m512 {
-        // Of two values that cannot be compared, these give the second. SAFETY: see above.
-        unsafe { _mm512_min_ps(high, _mm512_max_ps(low, a)) }
+    fn at_least(self, a: __m512, low: __m512) -> __m512 {
+        // SAFETY: see above.
+        unsafe { _mm512_max_ps(low, a) }
     }
     #[inline(always)]
-    fn keep_between(self, a: __m512, gate: __m512, low: __m512, high: __m512) -> __m512 {
+    fn at_most(self, a: __m512, high: __m512) -> __m512 {
+        // SAFETY: see above.
+        unsafe { _mm512_min_ps(high, a) }
+    }
+    #[inline(always)]
+    fn keep_above(self, a: __m512, gate: __m512, low: __m512) -> __m512 {
         // SAFETY: see above.
         unsafe {
-            let above = _mm512_cmp_ps_mask::<_CMP_GT_OQ>(gate, low);
-            let kept = _mm512_mask_cmp_ps_mask::<_CMP_LT_OQ>(above, gate, high);
+            let kept = _mm512_cmp_ps_mask::<_CMP_GT_OQ>(gate, low);
             _mm512_maskz_mov_ps(kept, a)
         }
     }

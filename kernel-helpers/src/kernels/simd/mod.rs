@@ -42,16 +42,12 @@ pub trait Simd: Copy {
     fn mul(self, a: Self::Vector, b: Self::Vector) -> Self::Vector;
     /// `a b + c`, rounded once where the processor can, twice in the portable set.
     fn mul_add(self, a: Self::Vector, b: Self::Vector, c: Self::Vector) -> Self::Vector;
-    /// `min(max(a, low), high)`; not-a-number stays.
-    fn clamp(self, a: Self::Vector, low: Self::Vector, high: Self::Vector) -> Self::Vector;
-    /// `a` where `low < gate < high`, 0 elsewhere.
-    fn keep_between(
-        self,
-        a: Self::Vector,
-        gate: Self::Vector,
-        low: Self::Vector,
-        high: Self::Vector,
-    ) -> Self::Vector;
+    /// `max(a, low)`; not-a-number stays.
+    fn at_least(self, a: Self::Vector, low: Self::Vector) -> Self::Vector;
+    /// `min(a, high)`; not-a-number stays.
+    fn at_most(self, a: Self::Vector, high: Self::Vector) -> Self::Vector;
+    /// `a` where `gate > low`, 0 elsewhere.
+    fn keep_above(self, a: Self::Vector, gate: Self::Vector, low: Self::Vector) -> Self::Vector;
 }
 
 /// A computation written once for all instruction sets.

@@ -54,22 +54,16 @@ impl Simd for Portable {
         self.add(self.mul(a, b), c)
     }
     #[inline(always)]
-    fn clamp(self, a: [f32; 4], low: [f32; 4], high: [f32; 4]) -> [f32; 4] {
-        let above = zip(a, low, |a, low| if a < low { low } else { a });
-        zip(above, high, |a, high| if a > high { high } else { a })
+    fn at_least(self, a: [f32; 4], low: [f32; 4]) -> [f32; 4] {
+        zip(a, low, |a, low| if a < low { low } else { a })
     }
     #[inline(always)]
-    fn keep_between(self, a: [f32; 4], gate: [f32; 4], low: [f32; 4], high: [f32; 4]) -> [f32; 4] {
-        let above =
-            zip(
-                a,
-                zip(gate, low, |gate, low| f32::from(gate > low)),
-                |a, kept| if kept > 0.0 { a } else { 0.0 },
-            );
-        zip(
-            above,
-            zip(gate, high, |gate, high| f32::from(gate < high)),
-            |a, kept| if kept > 0.0 { a } else { 0.0 },
-        )
+    fn at_most(self, a: [f32; 4], high: [f32; 4]) -> [f32; 4] {
+        zip(a, high, |a, high| if a > high { high } else { a })
+    }
+    #[inline(always)]
+    fn keep_above(self, a: [f32; 4], gate: [f32; 4], low: [f32; 4]) -> [f32; 4] {
+        let keep = |at: usize| if gate[at] > low[at] { a[at] } else { 0.0 };
+        [keep(0), keep(1), keep(2), keep(3)]
     }
 }

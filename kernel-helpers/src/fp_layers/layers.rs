@@ -86,11 +86,9 @@ impl FpLinear {
         device: &Device,
     ) -> Result<Self> {
         let weight = glorot((output, input), input + output, rng, device)?;
-        let bound = 1.0 / (input as f32).sqrt();
-        let uniform = Uniform::new_inclusive(-bound, bound).expect("the bounds are finite and ordered");
-        let bias: Vec<f32> = (0..output).map(|_| uniform.sample(rng)).collect();
+        let bias = uniform(output, 1.0 / (input as f32).sqrt(), rng, device)?;
         let quantization = quantization.into().started_on(&weight)?;
-        Ok(Self { weight, bias: Var::from_vec(bias, output, device)?, quantization })
+        Ok(Self { weight, bias, quantization })
     }
 
     /// The weight as the forward pass uses it, `[out, in]`.
@@ -124,7 +122,7 @@ impl Module for FpLinear {
 }
 
 /// A weight drawn from a normal distribution with standard deviation `sqrt(2 / fans)`.
-fn glorot(
+pub(crate) fn glorot(
     shape: impl Into<candle_core::Shape>,
     fans: usize,
     rng: &mut impl Rng,
@@ -133,5 +131,18 @@ fn glorot(
     let shape = shape.into();
     let normal = Normal::new(0.0, (2.0 / fans as f32).sqrt()).expect("the deviation is finite");
     let values: Vec<f32> = (0..shape.elem_count()).map(|_| normal.sample(rng)).collect();
+    Ok(Var::from_vec(values, shape, device)?)
+}
+
+/// A parameter drawn uniformly from ±`bound`.
+pub(crate) fn uniform(
+    shape: impl Into<candle_core::Shape>,
+    bound: f32,
+    rng: &mut impl Rng,
+    device: &Device,
+) -> Result<Var> {
+    let shape = shape.into();
+    let uniform = Uniform::new_inclusive(-bound, bound).expect("the bounds are finite and ordered");
+    let values: Vec<f32> = (0..shape.elem_count()).map(|_| uniform.sample(rng)).collect();
     Ok(Var::from_vec(values, shape, device)?)
 }

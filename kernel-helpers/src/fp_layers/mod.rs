@@ -6,3 +6,4 @@ mod layers;
 pub use crate::quant::Ste;
 pub use batch_norm::BatchNorm;
 pub use layers::{FpConv, FpLinear};
+pub(crate) use layers::{glorot, uniform};

@@ -8,14 +8,6 @@ use crate::units::{bytes, grouped};
 use crate::{Error, Result};
 use std::collections::HashSet;
 
-impl Layer {
-    /// The name by which pruning and tables call it: without the course's `.conv` and `.linear`.
-    pub fn short_name(&self) -> &str {
-        let suffixes = [".conv", ".linear"];
-        suffixes.iter().find_map(|suffix| self.name.strip_suffix(suffix)).unwrap_or(&self.name)
-    }
-}
-
 impl Graph {
     /// The layers up to the output that reach it, numbered anew.
     pub(super) fn of_layers(title: &str, layers: Vec<Layer>, output: usize) -> Result<Self> {

@@ -6,17 +6,16 @@ use super::operation::{Operation, Parameter, Start};
 use super::plan::Plan;
 use super::{Graph, Layer};
 use crate::display::shows_itself;
-use crate::fp_layers::{BatchNorm, FpConv};
+use crate::fp_layers::{BatchNorm, FpConv, glorot, uniform};
 use crate::kernels::Isa;
+use crate::network::layer_name;
 use crate::quant::Quantization;
 use crate::table::Table;
 use crate::{Error, Network, Part, Result, Visitor};
 use candle_core::{Device, Tensor, Var};
 use candle_nn::ModuleT;
 use rand::SeedableRng;
-use rand::distr::Uniform;
 use rand_chacha::ChaCha8Rng;
-use rand_distr::{Distribution, Normal};
 use std::fmt;
 use std::sync::Arc;
 
@@ -105,7 +104,9 @@ impl Model {
             }
             _ => None,
         });
-        let found = convolutions.find(|(layer, _)| layer.name == name || layer.short_name() == name);
+        let is_called =
+            |layer: &Layer| layer.name == name || layer_name(&format!("{}.weight", layer.name)) == name;
+        let found = convolutions.find(|(layer, _)| is_called(layer));
         let expected = "the name of a convolution without groups and bias";
         found.map(|(_, conv)| conv).ok_or_else(|| Error::argument("layer", expected, format!("`{name}`")))
     }
@@ -228,20 +229,9 @@ impl Tensors {
 }
 
 fn draw(start: &Start, shape: Vec<usize>, rng: &mut ChaCha8Rng, device: &Device) -> Result<Var> {
-    let count = shape.iter().product::<usize>();
-    let mut sample = |distribution: &dyn Fn(&mut ChaCha8Rng) -> f32| -> Result<Var> {
-        let values: Vec<f32> = (0..count).map(|_| distribution(rng)).collect();
-        Ok(Var::from_vec(values, shape.clone(), device)?)
-    };
     match start {
-        Start::Glorot { fans } => {
-            let normal = Normal::new(0.0, (2.0 / *fans as f32).sqrt()).expect("the deviation is finite");
-            sample(&|rng| normal.sample(rng))
-        }
-        Start::Uniform { bound } => {
-            let uniform = Uniform::new_inclusive(-bound, *bound).expect("the bounds are finite and ordered");
-            sample(&|rng| uniform.sample(rng))
-        }
+        Start::Glorot { fans } => glorot(shape, *fans, rng, device),
+        Start::Uniform { bound } => uniform(shape, *bound, rng, device),
         Start::Ones => Ok(Var::ones(shape, DTYPE, device)?),
         Start::Given(tensor) => Ok(Var::from_tensor(&tensor.to_device(device)?.to_dtype(DTYPE)?.copy()?)?),
     }

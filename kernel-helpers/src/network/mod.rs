@@ -227,7 +227,7 @@ fn named_tensors<N: Network + ?Sized>(net: &N) -> Vec<(String, Var)> {
     parameters.into_iter().chain(buffers).collect()
 }
 
-fn layer_name(weight_name: &str) -> &str {
+pub(crate) fn layer_name(weight_name: &str) -> &str {
     let suffixes = [".conv.weight", ".linear.weight", ".weight"];
     suffixes.iter().find_map(|suffix| weight_name.strip_suffix(suffix)).unwrap_or(weight_name)
 }

@@ -120,7 +120,7 @@ fn write(tensor: &Tensor, extent: &Extent, to: &mut [f32]) -> Result<()> {
 }
 
 /// A tensor of these dimensions from images channels last.
-pub fn read(from: &[f32], extent: &Extent, dims: &[usize]) -> Result<Tensor> {
+fn read(from: &[f32], extent: &Extent, dims: &[usize]) -> Result<Tensor> {
     let pixels = Pixels::dense(extent.size, extent.lanes());
     let mut values = vec![0.0; from.len() / extent.values() * extent.elements()];
     for (planes, from) in values.chunks_exact_mut(extent.elements()).zip(from.chunks_exact(extent.values())) {

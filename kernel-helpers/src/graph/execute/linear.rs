@@ -4,21 +4,13 @@
 use super::backward::Way;
 use super::batch::{Groups, image};
 use super::gate::Arrival;
-use super::load::{Reader, Target};
+use super::load::Target;
 use super::norm::GradientSums;
 use super::pass::ByInput;
 use crate::graph::plan::{Extent, Origin, Work};
 use crate::kernels::AlignedVec;
 use crate::kernels::conv::{Convolution, ImagesAndGradients, Pixels};
 use rayon::prelude::*;
-
-/// The rows of an activation that a stage or its reader has written down as they are.
-fn written_rows<'a>(reader: &Reader<'a>, activation: usize) -> &'a [f32] {
-    match reader.plan.activations[activation].plain() {
-        Some(stage) => &reader.values.stages[stage],
-        None => &reader.values.kept[activation],
-    }
-}
 
 /// Outputs whose weights one task takes: their sums stay in the cache.
 const OUTPUTS: usize = 32;
@@ -46,7 +38,7 @@ impl Way<'_> {
         dz.par_chunks_mut(output.values())
             .enumerate()
             .for_each(|(row, dz)| self.norm_gradient(at, row, dz, pixels));
-        let written = written_rows(&self.reader, read);
+        let written = self.reader.written(read);
         let rows = Rows {
             input: loaded.as_deref().unwrap_or(written),
             lanes: input.lanes(),

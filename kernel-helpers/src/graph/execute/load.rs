@@ -33,18 +33,22 @@ pub struct Target<'a> {
 impl<'a> Reader<'a> {
     /// The values of a term for image `at`.
     pub fn values_of(&self, origin: Origin, at: usize) -> &'a [f32] {
-        let kept = |activation: usize| match self.plan.activations[activation].plain() {
-            Some(stage) => &self.values.stages[stage],
-            None => &self.values.kept[activation],
-        };
         let (values, extent) = match origin {
             Origin::Images => (self.images, self.plan.images.elements()),
             Origin::Stage(stage) => (&*self.values.stages[stage], self.plan.stages[stage].output.values()),
             Origin::Kept(activation) => {
-                (&**kept(activation), self.plan.activations[activation].extent.values())
+                (self.written(activation), self.plan.activations[activation].extent.values())
             }
         };
         image(values, at, extent)
+    }
+
+    /// The values of an activation over the whole batch, where they are written down.
+    pub fn written(&self, activation: usize) -> &'a [f32] {
+        match self.plan.activations[activation].plain() {
+            Some(stage) => &self.values.stages[stage],
+            None => &self.values.kept[activation],
+        }
     }
 
     pub fn scaling(&self, term: &Term) -> Option<&'a Scaling> {

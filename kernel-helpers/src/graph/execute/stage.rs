@@ -47,9 +47,7 @@ impl Prepared {
         let most = counts.iter().copied().max().unwrap_or(1);
         Self { stage, together: together(plan, stage, most), weight }
     }
-}
 
-impl Prepared {
     /// The same for so many images at a time.
     pub fn of(self, together: usize) -> Self {
         Self { together, ..self }

@@ -102,7 +102,9 @@ impl Compiler<'_> {
             },
             Operation::Pool(kind, pool) => self.stage(at, Work::Pool(kind, pool), &layer.inputs, None),
             Operation::GlobalAveragePool => self.stage(at, Work::GlobalAveragePool, &layer.inputs, None),
-            Operation::Flatten if self.values[input].extent.size == [1, 1] => self.passed_on(at, input),
+            Operation::Flatten if self.values[input].extent.size == [1, 1] => {
+                self.function(at, input, Function::Identity)
+            }
             Operation::Flatten => self.stage(at, Work::Flatten, &layer.inputs, None),
             Operation::Concat | Operation::Dropout(_) | Operation::Custom(_) => {
                 self.stage(at, Work::Candle, &layer.inputs, None)
@@ -126,12 +128,6 @@ impl Compiler<'_> {
             Some(convolution) if convolution.is_supported() => Work::Conv(convolution, weight),
             _ => Work::Candle,
         }
-    }
-
-    /// Another layer's value, unchanged.
-    fn passed_on(&mut self, at: usize, input: usize) -> Value {
-        let terms = self.terms(input);
-        self.value(at, terms, Function::Identity)
     }
 
     fn function(&mut self, at: usize, input: usize, function: Function) -> Value {

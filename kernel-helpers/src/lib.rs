@@ -1,55 +1,39 @@
-//! ResNet-20, pruning and fixed-point quantization on [candle](candle_core), shaped for Rust notebooks.
+//! Pruning and fixed-point quantization of neural networks on [candle](candle_core), shaped for Rust notebooks.
 //!
-//! Modules carry the names of the course's files where there is one: [`fp_layers`], [`train_util`].
-//! A notebook starts with `use kernel_helpers::prelude::*;`.
+//! A notebook starts with `use kernel_helpers::prelude::*;`, the homework's with `use kernel_helpers::homework::prelude::*;`
+//! beside it. What is behind lies in crates of their own, each of which knows only those before it:
+//!
+//! | crate | |
+//! |---|---|
+//! | [`base`] | errors, files, sums |
+//! | [`cpu_kernels`] | vector instructions on slices of f32 |
+//! | [`display`](mod@display) | what a value shows of itself, and how that reaches the notebook |
+//! | [`nn`] | networks, quantization, pruning, data, checkpoints |
+//! | [`notebook`] | plots, source code, variables, errors |
+//! | [`runs`] | training, recorded and repeatable |
+//! | [`bench`] | what networks and kernels reach on this machine |
+//! | [`homework`] | the labs' own |
+//!
+//! The modules that carry the names of the course's files are [`fp_layers`] and [`train_util`].
 
+mod macros;
+pub mod prelude;
+mod source;
+
+pub use ::base::{self, Error, Result, digest, files, paths, printable};
+pub use ::bench;
+pub use ::cpu_kernels;
+pub use ::display::{self, DisplayPlain, Markdown, Show, display, markdown, table};
+pub use ::homework::{self, Scale, seed_from_env};
+pub use ::nn::{
+    self, Network, Part, Visitor, checkpoint, data, device, fp_layers, graph, models, ops, optim, prune, quant,
+    random, sparse, state_dict,
+};
+pub use ::notebook::{self, cell, panic, plot, stop, variables};
+pub use ::runs::{self, self as train_util};
 pub use candle_core;
 pub use candle_nn;
-
-pub mod bench;
-pub mod cell;
-pub mod checkpoint;
-pub mod data;
-pub mod device;
-pub mod digest;
-pub mod display;
-mod error;
-pub mod files;
-pub mod fp_layers;
-pub mod graph;
-pub mod kernels;
-pub mod lab1;
-pub mod machine;
-pub mod models;
-mod network;
-pub mod ops;
-pub mod optim;
-pub mod panic;
-pub mod paths;
-pub mod plot;
-pub mod prelude;
-pub mod printable;
-mod progress;
-#[cfg(test)]
-mod properties;
-pub mod prune;
-pub mod quant;
-pub mod random;
-pub mod results;
-mod scale;
-pub mod scan;
-pub mod source;
-pub mod sparse;
-pub mod stop;
-pub mod table;
-pub mod train_util;
-mod units;
-pub mod variables;
-
-pub use display::{DisplayPlain, Markdown, Show, display, markdown};
-pub use error::{Error, Result};
-pub use network::{Network, Part, Visitor, state_dict};
-pub use scale::{Scale, seed_from_env};
+pub use source::show_source;
 
 /// Tells a test run with overflow checks and debug assertions from one that only means to have them.
 #[cfg(all(test, debug_assertions))]

@@ -1,0 +1,26 @@
+//! The homework's figures.
+
+use crate::lab1::{Trajectory, element_name};
+use notebook::plot::{Grid, LinePlot, loss_axes, plot_loss};
+use std::borrow::Borrow;
+use std::fmt::Display;
+
+/// log(L) against steps for several runs with their names, such as `λ = 0.2`.
+pub fn compare_losses<N: Display, T: Borrow<Trajectory>>(runs: &[(N, T)]) -> LinePlot {
+    runs.iter().fold(loss_axes(), |plot, (name, run)| plot.series(name, &run.borrow().losses))
+}
+
+/// Each element of W against steps: `weights[k]` holds the elements after step `k`.
+pub fn plot_weights<W: AsRef<[f64]>>(weights: &[W]) -> LinePlot {
+    let elements = weights.iter().map(|w| w.as_ref().len()).max().unwrap_or(0);
+    let plot = LinePlot::new().x_label("step").y_label("element of W");
+    (0..elements).fold(plot, |plot, element| {
+        let values = weights.iter().map(|w| w.as_ref().get(element).copied().unwrap_or(f64::NAN));
+        plot.series(element_name(element), &values.collect::<Vec<_>>())
+    })
+}
+
+/// log(L) and each element of W against steps, side by side.
+pub fn plot_trajectory(trajectory: &Trajectory) -> Grid {
+    Grid::new(2).panel(plot_loss(&trajectory.losses)).panel(plot_weights(&trajectory.weights))
+}

@@ -1,0 +1,7 @@
+//! All that the homework's notebooks use beside the helpers' prelude, in one `use`.
+
+pub use crate::lab1::*;
+pub use crate::plot::*;
+pub use crate::results::Results;
+pub use crate::scan::{Case, Mode, Scan};
+pub use crate::{Scale, cifar10, output_dir, pretrained_model, seed_from_env};

@@ -1,0 +1,25 @@
+//! Which processor the tensors live on, and which of its instructions compute.
+
+use base::{Error, Result};
+use candle_core::Device;
+use cpu_kernels::Isa;
+
+/// The first CUDA GPU if this build has the `cuda` feature and the machine has one, the CPU otherwise; PyTorch's
+/// `"cuda" if torch.cuda.is_available() else "cpu"`.
+///
+/// # Errors
+/// If there is a GPU that cannot be opened.
+pub fn best_device() -> Result<Device> {
+    Ok(Device::cuda_if_available(0)?)
+}
+
+/// The instruction set of the CPU that all operations use: the one that `KERNEL_HELPERS_ISA` names, otherwise the widest.
+///
+/// # Errors
+/// If the variable names a set that this processor lacks.
+pub fn instruction_set() -> Result<Isa> {
+    Isa::current().map_err(|unknown| {
+        let expected = format!("one of this processor's {}", unknown.available);
+        Error::argument(Isa::VARIABLE, expected, unknown.found)
+    })
+}

@@ -1,0 +1,82 @@
+//! The forward pass with given statistics: a few images at a time go through the whole network while they are in the cache.
+
+use super::Step;
+use super::batch::Groups;
+use super::norm::Scaling;
+use super::stage::{Prepared, input_room, together};
+use super::workspace::Values;
+use base::Result;
+use crate::graph::plan::Work;
+use rayon::prelude::*;
+use std::mem::take;
+
+impl Step<'_> {
+    /// The output without padding.
+    pub fn evaluate(self, scalings: &[Scaling]) -> Result<Vec<f32>> {
+        let (plan, groups) = (self.plan, Groups::of(self.batch, 0));
+        let bunch = self.bunch(groups.images);
+        let mut counts: Vec<usize> = (0..groups.count)
+            .flat_map(|group| {
+                let images = groups.images_of(group, self.batch);
+                [bunch.min(images), images - (images - 1) / bunch * bunch]
+            })
+            .collect();
+        counts.sort_unstable();
+        counts.dedup();
+        let prepare = |stage| Prepared::new(plan, stage, self.parameters, &counts).of(bunch);
+        let prepared: Vec<Prepared> = (0..plan.stages.len()).into_par_iter().map(prepare).collect();
+        let unit = Scaling::unit(self.most_lanes());
+        let (planes, outputs) = (plan.images.elements(), plan.activations[plan.output].extent.elements());
+        let mut output = vec![0.0; self.batch * outputs];
+        let images = self.images.par_chunks(groups.images * planes);
+        output.par_chunks_mut(groups.images * outputs).zip(images).try_for_each(|(output, images)| {
+            let mut values = Values::default();
+            let mut rooms: Vec<_> =
+                (0..plan.stages.len()).map(|stage| input_room(plan, stage, bunch)).collect();
+            for (output, images) in output.chunks_mut(bunch * outputs).zip(images.chunks(bunch * planes)) {
+                let count = images.len() / planes;
+                let step = Step { images, batch: count, ..self };
+                values.fit(plan, count);
+                for (prepared, room) in prepared.iter().zip(&mut rooms) {
+                    step.evaluate_stage(prepared, scalings, &unit, room, &mut values)?;
+                }
+                output.copy_from_slice(&step.output(&step.reader(scalings, &unit, &values), count));
+            }
+            Ok::<(), base::Error>(())
+        })?;
+        Ok(output)
+    }
+
+    fn evaluate_stage(
+        &self,
+        prepared: &Prepared,
+        scalings: &[Scaling],
+        unit: &Scaling,
+        room: &mut cpu_kernels::conv::BorderedImages,
+        values: &mut Values,
+    ) -> Result<()> {
+        let (plan, at) = (self.plan, prepared.stage);
+        let read = plan.stages[at].inputs[0];
+        let writes = plan.activations[read].kept && plan.activations[read].consumers[0] == at;
+        let mut z = take(&mut values.stages[at]);
+        let mut kept = writes.then(|| take(&mut values.kept[read]));
+        let reader = self.reader(scalings, unit, values);
+        reader.run(prepared, self.candle_layer(at).as_ref(), 0, room, kept.as_deref_mut(), &mut z)?;
+        values.stages[at] = z;
+        if let Some(kept) = kept {
+            values.kept[read] = kept;
+        }
+        Ok(())
+    }
+
+    /// How many images go through the network together: as many as the stage that wants the most, and whole groups where rows of
+    /// them make a matrix.
+    fn bunch(&self, group: usize) -> usize {
+        let plan = self.plan;
+        let of_stage = |stage: usize| match plan.stages[stage].work {
+            Work::Linear(..) | Work::Candle => group,
+            _ => together(plan, stage, group),
+        };
+        (0..plan.stages.len()).map(of_stage).max().unwrap_or(1)
+    }
+}

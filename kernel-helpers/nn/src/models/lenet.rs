@@ -1,0 +1,24 @@
+//! Small networks for images of digits.
+
+use base::Result;
+use crate::graph::Graph;
+
+/// LeNet-5 (LeCun et al., 1998) with ReLU and max pooling, for images `[1, 28, 28]`.
+///
+/// # Errors
+/// If there are no classes.
+pub fn lenet(classes: usize) -> Result<Graph> {
+    Graph::new("LeNet-5", [1, 28, 28], |x| {
+        let x = x.conv(6, 5).with_bias().relu().max_pool(2);
+        let x = x.conv(16, 5).padding(0).with_bias().relu().max_pool(2);
+        x.flatten().linear(120).relu().linear(84).relu().linear(classes)
+    })
+}
+
+/// A multilayer perceptron with two hidden layers of 512 and 256, for images `[1, 28, 28]`.
+///
+/// # Errors
+/// If there are no classes.
+pub fn mlp(classes: usize) -> Result<Graph> {
+    Graph::new("MLP", [1, 28, 28], |x| x.flatten().linear(512).relu().linear(256).relu().linear(classes))
+}

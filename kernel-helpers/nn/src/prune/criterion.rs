@@ -1,0 +1,102 @@
+//! What makes a weight matter.
+
+use base::digest::sha256;
+use base::{Error, Result};
+use candle_core::Tensor;
+use rand::{Rng, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+
+/// Tells how much a weight matters.
+pub trait Criterion: Send + Sync {
+    /// A score for each weight, of the layer's shape; f32. The weights of the lowest scores go first, after those that are
+    /// zero already.
+    ///
+    /// # Errors
+    /// If a tensor operation fails.
+    fn scores(&self, layer: &LayerToPrune) -> Result<Tensor>;
+
+    /// Whether the scores need the gradients of a batch.
+    fn needs_gradients(&self) -> bool {
+        false
+    }
+
+    /// The criterion and its settings in words. It is a part of a run's identity.
+    fn description(&self) -> String;
+}
+
+/// A layer whose weights are to be scored.
+#[derive(Clone, Copy, Debug)]
+pub struct LayerToPrune<'a> {
+    /// The layer's name in [`Network::prunable_layers`](crate::Network::prunable_layers).
+    pub name: &'a str,
+    /// Its weight.
+    pub weight: &'a Tensor,
+    /// The gradient of the loss on a batch by the weight, if [`Criterion::needs_gradients`].
+    pub gradient: Option<&'a Tensor>,
+}
+
+impl LayerToPrune<'_> {
+    /// The gradient.
+    ///
+    /// # Errors
+    /// If there is none.
+    pub fn gradient(&self) -> Result<&Tensor> {
+        let expected = "those of a loss that depends on the layer (Trainer::gradients)";
+        self.gradient.ok_or_else(|| Error::argument(format!("gradients of {}", self.name), expected, "none"))
+    }
+}
+
+/// The magnitude `|w|` (Han et al., 2015).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Magnitude;
+
+impl Criterion for Magnitude {
+    fn scores(&self, layer: &LayerToPrune) -> Result<Tensor> {
+        Ok(layer.weight.abs()?)
+    }
+
+    fn description(&self) -> String {
+        "magnitude".to_owned()
+    }
+}
+
+/// `|gradient · w|`, by how much the loss changes to first order without the weight: the connection sensitivity of SNIP
+/// (Lee et al., 2019).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Sensitivity;
+
+impl Criterion for Sensitivity {
+    fn scores(&self, layer: &LayerToPrune) -> Result<Tensor> {
+        Ok((layer.gradient()? * layer.weight)?.abs()?)
+    }
+
+    fn needs_gradients(&self) -> bool {
+        true
+    }
+
+    fn description(&self) -> String {
+        "gradient times weight".to_owned()
+    }
+}
+
+/// Any weight as well as another: what a criterion has to be better than. The scores are drawn from the seed and the
+/// layer's name, the same every time.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Random {
+    /// The seed.
+    pub seed: u64,
+}
+
+impl Criterion for Random {
+    fn scores(&self, layer: &LayerToPrune) -> Result<Tensor> {
+        let sum = sha256(format!("{} {}", self.seed, layer.name).as_bytes());
+        let seed = u64::from_str_radix(&sum[..16], 16).expect("a sum is hexadecimal");
+        let mut rng = ChaCha8Rng::seed_from_u64(seed);
+        let scores: Vec<f32> = (0..layer.weight.elem_count()).map(|_| rng.random()).collect();
+        Ok(Tensor::from_vec(scores, layer.weight.shape(), layer.weight.device())?)
+    }
+
+    fn description(&self) -> String {
+        format!("random, seed {}", self.seed)
+    }
+}

@@ -1,0 +1,148 @@
+//! Several plots in one figure.
+
+use super::bars::BarPlot;
+use super::canvas::{Area, Pixels, failure};
+use super::confusion::ConfusionMatrix;
+use super::figure::{Colors, Figure, drawn};
+use super::header::{Header, Words, title_and_notes};
+use super::heat_map::HeatMap;
+use super::images::ImagePlot;
+use super::lines::LinePlot;
+use super::style::OVERSAMPLING;
+use base::Result;
+use display::{MimeBundle, Show, shows_itself};
+
+/// Pixels from the left to the right of a figure.
+pub(super) const FIGURE_WIDTH: u32 = 1600;
+
+/// What a plot has to do to be a figure or a part of one.
+pub(super) trait Plot {
+    /// Draws the plot over the whole area.
+    fn paint(&self, area: &Area) -> Result<()>;
+
+    /// What the figure shows, in words.
+    fn alt(&self) -> String;
+
+    /// The height in pixels when it is one of `columns` side by side.
+    fn height(&self, columns: usize) -> u32;
+
+    /// Which colors it needs.
+    fn colors(&self) -> Colors {
+        Colors::Few
+    }
+}
+
+/// A plot that can be part of a figure.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Panel {
+    /// Lines and scattered points.
+    Lines(LinePlot),
+    /// Bars.
+    Bars(BarPlot),
+    /// A matrix in colors.
+    HeatMap(HeatMap),
+    /// True against predicted classes.
+    Confusion(ConfusionMatrix),
+    /// Images.
+    Images(ImagePlot),
+}
+
+macro_rules! panel_of {
+    ($($variant:ident($plot:ty)),+) => {
+        $(impl From<$plot> for Panel {
+            fn from(plot: $plot) -> Self {
+                Panel::$variant(plot)
+            }
+        })+
+
+        impl Panel {
+            fn plot(&self) -> &dyn Plot {
+                match self {
+                    $(Panel::$variant(plot) => plot,)+
+                }
+            }
+        }
+    };
+}
+
+panel_of!(Lines(LinePlot), Bars(BarPlot), HeatMap(HeatMap), Confusion(ConfusionMatrix), Images(ImagePlot));
+
+/// The whole figure with nothing but this plot.
+pub(super) fn alone(plot: &dyn Plot) -> Result<Figure> {
+    let pixels = Pixels::paint(FIGURE_WIDTH, plot.height(1), |area| plot.paint(area))?;
+    Figure::new(&pixels, plot.colors(), plot.alt())
+}
+
+/// Several plots in one figure, row by row. Each is drawn for its place, so that text keeps its size.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Grid {
+    columns: usize,
+    panels: Vec<Panel>,
+    words: Words,
+}
+
+title_and_notes!(Grid, words);
+
+impl Grid {
+    /// An empty grid of this many columns, best one or two.
+    pub fn new(columns: usize) -> Self {
+        Grid { columns: columns.max(1), panels: Vec::new(), words: Words::default() }
+    }
+
+    /// Adds a plot.
+    pub fn panel(mut self, panel: impl Into<Panel>) -> Self {
+        self.panels.push(panel.into());
+        self
+    }
+
+    /// Adds several plots.
+    pub fn panels(self, panels: impl IntoIterator<Item = impl Into<Panel>>) -> Self {
+        panels.into_iter().fold(self, Grid::panel)
+    }
+
+    /// Draws the figure.
+    ///
+    /// # Errors
+    /// If a plot's data does not fit together.
+    pub fn draw(&self) -> Result<Figure> {
+        let header = Header::lay_out(&self.words, f64::from(FIGURE_WIDTH * OVERSAMPLING));
+        let header_height =
+            if header.is_empty() { 0 } else { (header.bottom() / f64::from(OVERSAMPLING)).ceil() as u32 };
+        let columns = self.columns.min(self.panels.len().max(1));
+        let plots: Vec<_> = self.panels.iter().map(Panel::plot).collect();
+        let rows: Vec<_> = plots.chunks(columns).collect();
+        let heights: Vec<u32> =
+            rows.iter().map(|row| row.iter().map(|plot| plot.height(columns)).max().unwrap_or(0)).collect();
+        let height = header_height + heights.iter().sum::<u32>();
+
+        let pixels = Pixels::paint(FIGURE_WIDTH, height.max(1), |area| {
+            let (top, mut rest) = area.split_vertically((header_height * OVERSAMPLING) as i32);
+            header.draw(&top)?;
+            for (row, height) in rows.iter().zip(&heights) {
+                let (place, below) = rest.split_vertically((height * OVERSAMPLING) as i32);
+                let places = place.split_evenly((1, columns));
+                row.iter().zip(&places).try_for_each(|(plot, place)| plot.paint(place))?;
+                rest = below;
+            }
+            area.present().map_err(failure)
+        })?;
+        let colors = plots.iter().map(|plot| plot.colors()).max().unwrap_or(Colors::Few);
+        Figure::new(&pixels, colors, self.alt())
+    }
+
+    fn alt(&self) -> String {
+        let panels = self.panels.iter().map(|panel| panel.plot().alt());
+        let all: Vec<_> =
+            [self.words.title.clone()].into_iter().chain(panels).filter(|text| !text.is_empty()).collect();
+        all.join("\n")
+    }
+}
+
+impl Show for Grid {
+    /// The drawn figure.
+    fn forms(&self) -> MimeBundle {
+        drawn(self.draw())
+    }
+}
+
+shows_itself!(Grid);

@@ -1,0 +1,191 @@
+//! What happened in a run, epoch by epoch.
+
+use display::{MimeBundle, Show, shows_itself};
+use serde::{Deserialize, Deserializer, Serialize};
+use std::collections::BTreeSet;
+use std::fmt;
+use std::sync::{Mutex, PoisonError};
+
+/// One epoch of a run.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct EpochRecord {
+    /// The epoch, from 1.
+    pub epoch: usize,
+    /// The learning rate.
+    pub learning_rate: f64,
+    /// Mean cross-entropy of the training batches.
+    pub train_loss: f64,
+    /// The share of (augmented) training images classified correctly, from 0 to 1.
+    pub train_accuracy: f64,
+    /// Mean cross-entropy on the test images after the epoch.
+    #[serde(deserialize_with = "number")]
+    pub test_loss: f64,
+    /// The share of test images classified correctly after the epoch, from 0 to 1.
+    pub test_accuracy: f64,
+    /// The share of zeros among the prunable weights after the epoch, from 0 to 1; 0 if there are none.
+    #[serde(deserialize_with = "number")]
+    pub sparsity: f64,
+    /// Whether the epoch may count as the best: iterative pruning excludes those before the final sparsity.
+    pub candidate: bool,
+}
+
+/// A number, which JSON gives as null where it was infinite or none.
+fn number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {
+    Ok(Option::deserialize(deserializer)?.unwrap_or(f64::NAN))
+}
+
+/// The epochs of a run; a value to print, plot and save.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct History {
+    /// The finished epochs, in order.
+    pub epochs: Vec<EpochRecord>,
+    /// What has to be said of these numbers, such as that they come from a subset.
+    pub note: Option<String>,
+    /// The day on which a recorded run was made (UTC); `None` for one that was trained just now.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub recorded_on: Option<String>,
+}
+
+impl History {
+    /// The candidate with the best test accuracy, the earliest of equals. The homework picks it on the test images, so
+    /// it is optimistic: report [`Self::last`] beside it.
+    pub fn best(&self) -> Option<&EpochRecord> {
+        let candidates = self.epochs.iter().filter(|epoch| epoch.candidate).rev();
+        candidates.max_by(|a, b| a.test_accuracy.total_cmp(&b.test_accuracy))
+    }
+
+    /// The last epoch.
+    pub fn last(&self) -> Option<&EpochRecord> {
+        self.epochs.last()
+    }
+
+    /// The best test accuracy, 0 before the first candidate.
+    pub fn best_accuracy(&self) -> f64 {
+        self.best().map_or(0.0, |epoch| epoch.test_accuracy)
+    }
+
+    /// The number of the best epoch, 0 before the first candidate.
+    pub fn best_epoch(&self) -> usize {
+        self.best().map_or(0, |epoch| epoch.epoch)
+    }
+
+    /// The last epoch's test accuracy, 0 before the first epoch.
+    pub fn last_accuracy(&self) -> f64 {
+        self.last().map_or(0.0, |epoch| epoch.test_accuracy)
+    }
+
+    /// What has to be said of these numbers: the note, and that they are recorded.
+    pub fn remarks(&self) -> Vec<String> {
+        self.note.iter().cloned().chain(recorded_note([self])).collect()
+    }
+}
+
+impl Show for History {
+    fn forms(&self) -> MimeBundle {
+        MimeBundle::plain(self)
+    }
+}
+
+shows_itself!(History);
+
+impl fmt::Display for History {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (self.best(), self.last()) {
+            (Some(best), Some(last)) => write!(
+                f,
+                "best test accuracy {:.4} (epoch {} of {}), last {:.4}",
+                best.test_accuracy,
+                best.epoch,
+                self.epochs.len(),
+                last.test_accuracy
+            )?,
+            (None, Some(last)) => {
+                write!(f, "last test accuracy {:.4}, no candidate yet", last.test_accuracy)?
+            }
+            _ => write!(f, "no epoch yet")?,
+        }
+        match self.remarks() {
+            remarks if remarks.is_empty() => Ok(()),
+            remarks => write!(f, " ({})", remarks.join("; ")),
+        }
+    }
+}
+
+/// The history of the run that went on or was found recorded last.
+static LAST: Mutex<Option<History>> = Mutex::new(None);
+
+/// The history of the last run in this notebook or command, as far as it came. A cell that fails or is stopped after a
+/// training loses its variables, but not this.
+pub fn last_history() -> Option<History> {
+    LAST.lock().unwrap_or_else(PoisonError::into_inner).clone()
+}
+
+/// Keeps a history for [`last_history`].
+pub(super) fn remember(history: &History) {
+    *LAST.lock().unwrap_or_else(PoisonError::into_inner) = Some(history.clone());
+}
+
+/// What a table or figure has to say of the runs behind it: which of them are recorded, and on which days they were made.
+/// `None` if all of them were trained just now.
+pub fn recorded_note<'a>(runs: impl IntoIterator<Item = &'a History>) -> Option<String> {
+    let runs: Vec<_> = runs.into_iter().map(|run| run.recorded_on.as_deref()).collect();
+    let recorded = runs.iter().flatten().count();
+    let days: Vec<&str> = BTreeSet::from_iter(runs.iter().flatten().copied()).into_iter().collect();
+    let days = days.join(" and ");
+    match recorded {
+        0 => None,
+        _ if recorded == runs.len() => Some(format!("recorded on {days}")),
+        _ => Some(format!("{recorded} of {} runs recorded on {days}", runs.len())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn record(epoch: usize, test_accuracy: f64, candidate: bool) -> EpochRecord {
+        EpochRecord {
+            epoch,
+            learning_rate: 0.1,
+            train_loss: 1.0,
+            train_accuracy: 0.5,
+            test_loss: 1.0,
+            test_accuracy,
+            sparsity: 0.0,
+            candidate,
+        }
+    }
+
+    #[test]
+    fn only_candidates_can_be_the_best_and_the_earliest_wins() {
+        let epochs =
+            vec![record(1, 0.9, false), record(2, 0.7, true), record(3, 0.8, true), record(4, 0.8, true)];
+        let history = History { epochs, ..Default::default() };
+        assert_eq!(history.best().unwrap().epoch, 3);
+        assert_eq!(history.last_accuracy(), 0.8);
+        assert_eq!(history.to_string(), "best test accuracy 0.8000 (epoch 3 of 4), last 0.8000");
+    }
+
+    #[test]
+    fn a_history_survives_as_json() {
+        let through_json = |history: &History| -> History {
+            serde_json::from_str(&serde_json::to_string(history).unwrap()).unwrap()
+        };
+        let note = Some("quick scale".to_owned());
+        let history = History { epochs: vec![record(1, 0.1 + 0.2, true)], note, recorded_on: None };
+        assert_eq!(through_json(&history), history);
+        let diverged = EpochRecord { test_loss: f64::INFINITY, ..record(1, 0.1, true) };
+        let diverged = History { epochs: vec![diverged], ..Default::default() };
+        assert!(through_json(&diverged).epochs[0].test_loss.is_nan());
+    }
+
+    #[test]
+    fn recorded_runs_say_so() {
+        let run = |day: Option<&str>| History { recorded_on: day.map(str::to_owned), ..Default::default() };
+        let (fresh, old, older) = (run(None), run(Some("2026-11-23")), run(Some("2026-11-20")));
+        assert_eq!(old.to_string(), "no epoch yet (recorded on 2026-11-23)");
+        assert_eq!(recorded_note([&fresh]), None);
+        assert_eq!(recorded_note([&old, &older]).unwrap(), "recorded on 2026-11-20 and 2026-11-23");
+        assert_eq!(recorded_note([&fresh, &old]).unwrap(), "1 of 2 runs recorded on 2026-11-23");
+    }
+}

@@ -11,7 +11,7 @@
 //! | [`nn`] | networks, quantization, pruning, data, checkpoints |
 //! | [`notebook`] | plots, source code, variables, errors |
 //! | [`runs`] | training, recorded and repeatable |
-//! | [`bench`] | what networks and kernels reach on this machine |
+//! | [`bench`](mod@bench) | what networks and kernels reach on this machine |
 //! | [`homework`] | the labs' own |
 //!
 //! The modules that carry the names of the course's files are [`fp_layers`] and [`train_util`].
@@ -24,10 +24,10 @@ pub use ::base::{self, Error, Result, digest, files, paths, printable};
 pub use ::bench;
 pub use ::cpu_kernels;
 pub use ::display::{self, DisplayPlain, Markdown, Show, display, markdown, table};
-pub use ::homework::{self, Scale, seed_from_env};
+pub use ::homework;
 pub use ::nn::{
-    self, Network, Part, Visitor, checkpoint, data, device, fp_layers, graph, models, ops, optim, prune, quant,
-    random, sparse, state_dict,
+    self, Network, Part, Visitor, checkpoint, data, device, fp_layers, graph, models, ops, optim, prune,
+    quant, random, sparse, state_dict,
 };
 pub use ::notebook::{self, cell, panic, plot, stop, variables};
 pub use ::runs::{self, self as train_util};

@@ -7,11 +7,6 @@ pub use candle_core;
 pub use candle_core::{D, DType, Device, IndexOp, Module, Shape, Tensor, Var};
 pub use candle_nn;
 // The kernel writes the type of a variable out, and that of a `VarBuilder` contains this trait.
-pub use candle_nn::var_builder::SimpleBackend;
-pub use candle_nn::{
-    Activation, Conv2d, Conv2dConfig, Dropout, Embedding, Init, Linear, ModuleT, Sequential, VarBuilder,
-    VarMap, conv2d, conv2d_no_bias, embedding, linear, linear_no_bias, loss, seq,
-};
 pub use ::display::table::{Table, percent, points};
 pub use ::display::{
     DisplayHandle, DisplayPlain as _, DisplayTypeName as _, MimeBundle, Show, clear_output, display, markdown,
@@ -31,6 +26,11 @@ pub use ::nn::sparse::SparseConv;
 pub use ::nn::{DisplayNetwork as _, Network, Part, Visitor};
 pub use ::notebook::plot::*;
 pub use ::notebook::stop::stop_requested;
+pub use ::runs::*;
+pub use candle_nn::var_builder::SimpleBackend;
+pub use candle_nn::{
+    Activation, Conv2d, Conv2dConfig, Dropout, Embedding, Init, Linear, ModuleT, Sequential, VarBuilder,
+    VarMap, conv2d, conv2d_no_bias, embedding, linear, linear_no_bias, loss, seq,
+};
 pub use rand::{Rng, SeedableRng};
 pub use rand_chacha::ChaCha8Rng;
-pub use ::runs::*;

@@ -1,4 +1,4 @@
-"""Files and folders that are not whole yet, by the rules of `kernel-helpers/src/files.rs`.
+"""Files and folders that are not whole yet, by the rules of `kernel-helpers/base/src/files/mod.rs`.
 
 Their names begin with `.partial-`, and their writer holds them locked. Whoever writes into the same folder next removes what
 killed processes have left.

@@ -8,7 +8,8 @@ use anyhow::Result;
 use kernel_helpers::data::GENERATED_MARKER;
 use kernel_helpers::digest::sha256_of_file;
 use kernel_helpers::files::write_whole;
-use kernel_helpers::{Scale, paths};
+use kernel_helpers::homework::{Scale, pretrained_model};
+use kernel_helpers::paths;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::fs;
@@ -55,7 +56,7 @@ impl Executions {
 
 /// What besides a notebook's code decides what it computes: the helpers, the pretrained weights and the images.
 fn inputs(project: &Project) -> Result<Value> {
-    let weights = paths::pretrained_model().ok().map(sha256_of_file).transpose()?;
+    let weights = pretrained_model().ok().map(sha256_of_file).transpose()?;
     Ok(json!({
         "helpers": warm::sources_sha256(project)?,
         "pretrained_model": weights,

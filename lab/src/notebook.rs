@@ -2,8 +2,8 @@
 
 use crate::json::{self, By, Reader};
 use anyhow::{Context, Result, anyhow, bail, ensure};
-use kernel_helpers::Scale;
 use kernel_helpers::digest::sha256;
+use kernel_helpers::homework::Scale;
 use serde::de::{IgnoredAny, MapAccess, SeqAccess};
 use serde_json::{Value, json};
 use std::fs::File;

@@ -17,7 +17,7 @@ from jupyterlab import PATIENCE, SECOND, Student, jupyterlab, kernels_of, proces
 from playwright.sync_api import expect, sync_playwright
 
 TRAINING = """\
-let data = Cifar10::load(Scale::Tiny)?;
+let data = Cifar10::load_first(256, 100)?;
 let net = resnet_cifar(ResNetConfig::default())?.build(0, &best_device()?)?;
 let config = TrainConfig { epochs: 100_000, ..Default::default() };
 let history = finetune(&net, &data, &config)?;"""

@@ -4,11 +4,9 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 use homework_tests::lab;
 use homework_tests::server::{Reply, Server};
-use kernel_helpers::Scale;
-use kernel_helpers::data::{
-    Cifar10, GENERATED_MARKER, RECORD_BYTES, RECORDS_PER_FILE, TEST_FILE, TRAIN_FILES,
-};
+use kernel_helpers::data::{GENERATED_MARKER, RECORD_BYTES, RECORDS_PER_FILE, TEST_FILE, TRAIN_FILES};
 use kernel_helpers::digest::sha256;
+use kernel_helpers::homework::{Scale, cifar10_in};
 use std::fs;
 use std::io::Read;
 use std::os::unix::fs::PermissionsExt;
@@ -350,7 +348,7 @@ fn generated_pictures_stand_in_and_say_so() {
         let size = fs::metadata(case.path(name)).unwrap().len();
         assert_eq!(size, (RECORDS_PER_FILE * RECORD_BYTES) as u64, "{name}");
     }
-    let cifar10 = Cifar10::open(case.path(""), Scale::Quick).unwrap();
+    let cifar10 = cifar10_in(case.path(""), Scale::Quick).unwrap();
     assert!(cifar10.note().unwrap().contains("not CIFAR-10"));
     assert_eq!(cifar10.test.label(0), usize::from(first_byte(&case.path(TEST_FILE))));
     for class in 0..10 {

@@ -3,6 +3,7 @@
 
 use homework_tests::{generated_data, scratch_folder};
 use kernel_helpers::candle_core;
+use kernel_helpers::homework::prelude::*;
 use kernel_helpers::prelude::*;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -58,7 +59,7 @@ impl Network for SmallNet {
 
 fn run(folder: &Path, procedure: usize, rate: usize) -> Result<History> {
     let images = std::env::var_os(DATA).map_or_else(generated_data, PathBuf::from);
-    let data = Cifar10::open(images, Scale::Tiny)?;
+    let data = cifar10_in(images, Scale::Tiny)?;
     let config = TrainConfig {
         epochs: 4,
         batch_size: 64,

@@ -64,8 +64,12 @@ fn what_a_cell_prints_last_arrives() {
 #[test]
 fn another_seed_leaves_the_notebook_and_its_results_alone() {
     let test = "another_seed_leaves_the_notebook_and_its_results_alone";
-    let path =
-        notebook(test, &["println!(\"{}\", output_dir(Scale::from_env()?, seed_from_env()?)?.display());"]);
+    let path = notebook(
+        test,
+        &[
+            "use kernel_helpers::homework::prelude::*;\nprintln!(\"{}\", output_dir(Scale::from_env()?, seed_from_env()?)?.display());",
+        ],
+    );
     let checkpoints = path.parent().unwrap();
     let checkpoint = "resnet20.safetensors";
     std::fs::copy(project_root().join("checkpoints").join(checkpoint), checkpoints.join(checkpoint)).unwrap();

@@ -2,7 +2,8 @@
 
 use homework_tests::{cifar10, project_root, skip};
 use kernel_helpers::Network;
-use kernel_helpers::kernels::Isa;
+use kernel_helpers::cpu_kernels::Isa;
+use kernel_helpers::homework::prelude::*;
 use kernel_helpers::prelude::*;
 use std::path::{Path, PathBuf};
 
@@ -40,7 +41,7 @@ fn network(run: &RunIdentity) -> Option<Model> {
 fn recorded_weights_give_their_recorded_accuracy() {
     const NAME: &str = "recorded_weights_give_their_recorded_accuracy";
     let Some(folder) = cifar10() else { return skip(NAME, "needs CIFAR-10 in data/") };
-    let data = Cifar10::open(folder, Scale::Full).unwrap();
+    let data = cifar10_in(folder, Scale::Full).unwrap();
     let mut tested = 0;
     for path in records(&project_root().join("checkpoints")) {
         let record = RunRecord::load(&path).unwrap();

@@ -1,6 +1,7 @@
 //! The numbers of PyTorch on the course's checkpoint: accuracy to two of the 10,000 images, loss to 0.0005.
 
 use homework_tests::{cifar10, course_checkpoint, skip};
+use kernel_helpers::homework::prelude::*;
 use kernel_helpers::prelude::*;
 
 struct Reference {
@@ -18,7 +19,7 @@ fn course_network(test: &str, n_bits: Option<u32>) -> Option<(Model, Data)> {
     let config = ResNetConfig { n_bits, ..Default::default() };
     let net = resnet_cifar(config).unwrap().build(0, &Device::Cpu).unwrap();
     net.load_weights(checkpoint).unwrap();
-    Some((net, Cifar10::open(folder, Scale::Full).unwrap()))
+    Some((net, cifar10_in(folder, Scale::Full).unwrap()))
 }
 
 fn assert_matches(result: &TestResult, reference: &Reference) {

@@ -141,7 +141,7 @@ class Values(KernelTest):
     def test_a_network_shows_its_layers_after_training_too(self):
         self.run_cell("""\
 let net = resnet_cifar(ResNetConfig { num_layers: 8, ..Default::default() })?.build(0, &Device::Cpu)?;
-let data = Cifar10::load(Scale::Tiny)?;
+let data = Cifar10::load_first(256, 100)?;
 train(&net, &data, &TrainConfig { epochs: 1, ..Default::default() })?;""")
         for value in ("net", "&net"):
             text = self.run_cell(value).result["text/plain"]
@@ -201,7 +201,7 @@ figure.update(&plot_loss(&[1.0, 0.1]).draw()?);""")
     def test_a_training_is_not_silent_within_an_epoch(self):
         self.run_cell("""\
 let net = resnet_cifar(ResNetConfig::default())?.build(0, &Device::Cpu)?;
-let data = Cifar10::load(Scale::Full)?;""")
+let data = Cifar10::load()?;""")
         request = self.kernel.send_cell("train(&net, &data, &TrainConfig { epochs: 1, ..Default::default() })?;")
         self.kernel.listen(lambda: len(request.outputs) >= 3 or request.ended, "the training says something", 30)
         self.assertFalse(request.ended, f"nothing but its end: {request}")

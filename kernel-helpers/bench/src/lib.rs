@@ -9,16 +9,16 @@ pub use networks::{NETWORKS, NetworkReport, measure_network, network};
 pub use operators::{OperatorReport, operators, peak_gflop_per_s};
 pub use report::{BenchReport, measure};
 
+use base::Result;
+use candle_core::{DType, Device, Tensor};
 use nn::data::Data;
 use nn::graph::Shape;
 use nn::optim::{Optimizer, Sgd, SgdConfig};
-use runs::{TrainConfig, Trainer};
 use nn::{Network, ops};
-use base::Result;
 use notebook::stop;
-use candle_core::{DType, Device, Tensor};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
+use runs::{TrainConfig, Trainer};
 use serde::{Deserialize, Serialize};
 use std::time::Instant;
 

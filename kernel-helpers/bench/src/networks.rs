@@ -1,10 +1,10 @@
 //! Networks of several kinds, each measured by itself.
 
 use super::{BenchConfig, ThroughputReport, peak_rss_mb, throughput};
-use nn::graph::Graph;
-use nn::models::{ResNetConfig, lenet, mlp, mobilenet, resnet_cifar, vgg, wide_resnet};
 use base::{Error, Result};
 use candle_core::Device;
+use nn::graph::Graph;
+use nn::models::{ResNetConfig, lenet, mlp, mobilenet, resnet_cifar, vgg, wide_resnet};
 use serde::{Deserialize, Serialize};
 
 /// The names of the networks that [`network`] knows, in the order in which they are reported.

@@ -1,9 +1,9 @@
 //! How close each kernel comes to what one core can do.
 
-use nn::device::instruction_set;
+use base::Result;
 use cpu_kernels::conv::{BorderedImages, Convolution, ImagesAndGradients, InputGradient, Pixels};
 use cpu_kernels::{AlignedVec, Isa, LANES_MAX, Peak};
-use base::Result;
+use nn::device::instruction_set;
 use notebook::stop;
 use serde::Serialize;
 use std::time::Instant;

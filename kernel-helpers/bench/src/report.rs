@@ -1,13 +1,13 @@
 //! The benchmark of ResNet-20.
 
-use nn::device::instruction_set;
 use super::{BenchConfig, epoch_throughput, peak_rss_mb, throughput};
 use base::Result;
-use nn::data::Data;
+use candle_core::Device;
 use display::{MimeBundle, Show, shows_itself};
+use nn::data::Data;
+use nn::device::instruction_set;
 use nn::graph::Shape;
 use nn::models::{ResNetConfig, resnet_cifar};
-use candle_core::Device;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 

@@ -18,7 +18,7 @@ pub struct Passing(Option<DisplayHandle>);
 
 impl Passing {
     /// The cell's own place for what passes, if nothing else is in it.
-    pub fn new() -> Self {
+    pub fn here() -> Self {
         Self(CELL.lock().unwrap_or_else(PoisonError::into_inner).1.take())
     }
 
@@ -50,7 +50,7 @@ mod tests {
     #[test]
     fn what_passes_has_one_place_in_a_cell() {
         let place = || {
-            let mut passing = Passing::new();
+            let mut passing = Passing::here();
             passing.show(&MimeBundle::plain("50 %"));
             passing.0.clone().unwrap()
         };

@@ -82,7 +82,7 @@ impl Table {
         self
     }
 
-    /// Adds several remarks; takes [`Data::note`](nn::data::Data::note) as it is.
+    /// Adds several remarks; takes an `Option` of one as it is.
     pub fn notes(self, notes: impl IntoIterator<Item = impl Display>) -> Self {
         notes.into_iter().fold(self, Self::note)
     }

@@ -3,8 +3,8 @@
 //! Minimizes `L(W) = Σ_i (X_i W - y_i)²` by full-batch gradient descent, `∇L = 2 Σ_i X_iᵀ (X_i W - y_i)`, and its
 //! sparsity-inducing variants. Every method returns the whole [`Trajectory`].
 
-use display::table::Table;
 use base::{Error, Result};
+use display::table::Table;
 use serde::{Deserialize, Serialize};
 use std::fmt::Display;
 

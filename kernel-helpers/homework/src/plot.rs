@@ -24,3 +24,22 @@ pub fn plot_weights<W: AsRef<[f64]>>(weights: &[W]) -> LinePlot {
 pub fn plot_trajectory(trajectory: &Trajectory) -> Grid {
     Grid::new(2).panel(plot_loss(&trajectory.losses)).panel(plot_weights(&trajectory.weights))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::lab1::{Descent, LinearProblem, gradient_descent};
+
+    #[test]
+    fn the_figures_of_lab_1_are_drawn() {
+        let run = gradient_descent(&LinearProblem::homework(), Descent::default());
+        for figure in [
+            compare_losses(&[("all steps", &run), ("the first 20", &run.first(20))]).draw(),
+            plot_weights(&run.weights).draw(),
+            plot_weights::<[f64; 5]>(&[]).draw(),
+            plot_trajectory(&run).draw(),
+        ] {
+            assert_eq!(figure.unwrap().size().0, 1600);
+        }
+    }
+}

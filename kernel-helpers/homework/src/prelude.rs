@@ -4,4 +4,4 @@ pub use crate::lab1::*;
 pub use crate::plot::*;
 pub use crate::results::Results;
 pub use crate::scan::{Case, Mode, Scan};
-pub use crate::{Scale, cifar10, output_dir, pretrained_model, seed_from_env};
+pub use crate::{Scale, cifar10, cifar10_in, output_dir, pretrained_model, seed_from_env};

@@ -1,8 +1,8 @@
 //! Numbers that one notebook keeps for the next.
 
+use crate::{Scale, output_dir};
 use base::files::{self, write_whole};
 use base::{Error, Result};
-use crate::{Scale, output_dir};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};

@@ -1,14 +1,14 @@
 //! What a checkpoint gives without training: the homework's deterministic results in one record.
 
+use base::{Error, Result};
+use candle_core::Device;
+use nn::Network;
 use nn::checkpoint::Weights;
 use nn::data::Data;
-use runs::machine::Machine;
 use nn::models::{ResNetConfig, resnet_cifar};
 use nn::prune::{PruneScope, sparsity};
+use runs::machine::Machine;
 use runs::{Examples, test};
-use base::{Error, Result};
-use nn::Network;
-use candle_core::Device;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::path::Path;

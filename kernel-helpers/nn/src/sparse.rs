@@ -2,9 +2,9 @@
 
 use crate::device::instruction_set;
 use crate::fp_layers::FpConv;
-use cpu_kernels::SparseProduct;
 use base::{Error, Result};
 use candle_core::{Module, Tensor};
+use cpu_kernels::SparseProduct;
 use rayon::prelude::*;
 
 /// A convolution whose weight is kept in *compressed sparse rows* (CSR): of every output channel the weights that are not

@@ -1,10 +1,10 @@
 //! How networks are shown, and what a notebook knows of their size.
 
-use display::{Measure, Probe, ShownReference, size};
 use crate::Network;
-use display::table::Table;
 use base::units::{bytes, grouped, short_type_name};
 use candle_core::Var;
+use display::table::Table;
+use display::{Measure, Probe, ShownReference, size};
 use std::collections::HashMap;
 
 /// One layer: the parameters whose names differ in the last word alone.
@@ -105,9 +105,10 @@ impl Layer {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use crate::models::{ResNetConfig, resnet_cifar};
+    use candle_core::Tensor;
     use candle_core::{DType, Device};
+    use display::Show;
 
     fn plain(value: &impl Show) -> String {
         value.forms().get("text/plain").unwrap().to_owned()

@@ -5,7 +5,7 @@
 //! end an [`Event`] a line on the second. Nothing of it is on the standard output, so nothing that a cell prints can be
 //! taken for it.
 //!
-//! Nothing here is meant to be called from a notebook, but for [`cell_result`](crate::cell_result).
+//! Nothing here is meant to be called from a notebook.
 
 use crate::panic::{self, Panic};
 use serde::{Deserialize, Serialize};

@@ -99,10 +99,7 @@ mod tests {
             shown(&format!("{registry}candle-core-0.11.0/src/tensor.rs")).as_deref(),
             Some("candle-core-0.11.0/src/tensor.rs")
         );
-        assert_eq!(
-            shown("kernel-helpers/src/plot/axis.rs").as_deref(),
-            Some("kernel-helpers/src/plot/axis.rs")
-        );
+        assert_eq!(shown("notebook/src/plot/axis.rs").as_deref(), Some("notebook/src/plot/axis.rs"));
         assert_eq!(shown("ctx/src/lib.rs"), None);
         assert_eq!(shown("cell/lib.rs"), None);
     }

@@ -1,14 +1,14 @@
 //! What makes two runs the same run.
 
 use super::TrainConfig;
-use nn::data::{Data, Dataset};
+use crate::machine::Machine;
+use base::Result;
 use base::digest::sha256;
 use nn::checkpoint::sha256_of_state;
-use crate::machine::Machine;
+use nn::data::{Data, Dataset};
 use nn::optim::{Constant, RateSchedule, StepDecay};
 use nn::prune::{PruneSchedule, Pruning};
 use nn::{Network, state_dict};
-use base::Result;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::collections::BTreeMap;

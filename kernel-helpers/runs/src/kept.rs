@@ -3,10 +3,10 @@
 use super::identity::{Procedure, RunIdentity};
 use super::record::RunRecord;
 use super::state::RunState;
+use base::{Error, Result, files};
+use display::table::{Table, percent};
 use nn::checkpoint::LONGEST_RECORD;
 use nn::prune::PruneSchedule;
-use display::table::{Table, percent};
-use base::{Error, Result, files};
 use std::fmt;
 use std::fs::Metadata;
 use std::path::{Path, PathBuf};

@@ -32,15 +32,15 @@ pub use run_files::RunFiles;
 pub use seeds::{mean_and_deviation, records_over_seeds};
 pub use trainer::{EpochStatistics, TrainConfig, Trainer};
 
-use nn::data::{Data, DataLoader};
-use display::{MimeBundle, Show, shows_itself};
-use nn::optim::StepDecay;
 use crate::progress::TestWatch;
-use nn::prune::Pruning;
 use base::{Error, Result};
+use candle_core::D;
+use display::{MimeBundle, Show, shows_itself};
+use nn::data::{Data, DataLoader};
+use nn::optim::StepDecay;
+use nn::prune::Pruning;
 use nn::{Network, ops};
 use notebook::stop;
-use candle_core::D;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 

@@ -1,8 +1,8 @@
 //! On what a run was computed.
 
 use base::Result;
-use nn::device::instruction_set;
 use candle_core::Device;
+use nn::device::instruction_set;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
@@ -13,7 +13,7 @@ pub struct Machine {
     pub processor: Option<String>,
     /// How many threads computed.
     pub threads: usize,
-    /// The instruction set of the CPU kernels, see [`Isa::name`].
+    /// The instruction set of the CPU kernels, `avx512` for example.
     pub instructions: String,
     /// Where the tensors were: `CPU`, or `CUDA` for an NVIDIA GPU.
     pub device: String,

@@ -46,3 +46,52 @@ pub fn plot_test_accuracy<N: Display, H: Borrow<History>>(runs: &[(N, H)], float
     let recorded = recorded_note(runs.iter().map(|(_, history)| history.borrow()));
     plot_accuracy("epoch", &series, float).notes(note).notes(recorded)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sparsity(layers: usize, zeros: usize) -> Sparsity {
+        let layer = |i: usize| LayerSparsity { name: format!("body_op.{i}.conv1.0"), zeros, weights: 100 };
+        Sparsity { layers: (0..layers).map(layer).collect() }
+    }
+
+    fn history(epochs: usize) -> History {
+        let record = |epoch| EpochRecord {
+            epoch,
+            learning_rate: 0.002,
+            train_loss: 1.0 / epoch as f64,
+            train_accuracy: 0.5,
+            test_loss: 1.1 / epoch as f64,
+            test_accuracy: 0.4,
+            sparsity: 0.8,
+            candidate: true,
+        };
+        History {
+            epochs: (1..=epochs).map(record).collect(),
+            note: Some("quick scale".into()),
+            recorded_on: None,
+        }
+    }
+
+    #[test]
+    fn figures_of_runs_are_drawn() {
+        let (long, short) = (history(20), history(4));
+        let layers = [("per layer", sparsity(20, 80)), ("global", sparsity(20, 30))];
+        for figure in [
+            plot_sparsity(&layers).notes(Some("quick")).draw(),
+            plot_history(&long).draw(),
+            plot_history(&History::default()).draw(),
+            plot_test_accuracy(&[("one-shot", &long), ("iterative", &short)], Some(0.9)).draw(),
+        ] {
+            assert_eq!(figure.unwrap().size().0, 1600);
+        }
+    }
+
+    #[test]
+    fn a_series_of_the_wrong_length_is_an_error() {
+        let runs = [("per layer", sparsity(2, 80)), ("global", sparsity(1, 80))];
+        let error = plot_sparsity(&runs).draw().unwrap_err().to_string();
+        assert!(error.contains("global") && error.contains('2'), "{error}");
+    }
+}

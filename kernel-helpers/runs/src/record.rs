@@ -2,12 +2,12 @@
 
 use super::identity::RunIdentity;
 use super::{EpochRecord, History};
-use nn::checkpoint::Weights;
+use crate::machine::Machine;
 use base::digest::sha256;
 use base::files::{self, write_whole};
-use crate::machine::Machine;
-use nn::graph::NUMERICS;
 use base::{Error, Result};
+use nn::checkpoint::Weights;
+use nn::graph::NUMERICS;
 use serde::{Deserialize, Serialize};
 use std::path::Path;
 

@@ -3,10 +3,10 @@
 use super::identity::RunIdentity;
 use super::record::RunRecord;
 use super::state::RunState;
-use nn::checkpoint::{Weights, beside, file_name, record_of};
 use base::digest::{sha256, sha256_of_file};
 use base::files::{self, write_whole};
 use base::{Error, Result};
+use nn::checkpoint::{Weights, beside, file_name, record_of};
 use std::fs::File;
 use std::path::{Path, PathBuf};
 

@@ -55,9 +55,9 @@ fn seed_folders(folder: &Path) -> Result<Vec<PathBuf>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use nn::checkpoint::Weights;
     use crate::machine::Machine;
     use crate::{Examples, History, Procedure};
+    use nn::checkpoint::Weights;
 
     fn save(folder: &Path, seed: u64, epochs: usize) {
         let images = Examples { count: 1, sha256: String::new(), preparation: None };

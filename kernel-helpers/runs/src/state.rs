@@ -2,14 +2,14 @@
 
 use super::identity::RunIdentity;
 use super::{History, Trainer};
-use nn::checkpoint::{StateDict, from_bytes, load_with_text, save_with_text, size_in_bytes};
 use base::digest::sha256;
-use nn::checkpoint::sha256_of_state;
 use base::files;
-use nn::set_state;
 use base::{Error, Result};
-use nn::{Network, state_dict};
 use candle_core::{Device, Tensor};
+use nn::checkpoint::sha256_of_state;
+use nn::checkpoint::{StateDict, from_bytes, load_with_text, save_with_text, size_in_bytes};
+use nn::set_state;
+use nn::{Network, state_dict};
 use serde::{Deserialize, Serialize};
 use std::path::Path;
 

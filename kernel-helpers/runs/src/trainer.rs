@@ -3,16 +3,16 @@
 use super::history::remember;
 use super::run_files::RunFiles;
 use super::{EpochRecord, History, TestResult, correct_predictions, test_watched};
+use crate::progress::{Plan, Watch};
+use base::{Error, Result, paths};
+use candle_core::Var;
+use candle_core::backprop::GradStore;
 use nn::checkpoint::{StateDict, file_name};
 use nn::data::{Data, DataLoader};
 use nn::optim::{Optimizer, OptimizerChoice, ScheduleChoice, SgdConfig};
-use crate::progress::{Plan, Watch};
 use nn::prune::{Masks, Pruning, Sparsity, sparsity};
-use base::{Error, Result, paths};
 use nn::{Network, ops};
 use notebook::stop;
-use candle_core::Var;
-use candle_core::backprop::GradStore;
 use std::path::PathBuf;
 
 /// How to train. The defaults are those of the course's fine-tuning, for 20 epochs.

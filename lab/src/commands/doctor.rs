@@ -4,6 +4,7 @@ use crate::dataset::{self, Manifest, State};
 use crate::project::Project;
 use crate::{kernel, python};
 use anyhow::Result;
+use kernel_helpers::homework::pretrained_model;
 use kernel_helpers::paths;
 use std::path::Path;
 use std::process::{Command, ExitCode};
@@ -33,7 +34,7 @@ pub fn doctor(project: &Project) -> Result<ExitCode> {
         State::Incomplete => Err("`cargo lab data`"),
     };
     report.installable("data", state);
-    match paths::pretrained_model() {
+    match pretrained_model() {
         Ok(file) => report.line(true, "checkpoint", &project.relative(&file)),
         Err(error) => report.missing("checkpoint", &error.to_string()),
     }

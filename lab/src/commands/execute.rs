@@ -8,7 +8,7 @@ use crate::python::{self, Kernelspec};
 use crate::stop::Stop;
 use anyhow::{Context, Result, bail};
 use indicatif::{ProgressBar, ProgressStyle};
-use kernel_helpers::Scale;
+use kernel_helpers::homework::Scale;
 use serde::Deserialize;
 use std::cell::RefCell;
 use std::fs::{self, File};

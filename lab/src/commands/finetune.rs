@@ -6,6 +6,7 @@ use crate::project::Project;
 use anyhow::{Context, Result, bail};
 use clap::Args;
 use kernel_helpers::display::print_line;
+use kernel_helpers::homework::prelude::*;
 use kernel_helpers::prelude::*;
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -52,7 +53,7 @@ pub fn finetune(project: &Project, options: &Options) -> Result<()> {
     data::ensure(project)?;
     let scale = Scale::from_env()?;
     let folder = output_dir(scale, options.seed)?;
-    let data = Cifar10::load(scale)?;
+    let data = cifar10(scale)?;
     let runs = if options.runs.is_empty() { Run::all().collect() } else { options.runs.clone() };
     for run in runs {
         print_line(run);

@@ -19,7 +19,7 @@ use crate::project::Project;
 use crate::python::Kernelspec;
 use anyhow::Result;
 use clap::{Args, Parser, Subcommand};
-use kernel_helpers::Scale;
+use kernel_helpers::homework::Scale;
 use run::Execution;
 use std::ffi::OsString;
 use std::path::PathBuf;

@@ -6,7 +6,7 @@ use crate::notebook::{self, Notebook};
 use crate::project::Project;
 use crate::python::Kernelspec;
 use anyhow::{Context, Result, bail};
-use kernel_helpers::Scale;
+use kernel_helpers::homework::Scale;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;

@@ -5,6 +5,7 @@ use crate::project::Project;
 use anyhow::Result;
 use clap::Args;
 use kernel_helpers::display::print_line;
+use kernel_helpers::homework::prelude::*;
 use kernel_helpers::prelude::*;
 use std::path::PathBuf;
 
@@ -23,7 +24,7 @@ pub struct Options {
 pub fn scan(project: &Project, options: &Options) -> Result<()> {
     data::ensure(project)?;
     let weights = options.weights.clone().map_or_else(pretrained_model, Ok)?;
-    let data = Cifar10::load(Scale::from_env()?)?;
+    let data = cifar10(Scale::from_env()?)?;
     let device = best_device()?;
     if !options.json {
         print_line(weights.display());

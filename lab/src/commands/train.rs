@@ -5,6 +5,7 @@ use crate::project::Project;
 use anyhow::Result;
 use clap::Args;
 use kernel_helpers::display::print_line;
+use kernel_helpers::homework::prelude::*;
 use kernel_helpers::paths::checkpoints_dir;
 use kernel_helpers::prelude::*;
 use std::fmt;
@@ -45,7 +46,7 @@ pub fn train(project: &Project, options: &Options) -> Result<()> {
         None => checkpoints_dir()?.join("resnet20.safetensors"),
     };
     data::ensure(project)?;
-    let data = Cifar10::load(Scale::from_env()?)?;
+    let data = cifar10(Scale::from_env()?)?;
     let config = TrainConfig {
         epochs: options.epochs,
         batch_size: options.batch_size,

@@ -130,9 +130,15 @@ fn is_of_warm_alone(name: &str) -> bool {
         || ["stamp", "incremental", "toolchain"].contains(&name)
 }
 
-/// Whether this is a file or folder of cargo's that is named after the helpers.
+/// The packages of the helpers.
+const HELPERS: [&str; 9] =
+    ["kernel-helpers", "base", "bench", "cpu-kernels", "display", "homework", "nn", "notebook", "runs"];
+
+/// Whether this is a file or folder of cargo's that is named after one of the helpers: `nn-0f3a`, `libnn-0f3a.rlib`.
 fn is_of_helpers(name: &str) -> bool {
-    name.starts_with("kernel-helpers-") || name.contains("kernel_helpers")
+    let stem = name.strip_prefix("lib").unwrap_or(name).split('.').next().unwrap_or_default();
+    let package = stem.rsplit_once('-').map_or(stem, |(package, _hash)| package).replace('_', "-");
+    HELPERS.contains(&&*package)
 }
 
 /// Whether this is a file that a compiler wrote.

@@ -14,9 +14,23 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// The helper crate, and the crates whose types it shows.
-const SHOWN: [&str; 7] =
-    ["kernel-helpers", "candle-core", "candle-nn", "half", "rand", "rand_chacha", "rand_core"];
+/// The crates of the helpers, whose types a cell meets, and the others that it meets through them.
+const SHOWN: [&str; 14] = [
+    "kernel-helpers",
+    "base",
+    "display",
+    "nn",
+    "notebook",
+    "runs",
+    "bench",
+    "homework",
+    "candle-core",
+    "candle-nn",
+    "half",
+    "rand",
+    "rand_chacha",
+    "rand_core",
+];
 
 /// The crate that holds the cells, and the name that it has while evcxr tries a `:dep`.
 const EVCXR_CRATES: [&str; 2] = ["ctx", "evcxr_dummy_validate_dep"];

@@ -117,9 +117,8 @@ impl Stamp {
             sources.extend_from_slice(name.as_bytes());
             sources.extend_from_slice(content.as_bytes());
         }
-        let manifests = ["Cargo.toml", "Cargo.lock", "kernel-helpers/Cargo.toml"];
-        let mut inputs = manifests.map(|name| project.root().join(name)).to_vec();
-        collect_files(&project.root().join("kernel-helpers/src"), &mut inputs)?;
+        let mut inputs = ["Cargo.toml", "Cargo.lock"].map(|name| project.root().join(name)).to_vec();
+        collect_code(&project.root().join("kernel-helpers"), &mut inputs)?;
         inputs.sort();
         for file in inputs {
             sources.extend_from_slice(file.as_os_str().as_encoded_bytes());
@@ -147,12 +146,13 @@ fn read(file: &Path) -> Result<Vec<u8>> {
     fs::read(file).with_context(|| format!("could not read {}", file.display()))
 }
 
-fn collect_files(folder: &Path, files: &mut Vec<PathBuf>) -> Result<()> {
+/// Adds the sources and manifests in a folder.
+fn collect_code(folder: &Path, files: &mut Vec<PathBuf>) -> Result<()> {
     for entry in fs::read_dir(folder).with_context(|| format!("could not list {}", folder.display()))? {
         let path = entry?.path();
         if path.is_dir() {
-            collect_files(&path, files)?;
-        } else {
+            collect_code(&path, files)?;
+        } else if path.extension().is_some_and(|extension| extension == "rs" || extension == "toml") {
             files.push(path);
         }
     }

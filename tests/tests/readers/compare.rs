@@ -1,8 +1,9 @@
 //! Writes files that were accepted, and what they were taken for, where `compare_with_torch.py` finds them.
 
 use kernel_helpers::candle_core::Tensor;
+use kernel_helpers::checkpoint::sha256_of_state;
 use kernel_helpers::checkpoint::{StateDict, load_state_dict, save_state_dict};
-use kernel_helpers::digest::{sha256, sha256_of_state};
+use kernel_helpers::digest::sha256;
 use serde_json::{Map, json};
 use std::path::PathBuf;
 

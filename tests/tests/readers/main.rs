@@ -4,7 +4,7 @@
 mod compare;
 mod corpus;
 mod edits;
-#[path = "../../../kernel-helpers/src/checkpoint/file_writer.rs"]
+#[path = "../../../kernel-helpers/nn/src/checkpoint/file_writer.rs"]
 mod file_writer;
 mod fuzz;
 mod hostile;

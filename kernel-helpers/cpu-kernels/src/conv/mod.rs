@@ -10,7 +10,6 @@ mod gathered_weight_gradient;
 mod input_gradient;
 mod pack;
 mod parts;
-#[cfg(test)]
 mod plain;
 mod scratch;
 mod weight_gradient;
@@ -19,6 +18,7 @@ mod winograd;
 
 pub use filter::{Filter, FilterShape};
 pub use input_gradient::InputGradient;
+pub use plain::Plain;
 pub use weight_sum::ImagesAndGradients;
 
 use block_product::BlockProduct;

@@ -1,4 +1,4 @@
-//! The convolution and its gradients by their definition, for the tests.
+//! The convolution and its gradients by their definition: what every kernel is tested against.
 
 use super::Convolution;
 

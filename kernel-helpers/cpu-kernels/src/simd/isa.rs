@@ -102,7 +102,13 @@ pub struct UnknownIsa {
 
 impl fmt::Display for UnknownIsa {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: expected one of this processor's {}, found {}", Isa::VARIABLE, self.available, self.found)
+        write!(
+            f,
+            "{}: expected one of this processor's {}, found {}",
+            Isa::VARIABLE,
+            self.available,
+            self.found
+        )
     }
 }
 

@@ -37,8 +37,8 @@ pub use fit::check_fits;
 pub use recorded::{LONGEST_RECORD, Weights, beside, check_recorded, file_name, record_of};
 pub use sum::sha256_of_state;
 
-use base::files::write_whole;
 use crate::quant::Quantization;
+use base::files::write_whole;
 use base::{Error, Result};
 use budget::Budget;
 use candle_core::{Device, Tensor};

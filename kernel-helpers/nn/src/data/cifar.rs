@@ -46,6 +46,14 @@ impl Cifar10 {
         Self::open(paths::data_dir()?)
     }
 
+    /// The first images of each split of the project's data folder, this many.
+    ///
+    /// # Errors
+    /// If a file is missing or not in CIFAR-10's binary layout.
+    pub fn load_first(train_images: usize, test_images: usize) -> Result<Data> {
+        Self::open_first(paths::data_dir()?, train_images, test_images)
+    }
+
     /// The images of any folder with the six official files. Trained on, they are cropped after padding by 4 pixels, and
     /// mirrored half of the time.
     ///

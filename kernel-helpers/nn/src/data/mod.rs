@@ -21,9 +21,9 @@ pub use loader::{Batch, Batches, DataLoader};
 pub use mnist::Mnist;
 pub use tensors::TensorDataset;
 
-use display::{ImageSource, Measurable, MimeBundle, Show, shows_itself};
 use base::{Error, Result};
 use candle_core::{Device, Tensor};
+use display::{ImageSource, Measurable, MimeBundle, Show, shows_itself};
 use std::fmt;
 use std::sync::Arc;
 

@@ -1,7 +1,7 @@
 //! Batch normalization with running statistics.
 
-use base::Result;
 use crate::ops;
+use base::Result;
 use candle_core::{DType, Device, Tensor, Var};
 use candle_nn::ModuleT;
 

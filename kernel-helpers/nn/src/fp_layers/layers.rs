@@ -1,8 +1,8 @@
 //! The convolution and the linear layer.
 
+use crate::ops;
 use crate::quant::Quantization;
 use base::Result;
-use crate::ops;
 use candle_core::{Device, Module, Tensor, Var};
 use rand::Rng;
 use rand::distr::Uniform;

@@ -3,9 +3,9 @@
 use super::operation::Parameter;
 use super::{Graph, Layer, Shape};
 use base::digest::sha256;
-use display::table::Table;
 use base::units::{bytes, grouped};
 use base::{Error, Result};
+use display::table::Table;
 use std::collections::HashSet;
 
 impl Graph {

@@ -3,10 +3,10 @@
 
 use super::operation::{Operation, Shape};
 use super::{Graph, Layer};
-use cpu_kernels::pool::{Pool, Pooling};
 use crate::ops::{self, BatchStatistics};
 use base::{Error, Result};
 use candle_core::{DType, Tensor};
+use cpu_kernels::pool::{Pool, Pooling};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 

@@ -1,20 +1,20 @@
 //! A graph with values for its parameters.
 
-use crate::device::instruction_set;
 use super::execute::{self, Workspace};
 use super::layered::{self, Context, DTYPE, Statistics, check_images};
 use super::operation::{Operation, Parameter, Start};
 use super::plan::Plan;
 use super::{Graph, Layer};
-use display::{MimeBundle, Show, shows_itself};
+use crate::device::instruction_set;
 use crate::fp_layers::{BatchNorm, FpConv, glorot, uniform};
 use crate::network::layer_name;
 use crate::quant::Quantization;
-use display::table::Table;
-use base::{Error, Result};
 use crate::{Network, Part, Visitor};
+use base::{Error, Result};
 use candle_core::{Device, Tensor, Var};
 use candle_nn::ModuleT;
+use display::table::Table;
+use display::{MimeBundle, Show, shows_itself};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use std::fmt;

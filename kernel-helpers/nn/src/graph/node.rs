@@ -2,9 +2,9 @@
 
 use super::operation::{Operation, Shape};
 use super::{CustomLayer, Graph, Layer};
-use cpu_kernels::pool::{Pool, Pooling};
 use crate::quant::Quantization;
 use base::{Error, Result};
+use cpu_kernels::pool::{Pool, Pooling};
 use std::collections::HashMap;
 use std::ops::Add;
 use std::sync::{Arc, Mutex, MutexGuard};

@@ -1,9 +1,9 @@
 //! What the layers of a network do: their shapes, parameters and multiplications.
 
 use super::CustomLayer;
+use candle_core::{DType, Device, Tensor};
 use cpu_kernels::conv::Convolution;
 use cpu_kernels::pool::{Pool, Pooling};
-use candle_core::{DType, Device, Tensor};
 use std::fmt;
 use std::sync::Arc;
 

@@ -1,7 +1,7 @@
 //! Small networks for images of digits.
 
-use base::Result;
 use crate::graph::Graph;
+use base::Result;
 
 /// LeNet-5 (LeCun et al., 1998) with ReLU and max pooling, for images `[1, 28, 28]`.
 ///

@@ -1,7 +1,7 @@
 //! A MobileNet for small images.
 
-use base::Result;
 use crate::graph::Graph;
+use base::Result;
 
 /// Depthwise separable convolutions in the manner of MobileNet (Howard et al., 2017), 32 to 512 channels, for images `[3, 32, 32]`.
 ///

@@ -1,7 +1,7 @@
 //! A VGG for small images.
 
-use base::Result;
 use crate::graph::Graph;
+use base::Result;
 
 /// Six 3x3 convolutions in the manner of VGG (Simonyan and Zisserman, 2014) with batch norm, 64 to 256 channels, for images
 /// `[3, 32, 32]`.

@@ -7,12 +7,12 @@ mod visitor;
 pub use visitor::{Part, Visitor};
 
 use crate::checkpoint::{self, StateDict};
-use crate::summary;
 use crate::quant::Quantization;
-use display::table::Table;
+use crate::summary;
 use base::{Error, Result};
 use candle_core::{Device, Tensor, Var};
 use candle_nn::ModuleT;
+use display::table::Table;
 use std::path::Path;
 
 /// A model with named parameters; PyTorch's `nn.Module`, as far as the labs use it. A model of your own names its parts and

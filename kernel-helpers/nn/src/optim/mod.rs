@@ -1,6 +1,6 @@
 //! Optimizers and learning-rate schedules, built in and of one's own.
 //!
-//! A run takes them from its [`TrainConfig`](runs::TrainConfig):
+//! A run takes them from its `TrainConfig`:
 //!
 //! ```
 //! use kernel_helpers::prelude::*;
@@ -27,8 +27,8 @@ pub use choice::{OptimizerChoice, ScheduleChoice};
 pub use schedule::{Constant, Cosine, RateSchedule, StepDecay, StepEvery, step_decay};
 pub use sgd::{Sgd, SgdConfig};
 
-use base::Result;
 use crate::checkpoint::StateDict;
+use base::Result;
 use candle_core::Tensor;
 use candle_core::backprop::GradStore;
 

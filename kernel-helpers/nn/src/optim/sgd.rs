@@ -2,8 +2,8 @@
 
 use super::Optimizer;
 use super::in_place::{CHUNK, change, is_in_place, read, readable};
-use crate::checkpoint::StateDict;
 use crate::Network;
+use crate::checkpoint::StateDict;
 use base::Result;
 use candle_core::backprop::GradStore;
 use candle_core::{Tensor, Var};

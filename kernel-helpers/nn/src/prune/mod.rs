@@ -14,11 +14,11 @@ pub use granularity::{Block, Element, Filter, Granularity, NOfM};
 pub use pruning::Pruning;
 pub use schedule::{AtOnce, CubicRamp, LinearRamp, SparsitySchedule};
 
-use display::{MimeBundle, Show, shows_itself};
-use display::table::{Table, percent};
-use base::{Error, Result};
 use crate::Network;
+use base::{Error, Result};
 use candle_core::{Tensor, Var};
+use display::table::{Table, percent};
+use display::{MimeBundle, Show, shows_itself};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 

@@ -12,7 +12,7 @@ use std::fmt;
 use std::sync::Arc;
 
 /// How to prune: by which criterion, which weights together, ranked against which, and how the sparsity grows.
-/// [`iterative_prune`](runs::iterative_prune) takes it, as it does a [`PruneSchedule`].
+/// `iterative_prune` takes it, as it does a [`PruneSchedule`].
 ///
 /// ```
 /// use kernel_helpers::prelude::*;

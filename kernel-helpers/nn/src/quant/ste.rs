@@ -1,11 +1,11 @@
 //! The straight-through fixed-point quantizer.
 
-use crate::device::instruction_set;
 use super::{Levels, Quantizer};
-use cpu_kernels::{Map, NonzeroRange};
+use crate::device::instruction_set;
 use base::{Error, Result};
 use candle_core::backend::{BackendDevice, BackendStorage};
 use candle_core::{CpuStorage, CudaStorage, CustomOp1, Layout, Shape, Tensor};
+use cpu_kernels::{Map, NonzeroRange};
 use std::fmt;
 
 /// A linear quantizer with dynamic scaling and a straight-through gradient (Bengio et al., 2013).

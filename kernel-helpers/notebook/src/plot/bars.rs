@@ -9,8 +9,8 @@ use super::header::title_and_notes;
 use super::legend::{Legend, Sample};
 use super::style::{INK, Style, pt};
 use super::text::{Text, short};
-use display::{MimeBundle, Show, shows_itself};
 use base::{Error, Result};
+use display::{MimeBundle, Show, shows_itself};
 use std::fmt::Display;
 
 /// Bars of one or more series, side by side for each name.

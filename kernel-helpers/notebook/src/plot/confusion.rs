@@ -5,10 +5,10 @@ use super::figure::{Colors, Figure, drawn};
 use super::grid::{Plot, alone};
 use super::header::{Words, title_and_notes};
 use super::heat_map::HeatMap;
-use display::{MimeBundle, Show, shows_itself};
-use display::table::{Table, percent};
 use base::{Error, Result};
 use candle_core::{DType, Tensor};
+use display::table::{Table, percent};
+use display::{MimeBundle, Show, shows_itself};
 use std::fmt::{self, Display};
 
 /// Class numbers, one for each image: a tensor `[N]` of whole numbers, or an array, slice or vector of them.

@@ -3,9 +3,9 @@
 use super::canvas::Pixels;
 use super::color_scale::all_shades;
 use super::style::PIXELS_PER_CM;
-use display::{MimeBundle, Show, shows_itself};
 use base::files::write_whole;
 use base::{Error, Result};
+use display::{MimeBundle, Show, shows_itself};
 use std::borrow::Cow;
 use std::collections::HashMap;
 use std::path::Path;

@@ -35,7 +35,7 @@ macro_rules! title_and_notes {
                 self
             }
 
-            /// Adds several remarks; takes [`Data::note`](nn::data::Data::note) as it is.
+            /// Adds several remarks; takes an `Option` of one, such as the note of a data set, as it is.
             pub fn notes(self, notes: impl IntoIterator<Item = impl std::fmt::Display>) -> Self {
                 notes.into_iter().fold(self, Self::note)
             }

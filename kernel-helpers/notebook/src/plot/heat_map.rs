@@ -9,10 +9,10 @@ use super::grid::{FIGURE_WIDTH, Plot, alone};
 use super::header::{Header, title_and_notes};
 use super::style::{LABEL_SIZE, OVERSAMPLING, PAPER, pt};
 use super::text::{Text, significant};
-use display::{MimeBundle, Show, shows_itself};
-use display::table::Table;
 use base::{Error, Result};
 use candle_core::{DType, Tensor};
+use display::table::Table;
+use display::{MimeBundle, Show, shows_itself};
 use std::fmt::Display;
 use std::ops::RangeInclusive;
 

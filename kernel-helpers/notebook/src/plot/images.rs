@@ -6,9 +6,9 @@ use super::grid::{FIGURE_WIDTH, Plot, alone};
 use super::header::{Header, Words, title_and_notes};
 use super::style::{INK, NOTE_SIZE, OVERSAMPLING, pt};
 use super::text::{Text, fit, wrap};
-use display::{ImageSource, MimeBundle, Show, shows_itself};
 use base::{Error, Result};
 use candle_core::{DType, Device, Tensor};
+use display::{ImageSource, MimeBundle, Show, shows_itself};
 use plotters::style::RGBColor;
 use std::fmt::Display;
 

@@ -2,35 +2,9 @@
 
 use super::*;
 use base::Result;
-use homework::lab1::{Descent, LinearProblem, gradient_descent};
-use nn::prune::{LayerSparsity, Sparsity};
-use runs::{EpochRecord, History};
 
 fn decaying(rate: f64) -> Vec<f64> {
     (0..=200).map(|step| 27.0 * rate.powi(step)).collect()
-}
-
-fn sparsity(layers: usize, zeros: usize) -> Sparsity {
-    let layer = |i: usize| LayerSparsity { name: format!("body_op.{i}.conv1.0"), zeros, weights: 100 };
-    Sparsity { layers: (0..layers).map(layer).collect() }
-}
-
-fn history(epochs: usize) -> History {
-    let record = |epoch| EpochRecord {
-        epoch,
-        learning_rate: 0.002,
-        train_loss: 1.0 / epoch as f64,
-        train_accuracy: 0.5,
-        test_loss: 1.1 / epoch as f64,
-        test_accuracy: 0.4,
-        sparsity: 0.8,
-        candidate: true,
-    };
-    History {
-        epochs: (1..=epochs).map(record).collect(),
-        note: Some("quick scale".into()),
-        recorded_on: None,
-    }
 }
 
 /// Draws the figure and checks what holds for all: a PNG of the full width, small enough for a notebook.
@@ -45,23 +19,11 @@ fn check(figure: Result<Figure>) -> Figure {
 }
 
 #[test]
-fn the_homework_figures_are_drawn() {
+fn common_figures_are_drawn() {
     check(plot_loss(&decaying(0.7)).draw());
-    let run = gradient_descent(&LinearProblem::homework(), Descent::default());
-    check(compare_losses(&[("all steps", &run), ("the first 20", &run.first(20))]).draw());
-    let weights: Vec<_> = decaying(0.9).iter().map(|w| [0.0, 1.0 - w, *w, w / 2.0, -w]).collect();
-    check(plot_weights(&weights).draw());
-    check(Grid::new(2).panel(plot_loss(&decaying(0.7))).panel(plot_weights(&weights)).draw());
+    check(Grid::new(2).panel(plot_loss(&decaying(0.7))).panel(loss_axes()).draw());
     let points = [(6.0, 0.91), (4.0, 0.89), (2.0, 0.09)];
     check(plot_accuracy("bits", &[("asymmetric", points)], Some(0.9151)).draw());
-    check(
-        plot_sparsity(&[("per layer", sparsity(20, 80)), ("global", sparsity(20, 30))])
-            .notes(Some("quick"))
-            .draw(),
-    );
-    check(plot_trajectory(&run).draw());
-    check(plot_history(&history(20)).draw());
-    check(plot_test_accuracy(&[("one-shot", &history(20)), ("iterative", &history(4))], Some(0.9)).draw());
 }
 
 #[test]
@@ -75,16 +37,7 @@ fn values_that_cannot_be_drawn_are_told_of() {
         let bars = [values.first().copied().unwrap_or(f64::NAN); 4];
         check(BarPlot::new(["a"; 4]).series("s", &bars).draw());
     }
-    check(plot_weights::<[f64; 5]>(&[]).draw());
-    check(plot_history(&History::default()).draw());
     check(Grid::new(2).draw());
-}
-
-#[test]
-fn a_series_of_the_wrong_length_is_an_error() {
-    let runs = [("per layer", sparsity(2, 80)), ("global", sparsity(1, 80))];
-    let error = plot_sparsity(&runs).draw().unwrap_err().to_string();
-    assert!(error.contains("global") && error.contains('2'), "{error}");
 }
 
 #[test]

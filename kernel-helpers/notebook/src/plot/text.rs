@@ -4,8 +4,8 @@
 
 use super::canvas::{Area, Point, failure};
 use super::style::pt;
-use base::Result;
 use ab_glyph::{Font, FontRef, PxScale, ScaleFont, point};
+use base::Result;
 use plotters::style::{Color, RGBColor};
 use std::sync::LazyLock;
 

@@ -1,8 +1,8 @@
 //! The curves of a run: loss and accuracy.
 
+use crate::History;
 use crate::plot_history;
 use notebook::plot::{Figure, Grid, LinePlot};
-use crate::History;
 
 /// This many points can be told apart on a curve.
 const MOST_POINTS: usize = 400;

@@ -1,8 +1,8 @@
 //! A run in lines, for logs and for plain evcxr.
 
 use super::{Observer, Plan, Step, curves, rounded};
-use display::{print_line, show};
 use crate::History;
+use display::{print_line, show};
 use std::time::{Duration, Instant};
 
 /// Lines that come more often than this are not read.

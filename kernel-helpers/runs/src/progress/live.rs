@@ -2,10 +2,10 @@
 
 use super::curves::{self, Batches};
 use super::{Observer, Plan, Step, bar, rounded};
+use crate::History;
+use display::table::escape;
 use display::{DisplayHandle, MimeBundle, Show, display};
 use notebook::plot::Figure;
-use display::table::escape;
-use crate::History;
 use std::time::{Duration, Instant};
 
 /// The text changes at most this often.

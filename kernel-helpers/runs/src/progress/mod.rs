@@ -19,8 +19,8 @@ mod testing;
 
 pub(crate) use testing::TestWatch;
 
-use display::Channel;
 use crate::History;
+use display::Channel;
 use pace::Pace;
 use std::io::IsTerminal;
 use std::sync::{Arc, Mutex, MutexGuard};

@@ -2,8 +2,8 @@
 
 use super::lines::epoch_line;
 use super::{Observer, Plan, Step, rounded};
-use display::print_line;
 use crate::History;
+use display::print_line;
 use indicatif::{ProgressBar, ProgressStyle};
 
 /// A bar on standard error; lines go to standard output above it.

@@ -50,7 +50,7 @@ impl TestWatch {
         let line = line(done, self.total, now - self.started);
         match &mut self.place {
             Place::Notebook(place) => {
-                place.get_or_insert_with(Passing::new).show(&MimeBundle::plain(line));
+                place.get_or_insert_with(Passing::here).show(&MimeBundle::plain(line));
             }
             Place::Terminal(bar) => {
                 bar.set_position(done as u64);

@@ -6,15 +6,15 @@ mod own;
 
 use super::state::RunState;
 use super::*;
+use candle_core::{Device, Module, Tensor};
+use candle_nn::ModuleT;
 use nn::checkpoint::file_name;
-use nn::data::Cifar10;
 use nn::checkpoint::sha256_of_state;
+use nn::data::Cifar10;
 use nn::fp_layers::{BatchNorm, FpConv, FpLinear};
 use nn::prune::{PruneSchedule, PruneScope};
 use nn::quant::{Quantization, Ste};
 use nn::{Visitor, state_dict};
-use candle_core::{Device, Module, Tensor};
-use candle_nn::ModuleT;
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use std::cell::Cell;

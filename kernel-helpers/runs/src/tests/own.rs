@@ -1,14 +1,14 @@
 //! Runs with methods of one's own: they are trained, resumed, saved and told apart like those that are built in.
 
 use super::*;
+use candle_core::Var;
+use candle_core::backprop::GradStore;
 use nn::checkpoint::StateDict;
 use nn::optim::{
     AdamWConfig, Constant, Cosine, Optimizer, OptimizerChoice, RateSchedule, ScheduleChoice, StepEvery,
 };
 use nn::prune::{Criterion, Granularity, LayerToPrune, SparsitySchedule};
 use nn::quant::{Codebook, Lsq, PerChannel, Quantizer, straight_through};
-use candle_core::Var;
-use candle_core::backprop::GradStore;
 
 /// A quantizer of one's own with a learned parameter: the sign, with a scale that is trained.
 struct ScaledSign {

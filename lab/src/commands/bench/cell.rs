@@ -7,8 +7,8 @@ use crate::commands::setup;
 use crate::notebook::Notebook;
 use crate::project::Project;
 use anyhow::{Context, Result};
-use kernel_helpers::Scale;
 use kernel_helpers::bench::BenchReport;
+use kernel_helpers::homework::Scale;
 use serde_json::{Value, json};
 use std::fs;
 
@@ -31,7 +31,11 @@ pub fn measure(project: &Project, options: &Options) -> Result<BenchReport> {
 
 fn notebook(options: &Options) -> Value {
     let Options { batch_size, steps, .. } = options;
-    let data = if options.no_epoch { "None" } else { "Some(&Cifar10::load(Scale::Full)?)" };
+    let data = if options.no_epoch {
+        "None"
+    } else {
+        "Some(&kernel_helpers::homework::cifar10(kernel_helpers::homework::Scale::Full)?)"
+    };
     let source = format!(
         "use kernel_helpers::bench;\n\
          let config = bench::BenchConfig {{ batch_size: {batch_size}, steps: {steps} }};\n\

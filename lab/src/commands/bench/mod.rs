@@ -10,10 +10,10 @@ use crate::project::Project;
 use anyhow::{Context, Result};
 use clap::Args;
 use clap::builder::PossibleValuesParser;
+use kernel_helpers::bench;
 use kernel_helpers::bench::{BenchConfig, NETWORKS, measure_network, network, operators, peak_gflop_per_s};
-use kernel_helpers::data::Cifar10;
-use kernel_helpers::kernels::Isa;
-use kernel_helpers::{Scale, bench};
+use kernel_helpers::cpu_kernels::Isa;
+use kernel_helpers::homework::{Scale, cifar10};
 use std::path::PathBuf;
 
 #[derive(Args)]
@@ -77,7 +77,7 @@ pub fn bench(project: &Project, options: &Options) -> Result<()> {
     let report = match options.cell {
         true => cell::measure(project, options)?,
         false => {
-            let data = if options.no_epoch { None } else { Some(Cifar10::load(Scale::Full)?) };
+            let data = if options.no_epoch { None } else { Some(cifar10(Scale::Full)?) };
             bench::measure(options.config(), data.as_ref())?
         }
     };

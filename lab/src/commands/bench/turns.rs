@@ -6,7 +6,7 @@ use super::progress::Progress;
 use crate::project::Project;
 use anyhow::{Context, Result, ensure};
 use kernel_helpers::bench::{NetworkReport, network, peak_gflop_per_s};
-use kernel_helpers::kernels::Isa;
+use kernel_helpers::cpu_kernels::Isa;
 use std::fmt;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};

@@ -2,8 +2,8 @@
 
 use super::codes::{pack_codes, unpack_codes};
 use super::levels::WIDTHS;
-use base::Result;
 use crate::quant::{Levels, Quantization};
+use base::Result;
 use candle_core::{Device, Tensor};
 use std::collections::BTreeMap;
 

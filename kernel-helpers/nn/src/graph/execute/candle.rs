@@ -1,14 +1,14 @@
 //! A layer that the executor has no node for, computed by candle at the place where it stands.
 
 use super::load::{Reader, Target};
-use base::Result;
 use crate::graph::Layer;
 use crate::graph::layered::{self, Context};
 use crate::graph::plan::{Extent, Stage};
+use base::Result;
+use candle_core::{Device, Tensor, Var};
 use cpu_kernels::AlignedVec;
 use cpu_kernels::conv::Pixels;
 use cpu_kernels::layout::{from_channels_last, to_channels_last};
-use candle_core::{Device, Tensor, Var};
 use std::ops::Range;
 
 /// The layer of a stage.

@@ -5,8 +5,8 @@ use super::batch::Groups;
 use super::norm::Scaling;
 use super::stage::{Prepared, input_room, together};
 use super::workspace::Values;
-use base::Result;
 use crate::graph::plan::Work;
+use base::Result;
 use rayon::prelude::*;
 use std::mem::take;
 

@@ -6,12 +6,12 @@ use super::load::{Reader, Target};
 use super::norm::{GroupMoments, Scaling};
 use super::stage::{Prepared, input_room};
 use super::workspace::{Buffers, Values};
-use base::Result;
 use crate::graph::plan::Work;
+use crate::ops::Moments;
+use base::Result;
 use cpu_kernels::AlignedVec;
 use cpu_kernels::conv::Pixels;
 use cpu_kernels::layout::from_channels_last;
-use crate::ops::Moments;
 use rayon::prelude::*;
 use std::mem::take;
 

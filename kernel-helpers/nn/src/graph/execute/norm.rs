@@ -2,9 +2,9 @@
 
 use crate::graph::layered::EPS;
 use crate::graph::plan::{Affine, Extent};
+use crate::ops::Moments;
 use cpu_kernels::channels::{self, ShiftedSums};
 use cpu_kernels::{Isa, LANES_MAX};
-use crate::ops::Moments;
 
 /// A factor and a summand per channel, `z · scale + shift`, padded to the lanes; of a batch norm also where they come from.
 #[derive(Clone, Debug, Default)]

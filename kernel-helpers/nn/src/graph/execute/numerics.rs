@@ -5,14 +5,14 @@
 
 use super::tests::{residual, running_pairs};
 use super::{Network, Workspace};
-use base::digest::sha256;
-use crate::graph::{Graph, plan::Plan};
-use cpu_kernels::Isa;
 use crate::graph::NUMERICS;
+use crate::graph::{Graph, plan::Plan};
 use crate::ops::testing::random;
 use crate::optim::{Optimizer, Sgd, SgdConfig};
 use crate::quant::{Quantizer, Ste};
+use base::digest::sha256;
 use candle_core::{Tensor, Var};
+use cpu_kernels::Isa;
 use std::sync::Arc;
 
 /// The version that the sums are of.

@@ -4,8 +4,8 @@ use super::batch::image;
 use super::candle::CandleLayer;
 use super::classify::Classifier;
 use super::load::{Reader, between_borders};
-use base::Result;
 use crate::graph::plan::{Extent, Plan, Stage, Work};
+use base::Result;
 use cpu_kernels::conv::{BorderedImages, Convolution, Filter, Pixels};
 
 /// A stage with its weight prepared.

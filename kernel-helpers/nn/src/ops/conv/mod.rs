@@ -1,12 +1,12 @@
 //! Two-dimensional convolution.
 
-use crate::device::instruction_set;
 use super::cpu::{Values, is_cpu_f32, values};
+use crate::device::instruction_set;
+use base::{Error, Result};
+use candle_core::{CpuStorage, CustomOp2, Layout, Shape, Tensor};
 use cpu_kernels::conv::{BorderedImages, Convolution, ImagesAndGradients, InputGradient, Pixels};
 use cpu_kernels::layout::{from_channels_last, to_channels_last};
 use cpu_kernels::{Isa, LANES_MAX, images_per_group};
-use base::{Error, Result};
-use candle_core::{CpuStorage, CustomOp2, Layout, Shape, Tensor};
 use rayon::prelude::*;
 
 /// `x [N, C, H, W]` convolved with `weight [O, C, K, K]`, without bias; PyTorch's `F.conv2d`.

@@ -4,6 +4,7 @@ pub use crate::show_source;
 pub use ::base::paths::checkpoints_dir;
 pub use ::base::{Error, Result};
 pub use candle_core;
+pub use candle_core::backprop::GradStore;
 pub use candle_core::{D, DType, Device, IndexOp, Module, Shape, Tensor, Var};
 pub use candle_nn;
 // The kernel writes the type of a variable out, and that of a `VarBuilder` contains this trait.
@@ -11,7 +12,7 @@ pub use ::display::table::{Table, percent, points};
 pub use ::display::{
     DisplayHandle, DisplayPlain as _, DisplayTypeName as _, MimeBundle, Show, clear_output, display, markdown,
 };
-pub use ::nn::checkpoint::{load_state_dict, save_state_dict};
+pub use ::nn::checkpoint::{StateDict, load_state_dict, save_state_dict};
 pub use ::nn::data::*;
 pub use ::nn::device::best_device;
 pub use ::nn::fp_layers::{BatchNorm, FpConv, FpLinear};

@@ -198,7 +198,7 @@ fn items_of_file(file: &str, text: &str) -> Vec<Item> {
         let indent = indentation(lines[at]);
         let in_impl = indent == 4 && owner.is_some();
         if indent == 0 || in_impl {
-            let code = unindent(&lines[first_line(&lines, at)..=end], indent);
+            let code = unindent(&without_examples(&lines[first_line(&lines, at)..=end]), indent);
             items.push(Item {
                 owner: owner.as_ref().filter(|_| in_impl).map(|(owner, _)| owner.clone()),
                 excerpt: Excerpt { file: file.to_owned(), code },
@@ -274,6 +274,26 @@ fn first_line(lines: &[&str], item: usize) -> usize {
     item - belongs.count()
 }
 
+/// The lines without the examples in their documentation: what a cell shows is already used in the next one.
+fn without_examples<'a>(lines: &[&'a str]) -> Vec<&'a str> {
+    let mut in_example = false;
+    let mut left: Vec<&str> = Vec::new();
+    for line in lines {
+        let text = line.trim_start();
+        let (is_doc, is_fence) = (text.starts_with("///"), text.starts_with("/// ```"));
+        if is_fence {
+            in_example = !in_example;
+            // An empty line of documentation led to the example.
+            while in_example && left.last().is_some_and(|line| line.trim() == "///") {
+                left.pop();
+            }
+        } else if !(in_example && is_doc) {
+            left.push(line);
+        }
+    }
+    left
+}
+
 fn last_line(lines: &[&str], item: usize) -> usize {
     let indent = lines.get(item).map_or(0, |line| indentation(line));
     let ends = |line: &str| {
@@ -315,6 +335,13 @@ pub fn double(
 }
 
 /// A point.
+///
+/// ```
+/// let point = Point { x: 1 };
+/// ```
+///
+/// # Errors
+/// None.
 pub struct Point<T> {
     x: T,
 }
@@ -379,7 +406,10 @@ fn last() {}
     fn a_type_comes_with_its_impls() {
         let code = code("Point");
         assert_eq!(code.len(), 3);
-        assert!(code[0].starts_with("/// A point."));
+        assert_eq!(
+            code[0],
+            "/// A point.\n///\n/// # Errors\n/// None.\npub struct Point<T> {\n    x: T,\n}"
+        );
         assert_eq!(self::code("impl Point").len(), 2);
     }
 

@@ -142,9 +142,10 @@ impl Series {
         let name = if self.name.is_empty() { "line" } else { &self.name };
         match self.points.as_slice() {
             [] => format!("{name}: empty"),
-            [only] => format!("{name}: {:.4e}", only.1),
+            [only] => format!("{name}: {}", told(only.1)),
             [first, .., last] => {
-                format!("{name}: {} points, from {:.4e} to {:.4e}", self.points.len(), first.1, last.1)
+                let (first, last) = (told(first.1), told(last.1));
+                format!("{name}: {} points, from {first} to {last}", self.points.len())
             }
         }
     }
@@ -222,4 +223,29 @@ pub(super) fn sampled(path: &[Point]) -> Vec<Point> {
         })
     });
     between.chain(path.last().copied()).collect()
+}
+
+/// A number as a sentence has it: with five digits, and with a power of ten where it is very large or small.
+fn told(value: f64) -> String {
+    let size = value.abs();
+    if size == 0.0 || !value.is_finite() {
+        format!("{value}")
+    } else if (1e-4..1e6).contains(&size) {
+        let decimals = (4.0 - size.log10().floor()).clamp(0.0, 8.0) as usize;
+        let text = format!("{value:.decimals$}");
+        if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.').to_owned() } else { text }
+    } else {
+        format!("{value:.4e}")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_told_with_five_digits() {
+        let told = [27.0, 1.28e-30, -0.631_43, 91.506, 0.0, 123_456.0, 2e6, 0.000_123_456].map(told);
+        assert_eq!(told, ["27", "1.2800e-30", "-0.63143", "91.506", "0", "123456", "2.0000e6", "0.00012346"]);
+    }
 }

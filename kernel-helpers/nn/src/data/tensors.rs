@@ -26,8 +26,8 @@ pub struct TensorDataset {
 }
 
 impl TensorDataset {
-    /// From inputs `[N, …]` of any float or integer type and labels `[N]` of an integer type, from 0. The classes are called by
-    /// their numbers. The values are copied.
+    /// From inputs `[N, …]` of any float or integer type and labels `[N]` of an integer type, from 0. The classes are
+    /// called by their numbers. The values are copied.
     ///
     /// # Errors
     /// If the shapes do not belong together, a label is negative, or there are more than a million classes.

@@ -72,8 +72,8 @@ impl Pruning {
         Self { schedule: Arc::new(schedule), ..self }
     }
 
-    /// Prunes to the schedule's sparsity before an epoch, counted from 1. `gradients` are those of a batch, if the criterion
-    /// [needs](Criterion::needs_gradients) them.
+    /// Prunes to the schedule's sparsity before an epoch, counted from 1. `gradients` are those of a batch, if the
+    /// criterion [needs](Criterion::needs_gradients) them.
     ///
     /// # Errors
     /// If the sparsity is not from 0 to 1, gradients are missing, or the method does not fit a layer.

@@ -52,6 +52,15 @@ use std::io::{Cursor, ErrorKind, Read, Seek};
 use std::path::Path;
 
 /// A network's weights by name, on the CPU; PyTorch's `state_dict()`.
+///
+/// ```
+/// use kernel_helpers::prelude::*;
+/// use kernel_helpers::{checkpoint::StateDict, state_dict};
+///
+/// let state: StateDict = state_dict(&lenet(10)?.build(0, &Device::Cpu)?)?;
+/// assert_eq!(state.keys().next().map(String::as_str), Some("conv1.bias"));
+/// # Ok::<(), Error>(())
+/// ```
 pub type StateDict = BTreeMap<String, Tensor>;
 
 /// Reads a state dict from a safetensors file, a PyTorch file or the legacy form of one, like PyTorch's

@@ -49,6 +49,14 @@ pub struct Cifar10;
 impl Cifar10 {
     /// The images of the project's data folder.
     ///
+    /// ```no_run
+    /// use kernel_helpers::prelude::*;
+    ///
+    /// let data = Cifar10::load()?;
+    /// assert_eq!(data.to_string(), "train [50000, 3, 32, 32], test [10000, 3, 32, 32]");
+    /// # Ok::<(), Error>(())
+    /// ```
+    ///
     /// # Errors
     /// If a file is missing or not in CIFAR-10's binary layout.
     pub fn load() -> Result<Data> {
@@ -107,6 +115,17 @@ impl Cifar10 {
     }
 
     /// The images of any number of records. An error speaks of the `records` in the place of a path.
+    ///
+    /// ```
+    /// use kernel_helpers::prelude::*;
+    /// use std::io::Cursor;
+    ///
+    /// let mut record = vec![128; RECORD_BYTES];
+    /// record[0] = 3; // the label
+    /// let images = Cifar10::from_records(Cursor::new(record))?;
+    /// assert_eq!((images.len(), images.label(0)), (1, 3));
+    /// # Ok::<(), Error>(())
+    /// ```
     ///
     /// # Errors
     /// If the records are not whole or a label is none.

@@ -87,6 +87,14 @@ impl Images {
     }
 
     /// The first images; all if there are fewer.
+    ///
+    /// ```
+    /// use kernel_helpers::prelude::*;
+    ///
+    /// let images = Images::new([0, 50, 100, 150], [0, 0, 1, 1], [1, 1, 1], ["dark", "bright"])?;
+    /// assert_eq!((images.first(3).len(), images.first(9).len()), (3, 4));
+    /// # Ok::<(), Error>(())
+    /// ```
     pub fn first(&self, count: usize) -> Self {
         let count = count.min(self.labels.len());
         let size: usize = self.shape.iter().product();

@@ -161,6 +161,14 @@ impl Data {
 
     /// The same with another augmentation behind those that are there.
     ///
+    /// ```
+    /// use kernel_helpers::prelude::*;
+    ///
+    /// let data = Cifar10::striped(64, 32); // has the crop and the flip already
+    /// assert_eq!(data.augmented(RandomErasing { side: 8 })?.augmentations.len(), 3);
+    /// # Ok::<(), Error>(())
+    /// ```
+    ///
     /// # Errors
     /// If the augmentation is not for examples of this shape.
     pub fn augmented(mut self, augmentation: impl Augmentation) -> Result<Self> {
@@ -183,6 +191,15 @@ impl Data {
     }
 
     /// The training examples in batches, shuffled and augmented anew in each epoch.
+    ///
+    /// ```
+    /// use kernel_helpers::prelude::*;
+    ///
+    /// let loader = Cifar10::striped(64, 32).train_loader(20, 0)?;
+    /// let sizes: Vec<usize> = loader.epoch(0).map(|batch| batch.unwrap().labels.elem_count()).collect();
+    /// assert_eq!(sizes, [20, 20, 20, 4]);
+    /// # Ok::<(), Error>(())
+    /// ```
     ///
     /// # Errors
     /// If the batch size is 0.

@@ -54,6 +54,15 @@ impl TensorDataset {
 
     /// The same with names for the classes, which can be more than there are in these labels.
     ///
+    /// ```
+    /// use kernel_helpers::prelude::*;
+    ///
+    /// let tensor = |values: &[u32]| Tensor::new(values, &Device::Cpu);
+    /// let points = TensorDataset::new(&tensor(&[1, 2, 3])?, &tensor(&[0, 1, 0])?)?;
+    /// assert_eq!(points.with_classes(["odd", "even"])?.classes(), ["odd", "even"]);
+    /// # Ok::<(), Error>(())
+    /// ```
+    ///
     /// # Errors
     /// If there are fewer names than classes.
     pub fn with_classes(self, classes: impl IntoIterator<Item = impl Into<String>>) -> Result<Self> {

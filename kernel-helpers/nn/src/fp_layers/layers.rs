@@ -84,6 +84,16 @@ impl FpConv {
 
     /// Quantizes the weight with another quantizer from now on; its learned parameters start with the weight as it is.
     ///
+    /// ```
+    /// use kernel_helpers::prelude::*;
+    ///
+    /// let mut rng = ChaCha8Rng::seed_from_u64(0);
+    /// let mut conv = FpConv::new((3, 16), 3, 1, Ste::default(), &mut rng, &Device::Cpu)?;
+    /// conv.quantize_with(PerChannel(Ste { n_bits: Some(4), symmetric: true }))?;
+    /// assert_eq!(conv.quantization.to_string(), "4 bits, symmetric per output channel");
+    /// # Ok::<(), Error>(())
+    /// ```
+    ///
     /// # Errors
     /// If the quantizer's settings are not possible.
     pub fn quantize_with(&mut self, quantization: impl Into<Quantization>) -> Result<()> {

@@ -85,6 +85,14 @@ impl Graph {
 
     /// A row for each layer that has parameters or changes the shape, with what comes out of it, parameters and
     /// multiplications for an image; like torchinfo's.
+    ///
+    /// ```
+    /// use kernel_helpers::prelude::*;
+    ///
+    /// let shown = lenet(10)?.summary().forms();
+    /// assert!(shown.get("text/plain").is_some_and(|text| text.starts_with("LeNet-5")));
+    /// # Ok::<(), Error>(())
+    /// ```
     pub fn summary(&self) -> Table {
         let quantized = self.layers.iter().any(|layer| layer.quantization.quantizer().is_some());
         let mut columns = vec!["layer", "output", "parameters", "multiplications"];

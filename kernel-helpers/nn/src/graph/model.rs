@@ -90,6 +90,19 @@ impl Model {
     /// The same parameters, in a network whose layers' weights are quantized otherwise: `quantizer` is asked with the
     /// name of each layer that has a weight. Learned parameters start with the weights as they are.
     ///
+    /// ```
+    /// use kernel_helpers::prelude::*;
+    ///
+    /// let net = lenet(10)?.build(0, &Device::Cpu)?;
+    /// let mixed = net.quantized(|layer| Ste {
+    ///     n_bits: Some(if layer.starts_with("conv") { 8 } else { 4 }),
+    ///     symmetric: false,
+    /// })?;
+    /// let widths: Vec<String> = mixed.quantizers().into_iter().map(|(_, q)| q.to_string()).collect();
+    /// assert_eq!(widths, ["8 bits", "8 bits", "4 bits", "4 bits", "4 bits"]);
+    /// # Ok::<(), Error>(())
+    /// ```
+    ///
     /// # Errors
     /// If a quantizer's settings are not possible.
     pub fn quantized<Q: Into<Quantization>>(&self, quantizer: impl Fn(&str) -> Q) -> Result<Self> {
@@ -104,6 +117,16 @@ impl Model {
 
     /// A convolution as a layer of its own, which shares the weight; by its name in [`Network::prunable_layers`] or in
     /// full.
+    ///
+    /// ```
+    /// use kernel_helpers::prelude::*;
+    ///
+    /// let net = resnet_cifar(ResNetConfig::default())?.build(0, &Device::Cpu)?;
+    /// let conv = net.conv("body_op.0.conv1.0")?;
+    /// prune_by_percentage(&conv.weight, 0.5)?; // the network's own
+    /// assert!((sparsity(&net)?.layers[1].fraction() - 0.5).abs() < 1e-3);
+    /// # Ok::<(), Error>(())
+    /// ```
     ///
     /// # Errors
     /// If there is no such convolution, or it has groups or a bias.

@@ -84,6 +84,15 @@ pub trait Network: ModuleT {
     /// The layers that pruning reaches: every parameter of rank 2 or more, without those of a
     /// [`Visitor::unpruned_part`]. A layer is called by its weight's name without `.conv.weight`, `.linear.weight` or
     /// `.weight`.
+    ///
+    /// ```
+    /// use kernel_helpers::prelude::*;
+    ///
+    /// let net = lenet(10)?.build(0, &Device::Cpu)?;
+    /// let names: Vec<String> = net.prunable_layers().into_iter().map(|(name, _)| name).collect();
+    /// assert_eq!(names, ["conv1", "conv2", "linear1", "linear2", "linear3"]);
+    /// # Ok::<(), Error>(())
+    /// ```
     fn prunable_layers(&self) -> Vec<(String, Var)> {
         Visitor::of(self).prunable
     }
@@ -97,6 +106,20 @@ pub trait Network: ModuleT {
     /// Sets all parameters and buffers from a checkpoint: safetensors, or a PyTorch file of either form. From a
     /// checkpoint that knows nothing of a quantizer's learned parameters, such as one in floating point, these start
     /// anew with the loaded weights.
+    ///
+    /// ```
+    /// use kernel_helpers::prelude::*;
+    ///
+    /// # let folder = tempfile::tempdir().unwrap();
+    /// # let file = folder.path().join("lenet.safetensors");
+    /// let (net, copy) = (lenet(10)?.build(0, &Device::Cpu)?, lenet(10)?.build(1, &Device::Cpu)?);
+    /// net.save_weights(&file)?;
+    /// copy.load_weights(&file)?;
+    /// assert_eq!(copy.layer_weights("conv1")?, net.layer_weights("conv1")?);
+    /// let error = mlp(10)?.build(0, &Device::Cpu)?.load_weights(&file).unwrap_err().to_string();
+    /// assert!(error.contains("with the unexpected `conv1.bias`"), "{error}");
+    /// # Ok::<(), Error>(())
+    /// ```
     ///
     /// # Errors
     /// If the file cannot be read, if its names and shapes are not this model's, or if there is a record of the run
@@ -138,6 +161,16 @@ pub trait Network: ModuleT {
 
     /// The content of the file that [`Self::save_packed`] writes.
     ///
+    /// ```
+    /// use kernel_helpers::prelude::*;
+    ///
+    /// let net = lenet(10)?.build(0, &Device::Cpu)?;
+    /// let before = net.packed_weights()?.len();
+    /// prune_layers(&net, 0.9)?;
+    /// assert!(net.packed_weights()?.len() < before / 4);
+    /// # Ok::<(), Error>(())
+    /// ```
+    ///
     /// # Errors
     /// If a tensor cannot be copied.
     fn packed_weights(&self) -> Result<Vec<u8>> {
@@ -145,6 +178,16 @@ pub trait Network: ModuleT {
     }
 
     /// The values of one layer's weight, by the layer's name in [`Self::prunable_layers`], for a histogram say.
+    ///
+    /// ```
+    /// use kernel_helpers::prelude::*;
+    ///
+    /// let net = lenet(10)?.build(0, &Device::Cpu)?;
+    /// assert_eq!(net.layer_weights("conv1")?.len(), 6 * 5 * 5);
+    /// let error = net.layer_weights("conv3").unwrap_err().to_string();
+    /// assert!(error.starts_with("layer: expected one of conv1, conv2, linear1"), "{error}");
+    /// # Ok::<(), Error>(())
+    /// ```
     ///
     /// # Errors
     /// If there is no layer of that name.

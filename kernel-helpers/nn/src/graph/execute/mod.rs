@@ -19,7 +19,7 @@ mod pass;
 mod stage;
 mod workspace;
 
-pub use workspace::Workspace;
+pub(super) use workspace::Workspace;
 
 use super::Graph;
 use super::layered::{self, Context, Statistics};

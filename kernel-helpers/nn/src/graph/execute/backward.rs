@@ -1,5 +1,5 @@
-//! The backward pass: for each stage one pass over the batch, which computes the gradients by its weight and by its
-//! input and, while that is in the cache, the sums that the batch norm before it needs.
+//! The backward pass: for each stage one pass over the batch, which computes the gradients by its weight and by its input
+//! and, while that is in the cache, the sums that the batch norm before it needs.
 
 use super::Step;
 use super::batch::image;

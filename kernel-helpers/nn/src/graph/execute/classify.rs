@@ -1,5 +1,4 @@
-//! A linear layer with few outputs: too narrow to be worth a packed weight, and its sums are taken in the order of a
-//! plain loop.
+//! A linear layer with few outputs: too narrow to be worth a packed weight, and its sums are taken in the order of a plain loop.
 
 use cpu_kernels::LANES_MAX;
 
@@ -46,8 +45,7 @@ pub struct ClassifierGradient<'a> {
 }
 
 impl ClassifierGradient<'_> {
-    /// Adds an image's gradients by weight and bias, given its input and the gradient `dz` at its output; writes that
-    /// by the input.
+    /// Adds an image's gradients by weight and bias, given its input and the gradient `dz` at its output; writes that by the input.
     pub fn add(
         &self,
         x: &[f32],

@@ -1,5 +1,4 @@
-//! The forward pass with given statistics: a few images at a time go through the whole network while they are in the
-//! cache.
+//! The forward pass with given statistics: a few images at a time go through the whole network while they are in the cache.
 
 use super::Step;
 use super::batch::Groups;
@@ -70,8 +69,8 @@ impl Step<'_> {
         Ok(())
     }
 
-    /// How many images go through the network together: as many as the stage that wants the most, and whole groups
-    /// where rows of them make a matrix.
+    /// How many images go through the network together: as many as the stage that wants the most, and whole groups where rows of
+    /// them make a matrix.
     fn bunch(&self, group: usize) -> usize {
         let plan = self.plan;
         let of_stage = |stage: usize| match plan.stages[stage].work {

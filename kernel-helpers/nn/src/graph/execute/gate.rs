@@ -1,5 +1,4 @@
-//! Gradients that arrive at an activation: they are added up, and the last one passes the function on to the sum before
-//! it.
+//! Gradients that arrive at an activation: they are added up, and the last one passes the function on to the sum before it.
 
 use super::batch::Groups;
 use super::load::{Reader, between_borders};

@@ -1,5 +1,5 @@
-//! A linear layer's way back. Its weight is large beside its images, so the work is split by outputs and by rows of
-//! images, and no sums are kept by group.
+//! A linear layer's way back. Its weight is large beside its images, so the work is split by outputs and by rows of images, and
+//! no sums are kept by group.
 
 use super::backward::Way;
 use super::batch::{Groups, image};

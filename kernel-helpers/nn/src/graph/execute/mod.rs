@@ -1,7 +1,7 @@
 //! A whole network as one operation of candle.
 //!
-//! Layer by layer, every activation makes several trips to memory, and candle's autograd adds more: for each edge of
-//! the graph it fills a tensor with zeros and adds the gradient to it. As one node of the graph the network keeps its
+//! Layer by layer, every activation makes several trips to memory, and candle's autograd adds more: for each edge of the
+//! graph it fills a tensor with zeros and adds the gradient to it. As one node of the graph the network keeps its
 //! activations to itself, channels last, and joins what touches the same values. A step goes over the batch twice per
 //! stage, forward and back; `ARCHITECTURE.md` counts the bytes.
 
@@ -19,7 +19,7 @@ mod pass;
 mod stage;
 mod workspace;
 
-pub(super) use workspace::Workspace;
+pub use workspace::Workspace;
 
 use super::Graph;
 use super::layered::{self, Context, Statistics};
@@ -58,8 +58,8 @@ struct Step<'a> {
 }
 
 impl Network {
-    /// The output for images `[N, C, H, W]` with each batch's own statistics, which come back with the places of their
-    /// layers. `parameters` are all parameters in one dimension, in the order of the plan.
+    /// The output for images `[N, C, H, W]` with each batch's own statistics, which come back with the places of their layers.
+    /// `parameters` are all parameters in one dimension, in the order of the plan.
     ///
     /// # Errors
     /// If a layer that candle computes fails.

@@ -6,8 +6,7 @@ use crate::ops::Moments;
 use cpu_kernels::channels::{self, ShiftedSums};
 use cpu_kernels::{Isa, LANES_MAX};
 
-/// A factor and a summand per channel, `z · scale + shift`, padded to the lanes; of a batch norm also where they come
-/// from.
+/// A factor and a summand per channel, `z · scale + shift`, padded to the lanes; of a batch norm also where they come from.
 #[derive(Clone, Debug, Default)]
 pub struct Scaling {
     pub mean: Vec<f32>,
@@ -104,8 +103,8 @@ impl GroupMoments {
     }
 }
 
-/// `Σ dy`, and `Σ dy · (z - mean)` for each of an activation's two terms, per channel: what a batch norm's gradient
-/// needs of the whole batch.
+/// `Σ dy`, and `Σ dy · (z - mean)` for each of an activation's two terms, per channel: what a batch norm's gradient needs of the
+/// whole batch.
 #[derive(Clone, Debug)]
 pub struct GradientSums {
     pub gradients: Vec<f64>,
@@ -141,8 +140,8 @@ pub struct NormCoefficients {
 }
 
 impl NormCoefficients {
-    /// For `count` values a channel, given `Σ dy` and `Σ dy · (z - mean)`. Writes the gradients by γ and β to the
-    /// packed parameters' `gradient`.
+    /// For `count` values a channel, given `Σ dy` and `Σ dy · (z - mean)`. Writes the gradients by γ and β to the packed
+    /// parameters' `gradient`.
     pub fn new(
         affine: &Affine,
         norm: &Scaling,

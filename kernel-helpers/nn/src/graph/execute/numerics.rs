@@ -1,7 +1,7 @@
 //! The bits that a training gives, as sums of this version of the numerics.
 //!
-//! They rest on IEEE arithmetic, on the order of the kernels' sums, on what candle does value by value, and on the
-//! random numbers of `rand`: on no function of the system's math library, no number of threads and no operating system.
+//! They rest on IEEE arithmetic, on the order of the kernels' sums, on what candle does value by value, and on the random
+//! numbers of `rand`: on no function of the system's math library, no number of threads and no operating system.
 
 use super::tests::{residual, running_pairs};
 use super::{Network, Workspace};
@@ -73,8 +73,8 @@ fn quantized(network: &Network, parameters: &Tensor) -> Tensor {
     Tensor::cat(&parts, 0).unwrap()
 }
 
-/// Three steps of a small network on images of this size; the bytes of its parameters, of the last batch's statistics,
-/// and of its logits in evaluation.
+/// Three steps of a small network on images of this size; the bytes of its parameters, of the last batch's statistics, and
+/// of its logits in evaluation.
 fn trained(isa: Isa, [rows, columns]: [usize; 2]) -> Vec<u8> {
     let graph = Arc::new(Graph::new("numerics", [3, rows, columns], residual).unwrap());
     let plan = Arc::new(Plan::of(&graph));

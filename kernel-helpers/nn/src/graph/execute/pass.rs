@@ -139,8 +139,8 @@ impl<'a> Way<'a> {
         }
     }
 
-    /// Back through a stage for a group of images, whose gradients by the input arrive in `dy`. Returns the sums of the
-    /// gradients by the weight, and those of what arrived.
+    /// Back through a stage for a group of images, whose gradients by the input arrive in `dy`. Returns the sums of the gradients
+    /// by the weight, and those of what arrived.
     fn pass_group(
         &self,
         prepared: &Prepared,

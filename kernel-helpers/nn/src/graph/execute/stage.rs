@@ -93,8 +93,8 @@ pub fn with_padding(convolution: &Convolution, input: &BorderedImages) -> Pixels
 }
 
 impl Reader<'_> {
-    /// Computes a stage for the images from `first` on, as many as `z` has room for. `kept` is room for the values of
-    /// its input, if it is the one to write them.
+    /// Computes a stage for the images from `first` on, as many as `z` has room for. `kept` is room for the values of its input,
+    /// if it is the one to write them.
     ///
     /// # Errors
     /// If a layer that candle computes fails.

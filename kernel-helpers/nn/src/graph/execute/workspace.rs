@@ -4,8 +4,8 @@ use crate::graph::plan::Plan;
 use cpu_kernels::AlignedVec;
 use std::sync::{Arc, Mutex};
 
-/// Memory that a network's training steps reuse. A clone shares it. It holds as many steps' activations as were alive
-/// at the same time, usually one's.
+/// Memory that a network's training steps reuse. A clone shares it. It holds as many steps' activations as were alive at
+/// the same time, usually one's.
 #[derive(Clone, Debug, Default)]
 pub struct Workspace {
     free: Arc<Mutex<Vec<Buffers>>>,

@@ -1,8 +1,8 @@
 //! How a graph is computed.
 //!
-//! Layers fall into two kinds. Convolutions, linear layers and pooling are *stages*: each makes one pass over the batch
-//! and writes its output once. What lies between (batch norms, biases, functions, sums) is an *activation*: a formula
-//! over outputs of stages, which is computed where it is read, while the image is in the cache.
+//! Layers fall into two kinds. Convolutions, linear layers and pooling are *stages*: each makes one pass over the batch and
+//! writes its output once. What lies between (batch norms, biases, functions, sums) is an *activation*: a formula over outputs
+//! of stages, which is computed where it is read, while the image is in the cache.
 
 mod compile;
 

@@ -1,8 +1,8 @@
 //! Neural networks on [candle](candle_core): described once, trained and evaluated by kernels of this project's own.
 //!
-//! A [`graph::Graph`] describes a network; [`models`] holds those that are ready. A type of one's own is a [`Network`] as soon
-//! as it names its parts. What can be done to a network is in [`quant`] and [`prune`], what it learns from in [`data`], how in
-//! [`optim`], and where it stays in [`checkpoint`].
+//! A [`graph::Graph`] describes a network; [`models`] holds those that are ready. A type of one's own is a [`Network`]
+//! as soon as it names its parts. What can be done to a network is in [`quant`] and [`prune`], what it learns from in
+//! [`data`], how in [`optim`], and where it stays in [`checkpoint`].
 
 pub mod checkpoint;
 pub mod data;

@@ -35,6 +35,14 @@ pub fn randn<T: FloatDType>(
 /// A tensor of values from `low` up to `high`, all equally likely, as [`Tensor::rand`] makes it, from a generator of
 /// one's own.
 ///
+/// ```
+/// use kernel_helpers::prelude::*;
+/// let mut rng = ChaCha8Rng::seed_from_u64(7);
+/// let x = rand(-1f32, 1.0, (2, 3), &mut rng, &Device::Cpu)?;
+/// assert!(x.abs()?.max_all()?.to_scalar::<f32>()? <= 1.0);
+/// # Ok::<(), Error>(())
+/// ```
+///
 /// # Errors
 /// If there is nothing between the bounds, or the tensor cannot be made on the device.
 pub fn rand<T: FloatDType>(

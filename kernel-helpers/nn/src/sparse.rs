@@ -7,12 +7,25 @@ use candle_core::{Module, Tensor};
 use cpu_kernels::SparseProduct;
 use rayon::prelude::*;
 
-/// A convolution whose weight is kept in *compressed sparse rows* (CSR): of every output channel the weights that are not
-/// zero, each with its position. For each image, the pixels under the kernel are written out as a matrix
-/// `[in · K · K, H · W]` (im2col), and each non-zero weight is multiplied with its row of that.
+/// A convolution whose weight is kept in *compressed sparse rows* (CSR): of every output channel the weights that are
+/// not zero, each with its position. For each image, the pixels under the kernel are written out as a matrix `[in · K ·
+/// K, H · W]` (im2col), and each non-zero weight is multiplied with its row of that.
 ///
 /// The product is vectorized with the instructions that the dense kernels use and the images are shared among the
 /// threads, but it is plain otherwise. It has no gradient.
+///
+/// ```
+/// use kernel_helpers::prelude::*;
+/// let mut rng = ChaCha8Rng::seed_from_u64(0);
+/// let conv = FpConv::new((16, 16), 3, 1, Ste::default(), &mut rng, &Device::Cpu)?;
+/// prune_by_percentage(&conv.weight, 0.9)?;
+/// let sparse = SparseConv::of(&conv)?;
+/// assert!(sparse.bytes() < 4 * conv.weight.elem_count() / 4);
+/// let images = randn(0f32, 1.0, (2, 16, 8, 8), &mut rng, &Device::Cpu)?;
+/// let difference = (sparse.forward(&images)? - conv.forward(&images)?)?.abs()?;
+/// assert!(difference.max_all()?.to_scalar::<f32>()? < 1e-5);
+/// # Ok::<(), Error>(())
+/// ```
 #[derive(Clone, Debug, PartialEq)]
 pub struct SparseConv {
     shape: [usize; 4],
@@ -57,7 +70,8 @@ impl SparseConv {
         4 * (self.starts.len() + self.columns.len() + self.values.len())
     }
 
-    /// The pixels of an image `[in, height, width]` under each weight of the kernel, `[in · K · K, out_height · out_width]`.
+    /// The pixels of an image `[in, height, width]` under each weight of the kernel, `[in · K · K, out_height ·
+    /// out_width]`.
     fn image_columns(&self, image: &[f32], [height, width]: [usize; 2], out: [usize; 2]) -> Vec<f32> {
         let [_, inputs, kernel_rows, kernel_columns] = self.shape;
         let mut matrix = vec![0.0; inputs * kernel_rows * kernel_columns * out[0] * out[1]];

@@ -43,6 +43,34 @@ pub(crate) fn summary<N: Network + ?Sized>(net: &N) -> Table {
 }
 
 /// Shows a network at the end of a cell, also one of a type of its own, by its [`Network::summary`].
+///
+/// ```
+/// use kernel_helpers::prelude::*;
+/// use kernel_helpers::display::ShownValue;
+///
+/// struct Classifier(FpLinear);
+///
+/// # impl ModuleT for Classifier {
+/// #     fn forward_t(&self, x: &Tensor, _train: bool) -> candle_core::Result<Tensor> {
+/// #         self.0.forward(x)
+/// #     }
+/// # }
+/// impl Network for Classifier {
+///     fn visit(&self, visitor: &mut Visitor) {
+///         visitor.part("output", &self.0);
+///     }
+/// #     fn device(&self) -> &Device {
+/// #         self.0.weight.device()
+/// #     }
+/// }
+///
+/// # let mut rng = ChaCha8Rng::seed_from_u64(0);
+/// let net = Classifier(FpLinear::new(4, 2, Ste::default(), &mut rng, &Device::Cpu)?);
+/// ShownValue::of(&net).evcxr_display(); // what a cell does that ends with `net`
+/// let shown = net.summary().forms();
+/// assert!(shown.get("text/plain").is_some_and(|text| text.contains("2 × 4")));
+/// # Ok::<(), Error>(())
+/// ```
 pub trait DisplayNetwork {
     /// Shows the network as the cell's output.
     fn evcxr_display(&self);
@@ -55,6 +83,16 @@ impl<N: Network + ?Sized> DisplayNetwork for ShownReference<'_, N> {
 }
 
 /// Measures networks: their parameters, and the bytes of these and of the buffers.
+///
+/// ```
+/// use kernel_helpers::prelude::*;
+/// use kernel_helpers::variable;
+///
+/// let net = lenet(10)?.build(0, &Device::Cpu)?;
+/// let listed = variable!("net", "Model", net); // a row in the table of variables
+/// assert_eq!(listed.measure().extent.as_deref(), Some("61,706 parameters"));
+/// # Ok::<(), Error>(())
+/// ```
 pub trait ByNetwork {
     /// The value's measure.
     fn measure(&self) -> Measure;

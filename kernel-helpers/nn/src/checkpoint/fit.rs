@@ -14,7 +14,7 @@ const LISTED: usize = 3;
 ///
 /// # Errors
 /// One [`Error::File`] with what is missing, unexpected or of another shape: the first names of each, and a count.
-pub fn check_fits(
+pub(crate) fn check_fits(
     path: impl AsRef<Path>,
     state_dict: &StateDict,
     expected: &[(String, Vec<usize>)],

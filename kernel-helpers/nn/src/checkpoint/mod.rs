@@ -33,7 +33,7 @@ mod packed_tests;
 #[cfg(test)]
 mod tests;
 
-pub use fit::check_fits;
+pub(crate) use fit::check_fits;
 pub use recorded::{LONGEST_RECORD, Weights, beside, check_recorded, file_name, record_of};
 pub use sum::sha256_of_state;
 
@@ -52,26 +52,64 @@ use std::io::{Cursor, ErrorKind, Read, Seek};
 use std::path::Path;
 
 /// A network's weights by name, on the CPU; PyTorch's `state_dict()`.
+///
+/// ```
+/// use kernel_helpers::prelude::*;
+/// use kernel_helpers::{checkpoint::StateDict, state_dict};
+///
+/// let state: StateDict = state_dict(&lenet(10)?.build(0, &Device::Cpu)?)?;
+/// assert_eq!(state.keys().next().map(String::as_str), Some("conv1.bias"));
+/// # Ok::<(), Error>(())
+/// ```
 pub type StateDict = BTreeMap<String, Tensor>;
 
 /// Reads a state dict from a safetensors file, a PyTorch file or the legacy form of one, like PyTorch's
 /// `torch.load(path, map_location="cpu")`.
 ///
 /// What [`save_packed`] packed is unpacked. Element types stay as they are in the file, except that `bool` becomes `U8`
-/// and `int8` becomes `I16`, which candle has instead. Views and tensors with shared storage become tensors of their own.
-/// A state dict may also lie inside a dictionary, as in `{"state_dict": …, "epoch": …}`, if it is the only one there.
+/// and `int8` becomes `I16`, which candle has instead. Views and tensors with shared storage become tensors of their
+/// own. A state dict may also lie inside a dictionary, as in `{"state_dict": …, "epoch": …}`, if it is the only one
+/// there.
 ///
 /// Whatever the file says, reading it takes at most twice its length and 64 MB of memory. A file that needs more, such
 /// as a packed one of a large and sparse network, is read by [`load_state_dict_of_size`].
 ///
+/// ```
+/// use kernel_helpers::prelude::*;
+/// use kernel_helpers::state_dict;
+///
+/// # let folder = tempfile::tempdir().unwrap();
+/// # let file = folder.path().join("lenet.safetensors");
+/// let net = lenet(10)?.build(0, &Device::Cpu)?;
+/// net.save_weights(&file)?;
+/// assert_eq!(load_state_dict(&file)?["conv1.weight"].dims(), [6, 1, 5, 5]);
+/// assert!(load_state_dict("lenet.pt").unwrap_err().to_string().contains("no such file"));
+/// # Ok::<(), Error>(())
+/// ```
+///
 /// # Errors
-/// An [`Error::File`] if the file is missing, not a checkpoint, cut short or damaged, if it mentions any Python function
-/// or class that a state dict does not need, or if it needs more memory; [`Error::Io`] if the system refuses to read it.
+/// An [`Error::File`] if the file is missing, not a checkpoint, cut short or damaged, if it mentions any Python
+/// function or class that a state dict does not need, or if it needs more memory; [`Error::Io`] if the system refuses
+/// to read it.
 pub fn load_state_dict(path: impl AsRef<Path>) -> Result<StateDict> {
     load_state_dict_of_size(path, 0)
 }
 
 /// [`load_state_dict`] for a file whose tensors are known to take about `bytes` in memory, which it then may.
+///
+/// ```
+/// use kernel_helpers::prelude::*;
+/// use kernel_helpers::checkpoint::{load_state_dict_of_size, size_in_bytes};
+///
+/// # let folder = tempfile::tempdir().unwrap();
+/// # let file = folder.path().join("sparse.safetensors");
+/// let net = lenet(10)?.build(0, &Device::Cpu)?;
+/// prune_layers(&net, 0.9)?;
+/// net.save_packed(&file)?;
+/// let state = load_state_dict_of_size(&file, 4 * net.graph().parameters())?;
+/// assert_eq!(size_in_bytes(state.values()), 4 * 61_706);
+/// # Ok::<(), Error>(())
+/// ```
 ///
 /// # Errors
 /// As [`load_state_dict`].
@@ -83,6 +121,16 @@ pub fn load_state_dict_of_size(path: impl AsRef<Path>, bytes: usize) -> Result<S
 /// [`load_state_dict`] from a file that is open already, or from bytes in memory, which a [`std::io::Cursor`] reads. An
 /// error speaks of the `checkpoint` in the place of a path.
 ///
+/// ```
+/// use kernel_helpers::prelude::*;
+/// use kernel_helpers::checkpoint::read_state_dict;
+/// use std::io::Cursor;
+///
+/// let bytes = lenet(10)?.build(0, &Device::Cpu)?.packed_weights()?;
+/// assert_eq!(read_state_dict(Cursor::new(bytes))?.len(), 10);
+/// # Ok::<(), Error>(())
+/// ```
+///
 /// # Errors
 /// As [`load_state_dict`].
 pub fn read_state_dict(mut reader: impl Read + Seek) -> Result<StateDict> {
@@ -91,6 +139,18 @@ pub fn read_state_dict(mut reader: impl Read + Seek) -> Result<StateDict> {
 
 /// Writes a state dict as safetensors, making the folder if it is not there. The file appears whole or not at all.
 ///
+/// ```
+/// use kernel_helpers::prelude::*;
+/// use kernel_helpers::checkpoint::StateDict;
+///
+/// # let folder = tempfile::tempdir().unwrap();
+/// # let file = folder.path().join("made/when/needed.safetensors");
+/// let mean = Tensor::new(&[0.4914f32, 0.4822, 0.4465], &Device::Cpu)?;
+/// save_state_dict(&StateDict::from([("mean".to_owned(), mean.clone())]), &file)?;
+/// assert_eq!(load_state_dict(&file)?["mean"].to_vec1::<f32>()?, mean.to_vec1::<f32>()?);
+/// # Ok::<(), Error>(())
+/// ```
+///
 /// # Errors
 /// [`Error::Io`] if the file cannot be written; [`Error::Tensor`] if a tensor cannot be brought to the CPU.
 pub fn save_state_dict(state_dict: &StateDict, path: impl AsRef<Path>) -> Result<()> {
@@ -98,11 +158,26 @@ pub fn save_state_dict(state_dict: &StateDict, path: impl AsRef<Path>) -> Result
 }
 
 /// [`save_state_dict`] in less space, where there are zeros or few bits: zeros are left out, and a tensor to which
-/// `quantizer` gives a quantizer is stored as the numbers of its levels. [`load_state_dict`] reads it like any other file.
+/// `quantizer` gives a quantizer is stored as the numbers of its levels. [`load_state_dict`] reads it like any other
+/// file.
 ///
-/// What is loaded gives the same network. A float tensor has the same values again (a negative zero becomes zero). A tensor
-/// of few bits has the values of its levels, and only if quantizing these gives exactly what quantizing the saved tensor
-/// gives; else it is stored as floats.
+/// What is loaded gives the same network. A float tensor has the same values again (a negative zero becomes zero). A
+/// tensor of few bits has the values of its levels, and only if quantizing these gives exactly what quantizing the
+/// saved tensor gives; else it is stored as floats.
+///
+/// ```
+/// use kernel_helpers::prelude::*;
+/// use kernel_helpers::{checkpoint::save_packed, state_dict};
+///
+/// # let folder = tempfile::tempdir().unwrap();
+/// # let file = folder.path().join("packed.safetensors");
+/// let state = state_dict(&lenet(10)?.build(0, &Device::Cpu)?)?;
+/// let four_bits = Ste { n_bits: Some(4), symmetric: false };
+/// let quantizer = |name: &str| if name.ends_with("weight") { four_bits } else { Ste::default() };
+/// save_packed(&state, quantizer, &file)?;
+/// assert!(std::fs::metadata(&file).unwrap().len() < 4 * 61_706 / 6);
+/// # Ok::<(), Error>(())
+/// ```
 ///
 /// # Errors
 /// As [`save_state_dict`].
@@ -123,22 +198,77 @@ pub(crate) fn packed_bytes<Q: Into<Quantization>>(
     to_bytes(&file, text.map(|text| HashMap::from([(packed::KEY.to_owned(), text)])))
 }
 
-/// The state dict in the content of a file whose tensors take about `size` bytes; `path` is for messages.
+/// The state dict in the content of a file whose tensors take about `size` bytes in memory; `path` is for messages.
+///
+/// ```
+/// use kernel_helpers::prelude::*;
+/// use kernel_helpers::checkpoint::from_bytes;
+///
+/// let bytes = lenet(10)?.build(0, &Device::Cpu)?.packed_weights()?;
+/// assert_eq!(from_bytes(&bytes, 0, "lenet".as_ref())?["linear3.bias"].dims(), [10]);
+/// let error = from_bytes(&bytes[1..], 0, "lenet".as_ref()).unwrap_err();
+/// assert!(error.to_string().starts_with("lenet: expected a checkpoint"));
+/// # Ok::<(), Error>(())
+/// ```
+///
+/// # Errors
+/// As [`load_state_dict`].
 pub fn from_bytes(bytes: &[u8], size: usize, path: &Path) -> Result<StateDict> {
     read(&mut Cursor::new(bytes), size).map_err(|malformed| malformed.at(path))
 }
 
 /// How many bytes the elements of these tensors take.
+///
+/// ```
+/// use kernel_helpers::prelude::*;
+/// use kernel_helpers::checkpoint::size_in_bytes;
+///
+/// let net = lenet(10)?.build(0, &Device::Cpu)?;
+/// let weights = net.prunable_layers().into_iter().map(|(_, weight)| weight.as_tensor().clone());
+/// assert_eq!(size_in_bytes(&weights.collect::<Vec<_>>()), 4 * (61_706 - 236));
+/// # Ok::<(), Error>(())
+/// ```
 pub fn size_in_bytes<'a>(tensors: impl IntoIterator<Item = &'a Tensor>) -> usize {
     tensors.into_iter().map(|tensor| tensor.elem_count() * tensor.dtype().size_in_bytes()).sum()
 }
 
 /// [`save_state_dict`] with a text in the file's header, under a key of its own.
+///
+/// ```
+/// use kernel_helpers::prelude::*;
+/// use kernel_helpers::checkpoint::{load_with_text, save_with_text};
+/// use kernel_helpers::state_dict;
+///
+/// # let folder = tempfile::tempdir().unwrap();
+/// # let file = folder.path().join("best.safetensors");
+/// let state = state_dict(&lenet(10)?.build(0, &Device::Cpu)?)?;
+/// save_with_text(&state, "epoch", "17".to_owned(), &file)?;
+/// assert_eq!(load_with_text(&file, "epoch")?.1, "17");
+/// # Ok::<(), Error>(())
+/// ```
+///
+/// # Errors
+/// As [`save_state_dict`].
 pub fn save_with_text(state_dict: &StateDict, key: &str, text: String, path: &Path) -> Result<()> {
     save(state_dict, Some(HashMap::from([(key.to_owned(), text)])), path)
 }
 
 /// Reads what [`save_with_text`] wrote.
+///
+/// ```
+/// use kernel_helpers::prelude::*;
+/// use kernel_helpers::checkpoint::load_with_text;
+///
+/// # let folder = tempfile::tempdir().unwrap();
+/// # let file = folder.path().join("plain.safetensors");
+/// lenet(10)?.build(0, &Device::Cpu)?.save_weights(&file)?;
+/// let error = load_with_text(&file, "epoch").unwrap_err().to_string();
+/// assert!(error.contains("expected a header with `epoch`, found one without"), "{error}");
+/// # Ok::<(), Error>(())
+/// ```
+///
+/// # Errors
+/// As [`load_state_dict`], and if the file has no such text.
 pub fn load_with_text(path: &Path, key: &str) -> Result<(StateDict, String)> {
     read_with_text(&mut open(path)?, key).map_err(|malformed| malformed.at(path))
 }

@@ -2,7 +2,8 @@
 //! dict needs may be mentioned at all.
 //!
 //! Objects live in one list and refer to each other by index, so neither deep nesting nor cycles cost any recursion.
-//! Texts stay in the pickle's bytes and nothing is copied twice, so time and memory grow with the pickle's length alone.
+//! Texts stay in the pickle's bytes and nothing is copied twice, so time and memory grow with the pickle's length
+//! alone.
 
 use super::known::Known;
 use super::malformed::Result;

@@ -230,8 +230,8 @@ impl<'a> Machine<'a> {
         Ok(())
     }
 
-    /// BUILD: attributes of an object, such as a state dict's `_metadata`. Weights are never among them; but of a tensor
-    /// they are all that it has, in Python's eyes.
+    /// BUILD: attributes of an object, such as a state dict's `_metadata`. Weights are never among them; but of a
+    /// tensor they are all that it has, in Python's eyes.
     fn build(&mut self) -> Result<()> {
         self.pop()?;
         match self.top_object()? {

@@ -10,6 +10,19 @@ use std::path::{Path, PathBuf};
 pub const LONGEST_RECORD: u64 = 16 << 20;
 
 /// What a record says of a file of weights.
+///
+/// ```
+/// use kernel_helpers::prelude::*;
+/// use kernel_helpers::checkpoint::Weights;
+///
+/// # let folder = tempfile::tempdir().unwrap();
+/// # let path = folder.path().join("net.safetensors");
+/// lenet(10)?.build(0, &Device::Cpu)?.save_weights(&path)?;
+/// let Weights { file, bytes, sha256 } = Weights::of(&path)?;
+/// assert_eq!((file.as_str(), sha256.len()), ("net.safetensors", 64));
+/// assert!(bytes > 4 * 61_706);
+/// # Ok::<(), Error>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Weights {
     /// The file's name.
@@ -31,13 +44,29 @@ impl Weights {
     }
 }
 
-/// Where the record of a file of weights is: `NAME.json` beside `NAME.safetensors`, and beside a file of any other name,
-/// that name with `.json` behind it.
+/// Where the record of a file of weights is: `NAME.json` beside `NAME.safetensors`, and beside a file of any other
+/// name, that name with `.json` behind it.
+///
+/// ```
+/// use kernel_helpers::prelude::*;
+/// use kernel_helpers::checkpoint::record_of;
+/// use std::path::Path;
+///
+/// assert_eq!(record_of(Path::new("runs/net.safetensors")), Path::new("runs/net.json"));
+/// ```
 pub fn record_of(weights: &Path) -> PathBuf {
     beside(weights, ".json")
 }
 
 /// A path beside weights that begins with their name, without `.safetensors`, and ends otherwise.
+///
+/// ```
+/// use kernel_helpers::prelude::*;
+/// use kernel_helpers::checkpoint::beside;
+/// use std::path::Path;
+///
+/// assert_eq!(beside(Path::new("runs/net.safetensors"), ".lock"), Path::new("runs/net.lock"));
+/// ```
 pub fn beside(weights: &Path, end: &str) -> PathBuf {
     let name = weights.file_name().unwrap_or_default();
     let is_safetensors = weights.extension().is_some_and(|extension| extension == "safetensors");
@@ -48,6 +77,20 @@ pub fn beside(weights: &Path, end: &str) -> PathBuf {
 }
 
 /// Checks that weights are those of the record beside them, if there is one.
+///
+/// ```
+/// use kernel_helpers::prelude::*;
+/// use kernel_helpers::checkpoint::{check_recorded, record_of};
+///
+/// # let folder = tempfile::tempdir().unwrap();
+/// # let path = folder.path().join("net.safetensors");
+/// lenet(10)?.build(0, &Device::Cpu)?.save_weights(&path)?;
+/// check_recorded(&path)?; // there is no record
+/// let record = r#"{"weights": {"file": "net.safetensors", "bytes": 9, "sha256": "of others"}}"#;
+/// std::fs::write(record_of(&path), record).unwrap();
+/// assert!(check_recorded(&path).unwrap_err().to_string().contains("that net.json records"));
+/// # Ok::<(), Error>(())
+/// ```
 ///
 /// # Errors
 /// If they are others.
@@ -74,6 +117,13 @@ pub fn check_recorded(weights: &Path) -> Result<()> {
 }
 
 /// A path's last component, for messages in a notebook that others read too.
+///
+/// ```
+/// use kernel_helpers::prelude::*;
+/// use kernel_helpers::checkpoint::file_name;
+///
+/// assert_eq!(file_name("/home/me/runs/net.json".as_ref()), "net.json");
+/// ```
 pub fn file_name(path: &Path) -> String {
     path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned()
 }

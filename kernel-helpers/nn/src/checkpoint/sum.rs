@@ -6,6 +6,18 @@ use safetensors::View;
 use sha2::{Digest, Sha256};
 
 /// The SHA-256 sum of all names, types, shapes and values of a state dict, as 64 hexadecimal digits.
+///
+/// ```
+/// use kernel_helpers::prelude::*;
+/// use kernel_helpers::{checkpoint::sha256_of_state, state_dict};
+///
+/// let sum = |seed| -> Result<String> {
+///     Ok(sha256_of_state(&state_dict(&lenet(10)?.build(seed, &Device::Cpu)?)?))
+/// };
+/// assert_eq!(sum(0)?, sum(0)?);
+/// assert_ne!(sum(0)?, sum(1)?);
+/// # Ok::<(), Error>(())
+/// ```
 pub fn sha256_of_state(state_dict: &StateDict) -> String {
     let mut sum = Sha256::new();
     for (name, tensor) in state_dict {

@@ -28,7 +28,8 @@ impl View {
         self.shape.contains(&0) || matches!(self.dimensions()[..], [] | [(_, 1)])
     }
 
-    /// Calls `visit` with the start, the length and the stride of runs that, one after the other, are the view's elements.
+    /// Calls `visit` with the start, the length and the stride of runs that, one after the other, are the view's
+    /// elements.
     pub(super) fn for_each_run(&self, mut visit: impl FnMut(usize, usize, usize)) {
         if self.shape.contains(&0) {
             return;

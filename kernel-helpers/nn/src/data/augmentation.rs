@@ -5,6 +5,14 @@ use rand::Rng;
 use rand_chacha::ChaCha8Rng;
 
 /// An example as an augmentation changes it.
+///
+/// ```
+/// use kernel_helpers::prelude::*;
+/// let (mut values, mut rng) = ([1.0, 2.0, 3.0, 4.0], ChaCha8Rng::seed_from_u64(0));
+/// let mut example = Example { values: &mut values, shape: &[1, 2, 2], blank: &[0.0] };
+/// RandomErasing { side: 4 }.apply(&mut example, &mut rng);
+/// assert_eq!(values, [0.0; 4]);
+/// ```
 #[derive(Debug)]
 pub struct Example<'a> {
     /// The values row by row.
@@ -58,6 +66,16 @@ fn check_image(what: &str, shape: &[usize]) -> Result<()> {
 
 /// A random part of the image with a border of empty pixels, as large as the image; torchvision's
 /// `RandomCrop(size, padding)`.
+///
+/// ```
+/// use kernel_helpers::prelude::*;
+/// let image: Vec<f32> = (1..10).map(|value| value as f32).collect();
+/// let (mut values, mut rng) = (image.clone(), ChaCha8Rng::seed_from_u64(1));
+/// let mut example = Example { values: &mut values, shape: &[1, 3, 3], blank: &[0.0] };
+/// RandomCrop { padding: 1 }.apply(&mut example, &mut rng);
+/// assert!(values.contains(&5.0), "the center is never cut off");
+/// assert!(values.iter().all(|value| *value == 0.0 || image.contains(value)));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RandomCrop {
     /// The border's width, in pixels.
@@ -103,6 +121,19 @@ fn shift_row(plane: &mut [f32], width: usize, (from, to): (usize, usize), shift:
 }
 
 /// Mirrors the image left to right half of the time; torchvision's `RandomHorizontalFlip()`.
+///
+/// ```
+/// use kernel_helpers::prelude::*;
+/// let mut rng = ChaCha8Rng::seed_from_u64(0);
+/// let mut flipped = || {
+///     let mut values = [1.0, 2.0];
+///     let mut example = Example { values: &mut values, shape: &[1, 1, 2], blank: &[0.0] };
+///     RandomHorizontalFlip.apply(&mut example, &mut rng);
+///     values == [2.0, 1.0]
+/// };
+/// let count = (0..1000).filter(|_| flipped()).count();
+/// assert!((450..550).contains(&count));
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct RandomHorizontalFlip;
 
@@ -123,8 +154,15 @@ impl Augmentation for RandomHorizontalFlip {
     }
 }
 
-/// Empties a random square of the image; Cutout (DeVries and Taylor, 2017). Its center is anywhere in the image, so that
-/// a part of the square can lie outside.
+/// Empties a random square of the image; Cutout (DeVries and Taylor, 2017). Its center is anywhere in the image, so
+/// that a part of the square can lie outside.
+///
+/// ```
+/// use kernel_helpers::prelude::*;
+/// let data = Cifar10::striped(64, 32).augmented(RandomErasing { side: 8 })?;
+/// assert_eq!(data.augmentations[2].description(), "random erasing of 8 x 8 pixels");
+/// # Ok::<(), Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RandomErasing {
     /// The square's side, in pixels.

@@ -1,7 +1,7 @@
 //! CIFAR-10 and CIFAR-100 (Krizhevsky, 2009) from their official binary files.
 //!
-//! A file is a sequence of records: the label (a byte; in CIFAR-100 the superclass and the class), then 1,024 red, 1,024
-//! green and 1,024 blue pixels, each color row by row from the top left.
+//! A file is a sequence of records: the label (a byte; in CIFAR-100 the superclass and the class), then 1,024 red,
+//! 1,024 green and 1,024 blue pixels, each color row by row from the top left.
 
 use super::{Data, Images, RandomCrop, RandomHorizontalFlip};
 use base::{Error, Result, paths};
@@ -35,10 +35,27 @@ const MEAN: [f64; 3] = [0.4914, 0.4822, 0.4465];
 const DEVIATION: [f64; 3] = [0.2023, 0.1994, 0.2010];
 
 /// CIFAR-10: 50,000 training and 10,000 test images `[3, 32, 32]` of ten classes.
+///
+/// ```
+/// use kernel_helpers::prelude::*;
+/// let data = Cifar10::striped(64, 32); // `Cifar10::load()?` is the real one
+/// assert_eq!(data.to_string(), "train [64, 3, 32, 32], test [32, 3, 32, 32]");
+/// assert_eq!(data.train.classes()[data.train.label(3)], "cat");
+/// assert_eq!(data.augmentations[1].description(), "random horizontal flip");
+/// # Ok::<(), Error>(())
+/// ```
 pub struct Cifar10;
 
 impl Cifar10 {
     /// The images of the project's data folder.
+    ///
+    /// ```no_run
+    /// use kernel_helpers::prelude::*;
+    ///
+    /// let data = Cifar10::load()?;
+    /// assert_eq!(data.to_string(), "train [50000, 3, 32, 32], test [10000, 3, 32, 32]");
+    /// # Ok::<(), Error>(())
+    /// ```
     ///
     /// # Errors
     /// If a file is missing or not in CIFAR-10's binary layout.
@@ -54,8 +71,8 @@ impl Cifar10 {
         Self::open_first(paths::data_dir()?, train_images, test_images)
     }
 
-    /// The images of any folder with the six official files. Trained on, they are cropped after padding by 4 pixels, and
-    /// mirrored half of the time.
+    /// The images of any folder with the six official files. Trained on, they are cropped after padding by 4 pixels,
+    /// and mirrored half of the time.
     ///
     /// # Errors
     /// If a file is missing or not in CIFAR-10's binary layout.
@@ -81,7 +98,8 @@ impl Cifar10 {
         Ok(data)
     }
 
-    /// Made-up images of CIFAR-10's kind, each class with stripes of its own: for examples and tests, which need no files.
+    /// Made-up images of CIFAR-10's kind, each class with stripes of its own: for examples and tests, which need no
+    /// files.
     pub fn striped(train: usize, test: usize) -> Data {
         let images = |offset: usize, count: usize| {
             let label = |index: usize| (index + offset) % CIFAR10_CLASSES.len();
@@ -97,6 +115,17 @@ impl Cifar10 {
     }
 
     /// The images of any number of records. An error speaks of the `records` in the place of a path.
+    ///
+    /// ```
+    /// use kernel_helpers::prelude::*;
+    /// use std::io::Cursor;
+    ///
+    /// let mut record = vec![128; RECORD_BYTES];
+    /// record[0] = 3; // the label
+    /// let images = Cifar10::from_records(Cursor::new(record))?;
+    /// assert_eq!((images.len(), images.label(0)), (1, 3));
+    /// # Ok::<(), Error>(())
+    /// ```
     ///
     /// # Errors
     /// If the records are not whole or a label is none.
@@ -115,11 +144,18 @@ impl Cifar10 {
 }
 
 /// CIFAR-100: 50,000 training and 10,000 test images `[3, 32, 32]` of a hundred classes.
+///
+/// ```no_run
+/// use kernel_helpers::prelude::*;
+/// let data = Cifar100::open("data/cifar-100-binary")?;
+/// assert_eq!((data.train.len(), data.train.classes().len()), (50_000, 100));
+/// # Ok::<(), Error>(())
+/// ```
 pub struct Cifar100;
 
 impl Cifar100 {
-    /// The images of a folder with the official binary version's `train.bin` and `test.bin`. The classes have the names of
-    /// `fine_label_names.txt`, or their numbers if that is not there. Normalized and augmented as CIFAR-10.
+    /// The images of a folder with the official binary version's `train.bin` and `test.bin`. The classes have the names
+    /// of `fine_label_names.txt`, or their numbers if that is not there. Normalized and augmented as CIFAR-10.
     ///
     /// # Errors
     /// If a file is missing or not in CIFAR-100's binary layout.

@@ -6,6 +6,16 @@ use sha2::{Digest, Sha256};
 use std::sync::{Arc, OnceLock};
 
 /// Labelled images `[C, H, W]` of bytes, normalized when they are used. A cheap handle: the pixels are shared.
+///
+/// ```
+/// use kernel_helpers::prelude::*;
+/// let images = Images::new([0, 255, 51, 102], [1, 0], [1, 1, 2], ["cat", "dog"])?; // two images of two pixels
+/// let images = images.normalized(&[0.5], &[0.5])?;
+/// let mut values = [0.0; 2];
+/// images.write(0, &mut values);
+/// assert_eq!((values, images.label(0)), ([-1.0, 1.0], 1));
+/// # Ok::<(), Error>(())
+/// ```
 #[derive(Clone)]
 pub struct Images {
     pixels: Arc<[u8]>,
@@ -34,8 +44,8 @@ impl Normalization {
 }
 
 impl Images {
-    /// Images whose values go from 0 to 1: `pixels` image by image, in each the channels one after the other, row by row from
-    /// the top left.
+    /// Images whose values go from 0 to 1: `pixels` image by image, in each the channels one after the other, row by
+    /// row from the top left.
     ///
     /// # Errors
     /// If there are not as many pixels as the labels and the shape ask for, or a label is not one of the classes.
@@ -60,7 +70,8 @@ impl Images {
         Ok(Self { pixels, labels, shape, classes, normalization, sha256: Arc::default() })
     }
 
-    /// The same images with `(value / 255 - mean) / deviation` for the values of each channel; torchvision's `Normalize`.
+    /// The same images with `(value / 255 - mean) / deviation` for the values of each channel; torchvision's
+    /// `Normalize`.
     ///
     /// # Errors
     /// If there is not one mean and one deviation over 0 for each channel.
@@ -76,6 +87,14 @@ impl Images {
     }
 
     /// The first images; all if there are fewer.
+    ///
+    /// ```
+    /// use kernel_helpers::prelude::*;
+    ///
+    /// let images = Images::new([0, 50, 100, 150], [0, 0, 1, 1], [1, 1, 1], ["dark", "bright"])?;
+    /// assert_eq!((images.first(3).len(), images.first(9).len()), (3, 4));
+    /// # Ok::<(), Error>(())
+    /// ```
     pub fn first(&self, count: usize) -> Self {
         let count = count.min(self.labels.len());
         let size: usize = self.shape.iter().product();

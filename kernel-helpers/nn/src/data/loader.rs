@@ -10,6 +10,14 @@ use rayon::prelude::*;
 use std::sync::Arc;
 
 /// Examples and their classes.
+///
+/// ```
+/// use kernel_helpers::prelude::*;
+/// let data = Cifar10::striped(64, 32);
+/// let Batch { images, labels } = data.train_loader(16, 0)?.epoch(0).next().unwrap()?;
+/// assert_eq!((images.dims(), labels.dims()), (&[16, 3, 32, 32][..], &[16][..]));
+/// # Ok::<(), Error>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct Batch {
     /// The examples, `[N, …]` with the dataset's shape behind N, f32; images are `[N, C, H, W]`.
@@ -19,6 +27,17 @@ pub struct Batch {
 }
 
 /// Cuts a dataset into batches; PyTorch's `DataLoader`. The last batch of an epoch may be smaller.
+///
+/// ```
+/// use kernel_helpers::prelude::*;
+/// let data = Cifar10::striped(64, 32);
+/// let loader = DataLoader::new(&data.test, 10)?.shuffled(7);
+/// assert_eq!(loader.batches_per_epoch(), 4);
+/// let labels = |epoch| loader.epoch(epoch).next().unwrap()?.labels.to_vec1::<u32>().map_err(Error::from);
+/// assert_eq!(labels(1)?, labels(1)?);
+/// assert_ne!(labels(1)?, labels(2)?);
+/// # Ok::<(), Error>(())
+/// ```
 #[derive(Clone)]
 pub struct DataLoader {
     dataset: Arc<dyn Dataset>,
@@ -81,6 +100,17 @@ impl DataLoader {
 }
 
 /// The batches of one epoch, as an iterator.
+///
+/// ```
+/// use kernel_helpers::prelude::*;
+/// let data = Cifar10::striped(64, 40);
+/// let mut seen = 0;
+/// for batch in data.train_loader(30, 0)?.epoch(0) {
+///     seen += batch?.labels.elem_count();
+/// }
+/// assert_eq!(seen, 64);
+/// # Ok::<(), Error>(())
+/// ```
 pub struct Batches {
     loader: DataLoader,
     shape: Vec<usize>,

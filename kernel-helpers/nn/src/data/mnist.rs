@@ -1,7 +1,7 @@
 //! Images in MNIST's format (LeCun, Cortes and Burges), which Fashion-MNIST, KMNIST and others have too.
 //!
-//! A file of images is the number 2051, the count, the rows and the columns as big-endian integers of 32 bits, then a byte for
-//! each pixel; one of labels is 2049, the count, then a byte for each label.
+//! A file of images is the number 2051, the count, the rows and the columns as big-endian integers of 32 bits, then a
+//! byte for each pixel; one of labels is 2049, the count, then a byte for each label.
 
 use super::{Data, Images};
 use base::{Error, Result};
@@ -15,12 +15,20 @@ const LONGEST: u64 = 1 << 30;
 const HELP: &str = "Put the four files of the dataset there, unpacked or as `.gz`.";
 
 /// MNIST and what has its format: images `[1, H, W]`.
+///
+/// ```no_run
+/// use kernel_helpers::prelude::*;
+/// let data = Mnist::open("data/fashion-mnist")?;
+/// assert_eq!(data.to_string(), "train [60000, 1, 28, 28], test [10000, 1, 28, 28]");
+/// let net = lenet(data.train.classes().len())?.build(0, &Device::Cpu)?;
+/// # Ok::<(), Error>(())
+/// ```
 pub struct Mnist;
 
 impl Mnist {
-    /// The images of a folder with the files `train-images-idx3-ubyte`, `train-labels-idx1-ubyte`, `t10k-images-idx3-ubyte` and
-    /// `t10k-labels-idx1-ubyte`, unpacked or with `.gz` behind their names. They are normalized by MNIST's mean 0.1307 and
-    /// deviation 0.3081, and not augmented. Classes are called by their numbers.
+    /// The images of a folder with the files `train-images-idx3-ubyte`, `train-labels-idx1-ubyte`,
+    /// `t10k-images-idx3-ubyte` and `t10k-labels-idx1-ubyte`, unpacked or with `.gz` behind their names. They are
+    /// normalized by MNIST's mean 0.1307 and deviation 0.3081, and not augmented. Classes are called by their numbers.
     ///
     /// # Errors
     /// If a file is missing or not in this format.

@@ -1,8 +1,8 @@
 //! Labelled examples to train and test on: CIFAR-10 and -100, MNIST's format, tensors and types of one's own.
 //!
-//! A [`Dataset`] says how many examples there are and writes one; [`Images`] and [`TensorDataset`] are the built-in ones.
-//! [`Data`] is one to train on and one to test on, with the [`Augmentation`]s of the training. A [`DataLoader`] cuts a
-//! dataset into batches.
+//! A [`Dataset`] says how many examples there are and writes one; [`Images`] and [`TensorDataset`] are the built-in
+//! ones. [`Data`] is one to train on and one to test on, with the [`Augmentation`]s of the training. A [`DataLoader`]
+//! cuts a dataset into batches.
 
 mod augmentation;
 mod cifar;
@@ -27,8 +27,8 @@ use display::{ImageSource, Measurable, MimeBundle, Show, shows_itself};
 use std::fmt;
 use std::sync::Arc;
 
-/// Labelled examples of one shape; PyTorch's map-style `Dataset`. Implement the first five methods for data of your own,
-/// and they can be trained and tested on, and runs on them are recorded.
+/// Labelled examples of one shape; PyTorch's map-style `Dataset`. Implement the first five methods for data of your
+/// own, and they can be trained and tested on, and runs on them are recorded.
 ///
 /// ```
 /// use kernel_helpers::data::{Data, Dataset};
@@ -72,17 +72,18 @@ pub trait Dataset: Send + Sync + 'static {
     /// The class of an example, from 0.
     fn label(&self, index: usize) -> usize;
 
-    /// Writes the values of an example as a network takes them, row by row. `values` is as long as [`Self::shape`] asks for.
+    /// Writes the values of an example as a network takes them, row by row. `values` is as long as [`Self::shape`] asks
+    /// for.
     fn write(&self, index: usize, values: &mut [f32]);
 
-    /// Writes an example as a picture shows it, with values from 0 to 1: before normalization, say. If not told otherwise, as
-    /// [`Self::write`].
+    /// Writes an example as a picture shows it, with values from 0 to 1: before normalization, say. If not told
+    /// otherwise, as [`Self::write`].
     fn write_picture(&self, index: usize, values: &mut [f32]) {
         self.write(index, values);
     }
 
-    /// What an empty place has for a value in each of the channels, the first dimension of [`Self::shape`]: augmentations
-    /// fill with it. 0 if not told otherwise.
+    /// What an empty place has for a value in each of the channels, the first dimension of [`Self::shape`]:
+    /// augmentations fill with it. 0 if not told otherwise.
     fn blank(&self) -> Vec<f32> {
         vec![0.0; self.shape().first().copied().unwrap_or(1)]
     }
@@ -92,8 +93,8 @@ pub trait Dataset: Send + Sync + 'static {
         None
     }
 
-    /// A SHA-256 sum that tells these examples from all others. It is a part of a run's identity. If not told otherwise,
-    /// that of all labels and values; each call computes it.
+    /// A SHA-256 sum that tells these examples from all others. It is a part of a run's identity. If not told
+    /// otherwise, that of all labels and values; each call computes it.
     fn sha256(&self) -> String {
         images::sha256_of_examples(self)
     }
@@ -110,6 +111,17 @@ pub trait Dataset: Send + Sync + 'static {
 }
 
 /// Examples to train on and examples to test on, and what has to be said of every number computed on them.
+///
+/// ```
+/// use kernel_helpers::prelude::*;
+/// let tensor = |values: &[f32]| Tensor::new(values, &Device::Cpu)?.reshape(((), 2));
+/// let label = |values: &[u32]| Tensor::new(values, &Device::Cpu);
+/// let train = TensorDataset::new(&tensor(&[0.0, 0.0, 0.0, 1.0, 1.0, 1.0])?, &label(&[0, 1, 0])?)?;
+/// let test = TensorDataset::new(&tensor(&[1.0, 0.0])?, &label(&[1])?)?;
+/// let xor = Data::new(train, test)?.noted("four examples in all");
+/// assert_eq!(xor.to_string(), "train [3, 2], test [1, 2] (four examples in all)");
+/// # Ok::<(), Error>(())
+/// ```
 #[derive(Clone)]
 pub struct Data {
     /// The examples to train on.
@@ -149,6 +161,14 @@ impl Data {
 
     /// The same with another augmentation behind those that are there.
     ///
+    /// ```
+    /// use kernel_helpers::prelude::*;
+    ///
+    /// let data = Cifar10::striped(64, 32); // has the crop and the flip already
+    /// assert_eq!(data.augmented(RandomErasing { side: 8 })?.augmentations.len(), 3);
+    /// # Ok::<(), Error>(())
+    /// ```
+    ///
     /// # Errors
     /// If the augmentation is not for examples of this shape.
     pub fn augmented(mut self, augmentation: impl Augmentation) -> Result<Self> {
@@ -171,6 +191,15 @@ impl Data {
     }
 
     /// The training examples in batches, shuffled and augmented anew in each epoch.
+    ///
+    /// ```
+    /// use kernel_helpers::prelude::*;
+    ///
+    /// let loader = Cifar10::striped(64, 32).train_loader(20, 0)?;
+    /// let sizes: Vec<usize> = loader.epoch(0).map(|batch| batch.unwrap().labels.elem_count()).collect();
+    /// assert_eq!(sizes, [20, 20, 20, 4]);
+    /// # Ok::<(), Error>(())
+    /// ```
     ///
     /// # Errors
     /// If the batch size is 0.

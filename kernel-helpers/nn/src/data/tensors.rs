@@ -26,8 +26,8 @@ pub struct TensorDataset {
 }
 
 impl TensorDataset {
-    /// From inputs `[N, …]` of any float or integer type and labels `[N]` of an integer type, from 0. The classes are called by
-    /// their numbers. The values are copied.
+    /// From inputs `[N, …]` of any float or integer type and labels `[N]` of an integer type, from 0. The classes are
+    /// called by their numbers. The values are copied.
     ///
     /// # Errors
     /// If the shapes do not belong together, a label is negative, or there are more than a million classes.
@@ -53,6 +53,15 @@ impl TensorDataset {
     }
 
     /// The same with names for the classes, which can be more than there are in these labels.
+    ///
+    /// ```
+    /// use kernel_helpers::prelude::*;
+    ///
+    /// let tensor = |values: &[u32]| Tensor::new(values, &Device::Cpu);
+    /// let points = TensorDataset::new(&tensor(&[1, 2, 3])?, &tensor(&[0, 1, 0])?)?;
+    /// assert_eq!(points.with_classes(["odd", "even"])?.classes(), ["odd", "even"]);
+    /// # Ok::<(), Error>(())
+    /// ```
     ///
     /// # Errors
     /// If there are fewer names than classes.

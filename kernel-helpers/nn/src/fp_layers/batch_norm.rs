@@ -8,6 +8,16 @@ use candle_nn::ModuleT;
 /// Batch normalization (Ioffe and Szegedy, 2015) with PyTorch's conventions, `nn.BatchNorm2d`: in training the batch is
 /// normalized with its biased variance, and the running statistics move by a tenth towards the batch's mean and
 /// unbiased variance; in evaluation the running statistics are used. Input and output `[N, C, H, W]`.
+///
+/// ```
+/// use kernel_helpers::prelude::*;
+/// let norm = BatchNorm::new(1, &Device::Cpu)?;
+/// let x = Tensor::new(&[[[[1f32, 3.0]]]], &Device::Cpu)?; // mean 2, biased variance 1
+/// let y = norm.forward_t(&x, true)?.flatten_all()?.to_vec1::<f32>()?;
+/// assert!((y[1] - 1.0).abs() < 1e-5);
+/// assert_eq!(norm.running_mean.to_vec1::<f32>()?, [0.2]);
+/// # Ok::<(), Error>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct BatchNorm {
     /// The scale γ, `[C]`.

@@ -10,6 +10,15 @@ use rand_distr::{Distribution, Normal};
 
 /// A two-dimensional convolution without bias whose weight may be quantized; the course's `FP_Conv`.
 /// Input `[N, in, H, W]`, output `[N, out, (H + 2 padding - K) / stride + 1, …]`.
+///
+/// ```
+/// use kernel_helpers::prelude::*;
+/// let mut rng = ChaCha8Rng::seed_from_u64(0);
+/// let conv = FpConv::new((3, 16), 3, 2, Ste::BINARY, &mut rng, &Device::Cpu)?;
+/// let images = randn(0f32, 1.0, (8, 3, 32, 32), &mut rng, &Device::Cpu)?;
+/// assert_eq!(conv.forward(&images)?.dims(), [8, 16, 16, 16]);
+/// # Ok::<(), Error>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct FpConv {
     /// The float weight, `[out, in, K, K]`.
@@ -23,6 +32,16 @@ pub struct FpConv {
 }
 
 /// A linear layer whose weight may be quantized; the course's `FP_Linear`. Input `[N, in]`, output `[N, out]`.
+///
+/// ```
+/// use kernel_helpers::prelude::*;
+/// let mut rng = ChaCha8Rng::seed_from_u64(0);
+/// let mut layer = FpLinear::new(64, 10, Ste::default(), &mut rng, &Device::Cpu)?;
+/// layer.quantize_with(Lsq { n_bits: 4 })?;
+/// let features = randn(0f32, 1.0, (8, 64), &mut rng, &Device::Cpu)?;
+/// assert_eq!(layer.forward(&features)?.dims(), [8, 10]);
+/// # Ok::<(), Error>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct FpLinear {
     /// The float weight, `[out, in]`.
@@ -64,6 +83,16 @@ impl FpConv {
     }
 
     /// Quantizes the weight with another quantizer from now on; its learned parameters start with the weight as it is.
+    ///
+    /// ```
+    /// use kernel_helpers::prelude::*;
+    ///
+    /// let mut rng = ChaCha8Rng::seed_from_u64(0);
+    /// let mut conv = FpConv::new((3, 16), 3, 1, Ste::default(), &mut rng, &Device::Cpu)?;
+    /// conv.quantize_with(PerChannel(Ste { n_bits: Some(4), symmetric: true }))?;
+    /// assert_eq!(conv.quantization.to_string(), "4 bits, symmetric per output channel");
+    /// # Ok::<(), Error>(())
+    /// ```
     ///
     /// # Errors
     /// If the quantizer's settings are not possible.

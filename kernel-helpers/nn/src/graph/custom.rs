@@ -5,7 +5,28 @@ use base::Result;
 use candle_core::Tensor;
 use std::fmt::Debug;
 
-/// A layer that the executor has no node for: candle computes it, at the place where it stands, and its autograd the gradients.
+/// A layer that the executor has no node for: candle computes it, at the place where it stands, and its autograd the
+/// gradients.
+///
+/// ```
+/// use kernel_helpers::prelude::*;
+/// #[derive(Debug)]
+/// struct Swish;
+///
+/// impl CustomLayer for Swish {
+///     fn kind(&self) -> &str {
+///         "swish"
+///     }
+///     fn forward(&self, x: &Tensor, _parameters: &[Tensor], _train: bool) -> Result<Tensor> {
+///         Ok(candle_nn::ops::silu(x)?)
+///     }
+/// }
+///
+/// let graph = Graph::new("swish", [1, 4, 4], |x| x.conv(8, 3).layer(Swish).flatten().linear(2))?;
+/// let images = Tensor::ones((5, 1, 4, 4), DType::F32, &Device::Cpu)?;
+/// assert_eq!(graph.build(0, &Device::Cpu)?.forward_t(&images, true)?.dims(), [5, 2]);
+/// # Ok::<(), Error>(())
+/// ```
 pub trait CustomLayer: Debug + Send + Sync {
     /// A word for the kind of layer, which names it where it has no name of its own: `swish`.
     fn kind(&self) -> &str;

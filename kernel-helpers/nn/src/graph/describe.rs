@@ -72,8 +72,8 @@ impl Graph {
             .sum()
     }
 
-    /// The title and a sum over all that decides what the network computes besides its parameters and quantizers: layers, their
-    /// connections and shapes.
+    /// The title and a sum over all that decides what the network computes besides its parameters and quantizers:
+    /// layers, their connections and shapes.
     pub fn description(&self) -> String {
         let lines = self.layers.iter().map(|layer| {
             let Layer { name, operation, inputs, shape, .. } = layer;
@@ -83,8 +83,16 @@ impl Graph {
         format!("{}, {}", self.title, &sha256(format!("{text}{}", self.output).as_bytes())[..8])
     }
 
-    /// A row for each layer that has parameters or changes the shape, with what comes out of it, parameters and multiplications for
-    /// an image; like torchinfo's.
+    /// A row for each layer that has parameters or changes the shape, with what comes out of it, parameters and
+    /// multiplications for an image; like torchinfo's.
+    ///
+    /// ```
+    /// use kernel_helpers::prelude::*;
+    ///
+    /// let shown = lenet(10)?.summary().forms();
+    /// assert!(shown.get("text/plain").is_some_and(|text| text.starts_with("LeNet-5")));
+    /// # Ok::<(), Error>(())
+    /// ```
     pub fn summary(&self) -> Table {
         let quantized = self.layers.iter().any(|layer| layer.quantization.quantizer().is_some());
         let mut columns = vec!["layer", "output", "parameters", "multiplications"];

@@ -1,5 +1,5 @@
-//! A network layer by layer, on the operations of [`ops`] and candle's: on a GPU, for the rare gradient through an evaluation,
-//! for layers that the executor has no node for, and as the reference of its tests.
+//! A network layer by layer, on the operations of [`ops`] and candle's: on a GPU, for the rare gradient through an
+//! evaluation, for layers that the executor has no node for, and as the reference of its tests.
 
 use super::operation::{Operation, Shape};
 use super::{Graph, Layer};
@@ -96,8 +96,8 @@ fn batch_norm(x: &Tensor, context: Context) -> Result<(Tensor, Option<BatchStati
     }
 }
 
-/// As the windows' values side by side, of which there are few: candle's own pooling has no padding, and its gradient no strides
-/// that overlap.
+/// As the windows' values side by side, of which there are few: candle's own pooling has no padding, and its gradient
+/// no strides that overlap.
 fn pool(x: &Tensor, kind: Pooling, window: Pool) -> Result<Tensor> {
     let Pool { kernel, stride, padding } = window;
     let (_, _, rows, columns) = x.dims4()?;

@@ -1,8 +1,9 @@
 //! Networks described once.
 //!
-//! A [`Graph`] says what a network consists of, layer after layer, and is written like a forward pass. From it come the names and
-//! shapes of parameters and buffers, the multiplications, what pruning and quantization reach, a run's identity, and the plan by
-//! which the CPU computes the network as one operation. A [`Model`] is a graph with values for its parameters.
+//! A [`Graph`] says what a network consists of, layer after layer, and is written like a forward pass. From it come the
+//! names and shapes of parameters and buffers, the multiplications, what pruning and quantization reach, a run's
+//! identity, and the plan by which the CPU computes the network as one operation. A [`Model`] is a graph with values
+//! for its parameters.
 
 mod custom;
 mod describe;
@@ -21,12 +22,22 @@ pub use operation::Shape;
 use crate::quant::Quantization;
 use operation::Operation;
 
-/// The version of the numerics: raised when a change alters the bits that a training gives. A record says with which it was
-/// made. A test trains a small network on every instruction set and compares the sums of its weights with those of this
-/// version.
+/// The version of the numerics: raised when a change alters the bits that a training gives. A record says with which it
+/// was made. A test trains a small network on every instruction set and compares the sums of its weights with those of
+/// this version.
 pub const NUMERICS: u32 = 1;
 
 /// What a network consists of, without values for its parameters.
+///
+/// ```
+/// use kernel_helpers::prelude::*;
+/// let graph = Graph::new("small", [3, 32, 32], |x| {
+///     x.conv(8, 3).batch_norm().relu().global_average_pool().linear(10)
+/// })?;
+/// assert_eq!(graph.parameters(), 8 * 3 * 9 + 2 * 8 + 10 * 8 + 10);
+/// assert_eq!(graph.multiplications(), 8 * 3 * 9 * 32 * 32 + 10 * 8);
+/// # Ok::<(), Error>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct Graph {
     title: String,

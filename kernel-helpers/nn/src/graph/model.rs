@@ -20,8 +20,19 @@ use rand_chacha::ChaCha8Rng;
 use std::fmt;
 use std::sync::Arc;
 
-/// A network made from a [`Graph`]. Images `[N, C, H, W]` go in, f32. It can be trained, pruned, quantized, saved and recorded;
-/// a clone shares its parameters.
+/// A network made from a [`Graph`]. Images `[N, C, H, W]` go in, f32. It can be trained, pruned, quantized, saved and
+/// recorded; a clone shares its parameters.
+///
+/// ```
+/// use kernel_helpers::prelude::*;
+/// let graph = Graph::new("small", [3, 32, 32], |x| x.conv(8, 3).relu().global_average_pool().linear(10))?;
+/// let net = graph.build(0, &Device::Cpu)?;
+/// let images = Tensor::zeros((4, 3, 32, 32), DType::F32, &Device::Cpu)?;
+/// assert_eq!(net.forward_t(&images, false)?.dims(), [4, 10]);
+/// let four_bits = net.quantized(|_| Ste { n_bits: Some(4), symmetric: false })?;
+/// assert_eq!(four_bits.quantizers().len(), 2);
+/// # Ok::<(), Error>(())
+/// ```
 #[derive(Clone)]
 pub struct Model {
     graph: Arc<Graph>,
@@ -55,9 +66,9 @@ impl Graph {
 }
 
 impl Model {
-    /// The network with fresh weights, drawn from `seed` layer after layer: those of convolutions and linear layers from a normal
-    /// distribution with standard deviation `sqrt(2 / (n + m))`, n and m the kernel's area times the output and input channels
-    /// (Glorot and Bengio, 2010), their biases as in PyTorch.
+    /// The network with fresh weights, drawn from `seed` layer after layer: those of convolutions and linear layers
+    /// from a normal distribution with standard deviation `sqrt(2 / (n + m))`, n and m the kernel's area times the
+    /// output and input channels (Glorot and Bengio, 2010), their biases as in PyTorch.
     ///
     /// # Errors
     /// If a quantizer has an impossible bit width, or the tensors cannot be made on the device.
@@ -76,8 +87,21 @@ impl Model {
         &self.graph
     }
 
-    /// The same parameters, in a network whose layers' weights are quantized otherwise: `quantizer` is asked with the name of each
-    /// layer that has a weight. Learned parameters start with the weights as they are.
+    /// The same parameters, in a network whose layers' weights are quantized otherwise: `quantizer` is asked with the
+    /// name of each layer that has a weight. Learned parameters start with the weights as they are.
+    ///
+    /// ```
+    /// use kernel_helpers::prelude::*;
+    ///
+    /// let net = lenet(10)?.build(0, &Device::Cpu)?;
+    /// let mixed = net.quantized(|layer| Ste {
+    ///     n_bits: Some(if layer.starts_with("conv") { 8 } else { 4 }),
+    ///     symmetric: false,
+    /// })?;
+    /// let widths: Vec<String> = mixed.quantizers().into_iter().map(|(_, q)| q.to_string()).collect();
+    /// assert_eq!(widths, ["8 bits", "8 bits", "4 bits", "4 bits", "4 bits"]);
+    /// # Ok::<(), Error>(())
+    /// ```
     ///
     /// # Errors
     /// If a quantizer's settings are not possible.
@@ -91,7 +115,18 @@ impl Model {
         Ok(Self { graph: Arc::new(graph), layers, ..self.clone() })
     }
 
-    /// A convolution as a layer of its own, which shares the weight; by its name in [`Network::prunable_layers`] or in full.
+    /// A convolution as a layer of its own, which shares the weight; by its name in [`Network::prunable_layers`] or in
+    /// full.
+    ///
+    /// ```
+    /// use kernel_helpers::prelude::*;
+    ///
+    /// let net = resnet_cifar(ResNetConfig::default())?.build(0, &Device::Cpu)?;
+    /// let conv = net.conv("body_op.0.conv1.0")?;
+    /// prune_by_percentage(&conv.weight, 0.5)?; // the network's own
+    /// assert!((sparsity(&net)?.layers[1].fraction() - 0.5).abs() < 1e-3);
+    /// # Ok::<(), Error>(())
+    /// ```
     ///
     /// # Errors
     /// If there is no such convolution, or it has groups or a bias.

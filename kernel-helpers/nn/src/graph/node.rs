@@ -9,9 +9,27 @@ use std::collections::HashMap;
 use std::ops::Add;
 use std::sync::{Arc, Mutex, MutexGuard};
 
-/// The features at one place of a network that is being described. Each method adds a layer and returns what comes out of
-/// it; the methods that begin with `with_`, and the few that say so, say more about the layer that was added last. What does not
-/// fit together is told by [`Graph::new`], at the end.
+/// The features at one place of a network that is being described. Each method adds a layer and returns what comes out
+/// of it; the methods that begin with `with_`, and the few that say so, say more about the layer that was added last.
+/// What does not fit together is told by [`Graph::new`], at the end.
+///
+/// ```
+/// use kernel_helpers::prelude::*;
+/// /// Two convolutions beside a shortcut.
+/// fn block(x: Node) -> Node {
+///     let inner = x.conv(x.channels(), 3).batch_norm().relu();
+///     (inner.conv(x.channels(), 3).batch_norm() + x).relu()
+/// }
+///
+/// let graph = Graph::new("residual", [3, 32, 32], |x| {
+///     let x = x.conv(16, 3).named("stem").within("block", block);
+///     x.max_pool(2).flatten().linear(10).not_pruned()
+/// })?;
+/// let net = graph.build(0, &Device::Cpu)?;
+/// let names: Vec<String> = net.prunable_layers().into_iter().map(|(name, _)| name).collect();
+/// assert_eq!(names, ["stem", "block.conv1", "block.conv2"]);
+/// # Ok::<(), Error>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct Node {
     building: Arc<Mutex<Building>>,
@@ -138,9 +156,9 @@ impl Node {
         self.shape().channels
     }
 
-    /// A convolution to `outputs` channels with a square kernel, stride 1, zeros around the images that keep their size, and no
-    /// bias; see [`Self::stride`], [`Self::padding`], [`Self::groups`], [`Self::with_bias`] and [`Self::quantized`]. PyTorch's
-    /// `nn.Conv2d`.
+    /// A convolution to `outputs` channels with a square kernel, stride 1, zeros around the images that keep their
+    /// size, and no bias; see [`Self::stride`], [`Self::padding`], [`Self::groups`], [`Self::with_bias`] and
+    /// [`Self::quantized`]. PyTorch's `nn.Conv2d`.
     pub fn conv(&self, outputs: usize, kernel: usize) -> Node {
         let padding = kernel / 2;
         self.push(Operation::Conv { outputs, kernel, stride: 1, padding, groups: 1, bias: false }, &[])
@@ -223,7 +241,8 @@ impl Node {
         })
     }
 
-    /// Of the layer just added: its name, within the scopes it is in. Without, layers are counted by kind: `conv1`, `norm1`.
+    /// Of the layer just added: its name, within the scopes it is in. Without, layers are counted by kind: `conv1`,
+    /// `norm1`.
     pub fn named(self, name: &str) -> Node {
         let scope: String = lock(&self.building).scope.iter().map(|scope| format!("{scope}.")).collect();
         self.change("name", |layer| {
@@ -266,8 +285,8 @@ impl Node {
         self.push(Operation::Pool(Pooling::Max, Pool { kernel, stride: kernel, padding: 0 }), &[])
     }
 
-    /// The mean of each window of `kernel` x `kernel` pixels, zeros around the image included, as [`Self::max_pool`]. PyTorch's
-    /// `nn.AvgPool2d`.
+    /// The mean of each window of `kernel` x `kernel` pixels, zeros around the image included, as [`Self::max_pool`].
+    /// PyTorch's `nn.AvgPool2d`.
     pub fn average_pool(&self, kernel: usize) -> Node {
         self.push(Operation::Pool(Pooling::Average, Pool { kernel, stride: kernel, padding: 0 }), &[])
     }
@@ -287,7 +306,8 @@ impl Node {
         self.push(Operation::Linear { outputs, bias: true }, &[])
     }
 
-    /// Sets a share of the values to zero in training, and divides the others by what is left, as PyTorch's `nn.Dropout`.
+    /// Sets a share of the values to zero in training, and divides the others by what is left, as PyTorch's
+    /// `nn.Dropout`.
     pub fn dropout(&self, share: f64) -> Node {
         self.push(Operation::Dropout(share), &[])
     }

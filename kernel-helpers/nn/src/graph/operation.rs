@@ -8,6 +8,16 @@ use std::fmt;
 use std::sync::Arc;
 
 /// The shape of one image's features: `[C, H, W]`, or `[C]` once they are flat.
+///
+/// ```
+/// use kernel_helpers::prelude::*;
+/// use kernel_helpers::graph::Shape;
+///
+/// let images = Shape { channels: 3, size: Some([32, 32]) };
+/// assert_eq!((images.values(), images.to_string()), (3072, "[3, 32, 32]".to_owned()));
+/// assert_eq!(images.of_batch(8), [8, 3, 32, 32]);
+/// assert_eq!(Shape::flat(10).pixels(), 1);
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Shape {
     /// Channels.

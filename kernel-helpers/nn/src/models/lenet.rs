@@ -5,6 +5,15 @@ use base::Result;
 
 /// LeNet-5 (LeCun et al., 1998) with ReLU and max pooling, for images `[1, 28, 28]`.
 ///
+/// ```
+/// use kernel_helpers::prelude::*;
+/// let net = lenet(10)?.build(0, &Device::Cpu)?;
+/// let digits = Tensor::zeros((4, 1, 28, 28), DType::F32, &Device::Cpu)?;
+/// assert_eq!(net.forward_t(&digits, false)?.dims(), [4, 10]);
+/// assert_eq!(net.graph().parameters(), 61_706);
+/// # Ok::<(), Error>(())
+/// ```
+///
 /// # Errors
 /// If there are no classes.
 pub fn lenet(classes: usize) -> Result<Graph> {
@@ -16,6 +25,12 @@ pub fn lenet(classes: usize) -> Result<Graph> {
 }
 
 /// A multilayer perceptron with two hidden layers of 512 and 256, for images `[1, 28, 28]`.
+///
+/// ```
+/// use kernel_helpers::prelude::*;
+/// assert_eq!(mlp(10)?.parameters(), 784 * 512 + 512 + 512 * 256 + 256 + 256 * 10 + 10);
+/// # Ok::<(), Error>(())
+/// ```
 ///
 /// # Errors
 /// If there are no classes.

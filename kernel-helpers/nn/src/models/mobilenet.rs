@@ -3,7 +3,16 @@
 use crate::graph::Graph;
 use base::Result;
 
-/// Depthwise separable convolutions in the manner of MobileNet (Howard et al., 2017), 32 to 512 channels, for images `[3, 32, 32]`.
+/// Depthwise separable convolutions in the manner of MobileNet (Howard et al., 2017), 32 to 512 channels, for images
+/// `[3, 32, 32]`.
+///
+/// ```
+/// use kernel_helpers::prelude::*;
+/// let (small, large) = (mobilenet(10)?, vgg(10)?);
+/// assert_eq!(small.parameters(), 543_050);
+/// assert!(small.multiplications() * 5 < large.multiplications());
+/// # Ok::<(), Error>(())
+/// ```
 ///
 /// # Errors
 /// If there are no classes.

@@ -9,6 +9,15 @@ const STAGES: [usize; 3] = [16, 32, 64];
 const CLASSES: usize = 10;
 
 /// What residual network to describe.
+///
+/// ```
+/// use kernel_helpers::prelude::*;
+/// let config = ResNetConfig { num_layers: 8, n_bits: Some(4), ..Default::default() };
+/// let net = resnet_cifar(config)?.build(0, &Device::Cpu)?;
+/// assert!(net.quantizers().iter().all(|(_, quantization)| quantization.to_string() == "4 bits"));
+/// assert_eq!(net.quantizers().len(), 8); // all convolutions but the head's
+/// # Ok::<(), Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ResNetConfig {
     /// The depth, 6n + 2: three stages of n blocks of two convolutions, the head and the classifier.
@@ -26,7 +35,8 @@ impl Default for ResNetConfig {
     }
 }
 
-/// ResNet for CIFAR-10 (He et al., 2015) with the parameter names of the course's `resnet20.py`: images `[3, 32, 32]`, 10 classes.
+/// ResNet for CIFAR-10 (He et al., 2015) with the parameter names of the course's `resnet20.py`: images `[3, 32, 32]`,
+/// 10 classes.
 ///
 /// ```
 /// # use kernel_helpers::models::{ResNetConfig, resnet_cifar};
@@ -48,6 +58,13 @@ pub fn resnet_cifar(config: ResNetConfig) -> Result<Graph> {
 
 /// The wide residual network WRN-`depth`-`width` (Zagoruyko and Komodakis, 2016), in its widths, on the blocks of
 /// [`resnet_cifar`]; the depth is 6n + 4.
+///
+/// ```
+/// use kernel_helpers::prelude::*;
+/// let graph = wide_resnet(16, 4)?;
+/// assert_eq!((graph.title(), graph.parameters()), ("WRN-16-4", 2_749_786));
+/// # Ok::<(), Error>(())
+/// ```
 ///
 /// # Errors
 /// If the depth is not 6n + 4, or the width is 0.
@@ -77,8 +94,8 @@ fn residual(title: &str, blocks_per_stage: usize, stages: [usize; 3], weights: S
     })
 }
 
-/// `relu(conv2(relu(conv1(x))) + skip(x))`, each convolution with its batch norm; the skip is a 1x1 convolution where the number of
-/// channels changes.
+/// `relu(conv2(relu(conv1(x))) + skip(x))`, each convolution with its batch norm; the skip is a 1x1 convolution where
+/// the number of channels changes.
 fn residual_block(x: &Node, channels: usize, stride: usize, weights: Ste) -> Node {
     let inner = x.within("conv1", |x| unit(&x, channels, 3, stride, weights)).relu();
     let inner = inner.within("conv2", |x| unit(&x, channels, 3, 1, weights));

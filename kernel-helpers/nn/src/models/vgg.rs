@@ -3,8 +3,14 @@
 use crate::graph::Graph;
 use base::Result;
 
-/// Six 3x3 convolutions in the manner of VGG (Simonyan and Zisserman, 2014) with batch norm, 64 to 256 channels, for images
-/// `[3, 32, 32]`.
+/// Six 3x3 convolutions in the manner of VGG (Simonyan and Zisserman, 2014) with batch norm, 64 to 256 channels, for
+/// images `[3, 32, 32]`.
+///
+/// ```
+/// use kernel_helpers::prelude::*;
+/// assert_eq!(vgg(10)?.parameters(), 1_148_874);
+/// # Ok::<(), Error>(())
+/// ```
 ///
 /// # Errors
 /// If there are no classes.

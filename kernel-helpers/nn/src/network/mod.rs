@@ -15,8 +15,8 @@ use candle_nn::ModuleT;
 use display::table::Table;
 use std::path::Path;
 
-/// A model with named parameters; PyTorch's `nn.Module`, as far as the labs use it. A model of your own names its parts and
-/// tells its device, and it can be trained, pruned, quantized, saved and loaded like [`crate::graph::Model`]:
+/// A model with named parameters; PyTorch's `nn.Module`, as far as the labs use it. A model of your own names its parts
+/// and tells its device, and it can be trained, pruned, quantized, saved and loaded like [`crate::graph::Model`]:
 ///
 /// ```
 /// use kernel_helpers::prelude::*;
@@ -49,16 +49,16 @@ use std::path::Path;
 /// # Ok::<(), Error>(())
 /// ```
 pub trait Network: ModuleT {
-    /// Names the model's parts, and the tensors that are in none, in a fixed order. From this come the names in checkpoints and
-    /// all that training, pruning, saving and showing need to know.
+    /// Names the model's parts, and the tensors that are in none, in a fixed order. From this come the names in
+    /// checkpoints and all that training, pruning, saving and showing need to know.
     fn visit(&self, visitor: &mut Visitor);
 
     /// Where the tensors live.
     fn device(&self) -> &Device;
 
     /// All that decides what the model computes besides its parameters, buffers and quantizers, such as its depth, in
-    /// words. It is a part of a run's identity: a model that does not describe itself is trained like any other, but its
-    /// runs are neither recorded nor resumed, since they cannot be told apart.
+    /// words. It is a part of a run's identity: a model that does not describe itself is trained like any other, but
+    /// its runs are neither recorded nor resumed, since they cannot be told apart.
     fn description(&self) -> Option<String> {
         None
     }
@@ -73,33 +73,57 @@ pub trait Network: ModuleT {
         Visitor::of(self).buffers
     }
 
-    /// How the model quantizes its weights before it uses them, under the weights' names; none that are used in floating
-    /// point.
+    /// How the model quantizes its weights before it uses them, under the weights' names; none that are used in
+    /// floating point.
     fn quantizers(&self) -> Vec<(String, Quantization)> {
         let weights = Visitor::of(self).weights.into_iter();
         let quantized = weights.filter(|weight| weight.quantization.quantizer().is_some());
         quantized.map(|weight| (weight.name, weight.quantization)).collect()
     }
 
-    /// The layers that pruning reaches: every parameter of rank 2 or more, without those of a [`Visitor::unpruned_part`]. A
-    /// layer is called by its weight's name without `.conv.weight`, `.linear.weight` or `.weight`.
+    /// The layers that pruning reaches: every parameter of rank 2 or more, without those of a
+    /// [`Visitor::unpruned_part`]. A layer is called by its weight's name without `.conv.weight`, `.linear.weight` or
+    /// `.weight`.
+    ///
+    /// ```
+    /// use kernel_helpers::prelude::*;
+    ///
+    /// let net = lenet(10)?.build(0, &Device::Cpu)?;
+    /// let names: Vec<String> = net.prunable_layers().into_iter().map(|(name, _)| name).collect();
+    /// assert_eq!(names, ["conv1", "conv2", "linear1", "linear2", "linear3"]);
+    /// # Ok::<(), Error>(())
+    /// ```
     fn prunable_layers(&self) -> Vec<(String, Var)> {
         Visitor::of(self).prunable
     }
 
-    /// The layers with the shape of the weight and the count of the parameters, and their sums: what a cell shows of the
-    /// model.
+    /// The layers with the shape of the weight and the count of the parameters, and their sums: what a cell shows of
+    /// the model.
     fn summary(&self) -> Table {
         summary::summary(self)
     }
 
-    /// Sets all parameters and buffers from a checkpoint: safetensors, or a PyTorch file of either form. From a checkpoint
-    /// that knows nothing of a quantizer's learned parameters, such as one in floating point, these start anew with the
-    /// loaded weights.
+    /// Sets all parameters and buffers from a checkpoint: safetensors, or a PyTorch file of either form. From a
+    /// checkpoint that knows nothing of a quantizer's learned parameters, such as one in floating point, these start
+    /// anew with the loaded weights.
+    ///
+    /// ```
+    /// use kernel_helpers::prelude::*;
+    ///
+    /// # let folder = tempfile::tempdir().unwrap();
+    /// # let file = folder.path().join("lenet.safetensors");
+    /// let (net, copy) = (lenet(10)?.build(0, &Device::Cpu)?, lenet(10)?.build(1, &Device::Cpu)?);
+    /// net.save_weights(&file)?;
+    /// copy.load_weights(&file)?;
+    /// assert_eq!(copy.layer_weights("conv1")?, net.layer_weights("conv1")?);
+    /// let error = mlp(10)?.build(0, &Device::Cpu)?.load_weights(&file).unwrap_err().to_string();
+    /// assert!(error.contains("with the unexpected `conv1.bias`"), "{error}");
+    /// # Ok::<(), Error>(())
+    /// ```
     ///
     /// # Errors
-    /// If the file cannot be read, if its names and shapes are not this model's, or if there is a record of the run that
-    /// the file came from, and the weights are not those of the record. The model is then unchanged.
+    /// If the file cannot be read, if its names and shapes are not this model's, or if there is a record of the run
+    /// that the file came from, and the weights are not those of the record. The model is then unchanged.
     fn load_weights(&self, path: impl AsRef<Path>) -> Result<()>
     where
         Self: Sized,
@@ -137,6 +161,16 @@ pub trait Network: ModuleT {
 
     /// The content of the file that [`Self::save_packed`] writes.
     ///
+    /// ```
+    /// use kernel_helpers::prelude::*;
+    ///
+    /// let net = lenet(10)?.build(0, &Device::Cpu)?;
+    /// let before = net.packed_weights()?.len();
+    /// prune_layers(&net, 0.9)?;
+    /// assert!(net.packed_weights()?.len() < before / 4);
+    /// # Ok::<(), Error>(())
+    /// ```
+    ///
     /// # Errors
     /// If a tensor cannot be copied.
     fn packed_weights(&self) -> Result<Vec<u8>> {
@@ -144,6 +178,16 @@ pub trait Network: ModuleT {
     }
 
     /// The values of one layer's weight, by the layer's name in [`Self::prunable_layers`], for a histogram say.
+    ///
+    /// ```
+    /// use kernel_helpers::prelude::*;
+    ///
+    /// let net = lenet(10)?.build(0, &Device::Cpu)?;
+    /// assert_eq!(net.layer_weights("conv1")?.len(), 6 * 5 * 5);
+    /// let error = net.layer_weights("conv3").unwrap_err().to_string();
+    /// assert!(error.starts_with("layer: expected one of conv1, conv2, linear1"), "{error}");
+    /// # Ok::<(), Error>(())
+    /// ```
     ///
     /// # Errors
     /// If there is no layer of that name.
@@ -164,6 +208,15 @@ pub trait Network: ModuleT {
 
 /// A copy of all parameters and buffers on the CPU, under their checkpoint names.
 ///
+/// ```
+/// use kernel_helpers::prelude::*;
+/// use kernel_helpers::state_dict;
+///
+/// let net = lenet(10)?.build(0, &Device::Cpu)?;
+/// assert_eq!(state_dict(&net)?["conv1.weight"].dims(), [6, 1, 5, 5]);
+/// # Ok::<(), Error>(())
+/// ```
+///
 /// # Errors
 /// If a tensor cannot be copied, or two have the same name.
 pub fn state_dict<N: Network + ?Sized>(net: &N) -> Result<StateDict> {
@@ -177,6 +230,17 @@ pub fn state_dict<N: Network + ?Sized>(net: &N) -> Result<StateDict> {
 }
 
 /// Sets all parameters and buffers to those of a state dict that was read from `path`.
+///
+/// ```
+/// use kernel_helpers::prelude::*;
+/// use kernel_helpers::nn::{set_state, state_dict};
+///
+/// let [net, copy] = [0, 1].map(|seed| lenet(10)?.build(seed, &Device::Cpu));
+/// let (net, copy) = (net?, copy?);
+/// set_state(&copy, &state_dict(&net)?, "a copy".as_ref())?;
+/// assert_eq!(copy.layer_weights("conv1")?, net.layer_weights("conv1")?);
+/// # Ok::<(), Error>(())
+/// ```
 ///
 /// # Errors
 /// If names and shapes are not this model's. The model is then unchanged.

@@ -5,14 +5,82 @@ use crate::fp_layers::{BatchNorm, FpConv, FpLinear};
 use crate::quant::Quantization;
 use candle_core::Var;
 
-/// What a network is made of: layers, and whatever has layers. Tuples, arrays, vectors and options of parts are parts, and
-/// so is a network.
+/// What a network is made of: layers, and whatever has layers. Tuples, arrays, vectors and options of parts are parts,
+/// and so is a network.
+///
+/// ```
+/// use kernel_helpers::prelude::*;
+/// /// A linear layer with a batch norm.
+/// struct Unit {
+///     layer: FpLinear,
+///     norm: BatchNorm,
+/// }
+///
+/// impl Part for Unit {
+///     fn visit(&self, visitor: &mut Visitor) {
+///         visitor.part("layer", &self.layer);
+///         visitor.part("norm", &self.norm);
+///     }
+/// }
+///
+/// # struct Net(Vec<Unit>);
+/// # impl ModuleT for Net {
+/// #     fn forward_t(&self, x: &Tensor, _train: bool) -> candle_core::Result<Tensor> {
+/// #         Ok(x.clone())
+/// #     }
+/// # }
+/// impl Network for Net {
+///     fn visit(&self, visitor: &mut Visitor) {
+///         visitor.part("units", &self.0); // a vector of units
+///     }
+/// #     fn device(&self) -> &Device {
+/// #         &Device::Cpu
+/// #     }
+/// }
+///
+/// # let mut rng = ChaCha8Rng::seed_from_u64(0);
+/// # let layer = FpLinear::new(4, 4, Ste::default(), &mut rng, &Device::Cpu)?;
+/// # let net = Net(vec![Unit { layer, norm: BatchNorm::new(4, &Device::Cpu)? }]);
+/// assert_eq!(net.named_parameters()[2].0, "units.0.norm.weight");
+/// # Ok::<(), Error>(())
+/// ```
 pub trait Part {
     /// Names the tensors, and the parts that have some, in a fixed order.
     fn visit(&self, visitor: &mut Visitor);
 }
 
 /// Goes through a network and takes down the tensors under their names, see [`Network::visit`].
+///
+/// ```
+/// use kernel_helpers::prelude::*;
+/// struct Scaled {
+///     layer: FpLinear,
+///     scale: Var,
+/// }
+///
+/// # impl ModuleT for Scaled {
+/// #     fn forward_t(&self, x: &Tensor, _train: bool) -> candle_core::Result<Tensor> {
+/// #         self.layer.forward(x)?.broadcast_mul(&self.scale)
+/// #     }
+/// # }
+/// impl Network for Scaled {
+///     fn visit(&self, visitor: &mut Visitor) {
+///         visitor.unpruned_part("layer", &self.layer);
+///         visitor.parameter("scale", &self.scale);
+///     }
+/// #     fn device(&self) -> &Device {
+/// #         self.scale.device()
+/// #     }
+/// }
+///
+/// # let mut rng = ChaCha8Rng::seed_from_u64(0);
+/// # let layer = FpLinear::new(4, 2, Ste::default(), &mut rng, &Device::Cpu)?;
+/// # let net = Scaled { layer, scale: Var::new(&[1f32], &Device::Cpu)? };
+/// let names: Vec<String> = net.named_parameters().into_iter().map(|(name, _)| name).collect();
+/// assert_eq!(names, ["layer.weight", "layer.bias", "scale"]);
+/// assert!(net.prunable_layers().is_empty());
+/// # Ok::<(), Error>(())
+/// ```
 #[derive(Clone, Debug, Default)]
 pub struct Visitor {
     /// What the names begin with at present.

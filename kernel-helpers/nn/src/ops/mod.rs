@@ -1,6 +1,6 @@
-//! The operations of a ResNet as functions on candle tensors, differentiable by candle's autograd.
+//! The operations of convolutional networks as functions on candle tensors, differentiable by candle's autograd.
 //!
-//! f32 on the CPU runs in this crate's [kernels](cpu_kernels); other types, devices and shapes run in candle's operators.
+//! f32 on the CPU runs in the [kernels](cpu_kernels); other types, devices and shapes run in candle's operators.
 
 mod conv;
 mod cpu;

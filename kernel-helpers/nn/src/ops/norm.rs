@@ -7,6 +7,16 @@ use candle_core::{CpuStorage, CustomOp3, Layout, Shape, Tensor};
 use rayon::prelude::*;
 
 /// The statistics of one batch, per channel.
+///
+/// ```
+/// use kernel_helpers::prelude::*;
+/// let x = Tensor::new(&[[[[1f32, 3.0]]], [[[5.0, 7.0]]]], &Device::Cpu)?; // two images of one channel
+/// let one = Tensor::ones(1, DType::F32, &Device::Cpu)?;
+/// let (_, statistics) = ops::batch_norm_train(&x, &one, &one, 1e-5)?;
+/// assert_eq!((statistics.mean.to_vec1::<f32>()?, statistics.count), (vec![4.0], 4));
+/// assert_eq!(statistics.variance.to_vec1::<f32>()?, [5.0]);
+/// # Ok::<(), Error>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct BatchStatistics {
     /// The mean over N, H and W: `[C]`.
@@ -21,6 +31,15 @@ pub struct BatchStatistics {
 /// the graph; PyTorch's `F.batch_norm(training=True)` without the running averages.
 ///
 /// f32 on the CPU runs in our kernels, the rest in candle's operators.
+///
+/// ```
+/// use kernel_helpers::prelude::*;
+/// let x = Tensor::new(&[[[[1f32, 3.0]]]], &Device::Cpu)?; // mean 2, variance 1
+/// let (weight, bias) = (Tensor::new(&[10f32], &Device::Cpu)?, Tensor::new(&[5f32], &Device::Cpu)?);
+/// let (y, _) = ops::batch_norm_train(&x, &weight, &bias, 0.0)?;
+/// assert_eq!(y.flatten_all()?.to_vec1::<f32>()?, [-5.0, 15.0]);
+/// # Ok::<(), Error>(())
+/// ```
 ///
 /// # Errors
 /// If the shapes do not fit together.
@@ -72,6 +91,16 @@ pub fn batch_norm_train(
 /// `F.batch_norm(training=False)`.
 ///
 /// f32 on the CPU runs in our kernels, the rest in candle's operators.
+///
+/// ```
+/// use kernel_helpers::prelude::*;
+/// let of_channel = |value: f32| Tensor::new(&[value], &Device::Cpu);
+/// let (mean, variance) = (of_channel(2.0)?, of_channel(4.0)?);
+/// let x = Tensor::new(&[[[[2f32, 4.0]]]], &Device::Cpu)?;
+/// let y = ops::batch_norm_eval(&x, &mean, &variance, &of_channel(10.0)?, &of_channel(5.0)?, 0.0)?;
+/// assert_eq!(y.flatten_all()?.to_vec1::<f32>()?, [5.0, 15.0]);
+/// # Ok::<(), Error>(())
+/// ```
 ///
 /// # Errors
 /// If the shapes do not fit together.

@@ -13,6 +13,13 @@ const CHUNK: usize = 1 << 14;
 ///
 /// f32 on the CPU runs in our kernels, the rest in candle's operators.
 ///
+/// ```
+/// use kernel_helpers::prelude::*;
+/// let x = Tensor::new(&[-1f32, 0.0, 2.0], &Device::Cpu)?;
+/// assert_eq!(ops::relu(&x)?.to_vec1::<f32>()?, [0.0, 0.0, 2.0]);
+/// # Ok::<(), Error>(())
+/// ```
+///
 /// # Errors
 /// If the tensor operation fails.
 pub fn relu(x: &Tensor) -> Result<Tensor> {
@@ -25,6 +32,14 @@ pub fn relu(x: &Tensor) -> Result<Tensor> {
 /// `max(x + skip, 0)`, the end of a residual block. Both `[N, C, H, W]`. The gradient at exactly 0 is 0.
 ///
 /// f32 on the CPU runs in our kernels, the rest in candle's operators.
+///
+/// ```
+/// use kernel_helpers::prelude::*;
+/// let x = Tensor::new(&[[[[-1f32, 2.0]]]], &Device::Cpu)?;
+/// let skip = Tensor::new(&[[[[-1f32, 1.0]]]], &Device::Cpu)?;
+/// assert_eq!(ops::add_relu(&x, &skip)?.flatten_all()?.to_vec1::<f32>()?, [0.0, 3.0]);
+/// # Ok::<(), Error>(())
+/// ```
 ///
 /// # Errors
 /// If the shapes differ.
@@ -39,6 +54,13 @@ pub fn add_relu(x: &Tensor, skip: &Tensor) -> Result<Tensor> {
 ///
 /// f32 on the CPU runs in our kernels, the rest in candle's operators.
 ///
+/// ```
+/// use kernel_helpers::prelude::*;
+/// let x = Tensor::new(&[[[[1f32, 3.0]], [[5.0, 7.0]]]], &Device::Cpu)?; // two channels of 1 x 2 pixels
+/// assert_eq!(ops::global_average_pool(&x)?.to_vec2::<f32>()?, [[2.0, 6.0]]);
+/// # Ok::<(), Error>(())
+/// ```
+///
 /// # Errors
 /// If `x` is not of rank 4.
 pub fn global_average_pool(x: &Tensor) -> Result<Tensor> {
@@ -51,6 +73,15 @@ pub fn global_average_pool(x: &Tensor) -> Result<Tensor> {
 
 /// `x weightᵀ + bias`: `x [N, I]`, `weight [O, I]`, `bias [O]`, the result `[N, O]`; PyTorch's `F.linear`, on candle's
 /// matrix product.
+///
+/// ```
+/// use kernel_helpers::prelude::*;
+/// let x = Tensor::new(&[[1f32, 2.0]], &Device::Cpu)?;
+/// let weight = Tensor::new(&[[1f32, 0.0], [0.0, 1.0], [1.0, 1.0]], &Device::Cpu)?;
+/// let bias = Tensor::new(&[0f32, 0.0, 10.0], &Device::Cpu)?;
+/// assert_eq!(ops::linear(&x, &weight, &bias)?.to_vec2::<f32>()?, [[1.0, 2.0, 13.0]]);
+/// # Ok::<(), Error>(())
+/// ```
 ///
 /// # Errors
 /// If the shapes do not fit together.

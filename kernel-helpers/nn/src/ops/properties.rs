@@ -1,5 +1,5 @@
-//! The operations at shapes that nobody chose, beside plain loops and candle's operators in f64: values, gradients, and the same bits on
-//! one thread and on two, on every instruction set.
+//! The operations at shapes that nobody chose, beside plain loops and candle's operators in f64: values, gradients, and
+//! the same bits on one thread and on two, on every instruction set.
 //!
 //! `BOLERO_RANDOM_TEST_TIME_MS` sets how long each test searches. What one finds it names with the `BOLERO_RANDOM_SEED`
 //! that repeats it.
@@ -70,8 +70,8 @@ fn plain_convolution(convolution: Convolution, x: &Tensor, weight: &Tensor, proj
 static POOLS: LazyLock<[ThreadPool; 2]> =
     LazyLock::new(|| [1, 2].map(|threads| ThreadPoolBuilder::new().num_threads(threads).build().unwrap()));
 
-/// Asserts that `ours` in f32 differs from `expected` by less than f32's rounding of sums of these magnitudes, and gives
-/// the same bits on any pool.
+/// Asserts that `ours` in f32 differs from `expected` by less than f32's rounding of sums of these magnitudes, and
+/// gives the same bits on any pool.
 #[track_caller]
 fn assert_agrees(arguments: &[Tensor], ours: Function, expected: &Results, magnitudes: &[f64]) {
     let found = POOLS.iter().map(|pool| pool.install(|| differentiate(arguments, DType::F32, ours)));

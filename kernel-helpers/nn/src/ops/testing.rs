@@ -69,7 +69,8 @@ pub fn assert_same_gradients(
     }
 }
 
-/// Asserts that a small step of argument `at` in a random direction changes `Σ value · projection` as its gradient says.
+/// Asserts that a small step of argument `at` in a random direction changes `Σ value · projection` as its gradient
+/// says.
 #[track_caller]
 fn assert_finite_difference(arguments: &[Tensor], at: usize, gradient: &Tensor, function: Function) {
     let step = 1e-6;

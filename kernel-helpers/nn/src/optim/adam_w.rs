@@ -10,6 +10,15 @@ use candle_core::{Device, Tensor, Var};
 use rayon::prelude::*;
 
 /// The settings that [`AdamW`] has besides the learning rate and the weight decay.
+///
+/// ```
+/// use kernel_helpers::prelude::*;
+/// let optimizer = AdamWConfig { betas: (0.9, 0.95), ..Default::default() }.into();
+/// let config = TrainConfig { learning_rate: 1e-3, optimizer, ..Default::default() };
+/// let chosen = format!("{:?}", config.optimizer);
+/// assert_eq!(chosen, "OptimizerChoice(AdamW, betas 0.9 and 0.95, eps 1e-8)");
+/// # Ok::<(), Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct AdamWConfig {
     /// How much of the mean of the gradients is kept in a step, and of the mean of their squares.
@@ -26,8 +35,18 @@ impl Default for AdamWConfig {
 }
 
 /// Adam with decoupled weight decay (Loshchilov and Hutter, 2019) as PyTorch's `torch.optim.AdamW` has it, without
-/// AMSGrad: `w = w · (1 - learning_rate · weight_decay)`, `m = m + (1 - β₁) · (g - m)`, `v = β₂ · v + (1 - β₂) · g²`, and in
-/// step t, `w = w - learning_rate / (1 - β₁ᵗ) · m / (sqrt(v) / sqrt(1 - β₂ᵗ) + eps)`.
+/// AMSGrad: `w = w · (1 - learning_rate · weight_decay)`, `m = m + (1 - β₁) · (g - m)`, `v = β₂ · v + (1 - β₂) · g²`,
+/// and in step t, `w = w - learning_rate / (1 - β₁ᵗ) · m / (sqrt(v) / sqrt(1 - β₂ᵗ) + eps)`.
+///
+/// ```
+/// use kernel_helpers::prelude::*;
+/// let w = Var::new(&[1f32, -2.0], &Device::Cpu)?;
+/// let parameters = vec![("w".to_owned(), w.clone())];
+/// let mut adam = AdamW::new(parameters, AdamWConfig::default(), 0.5, 0.0);
+/// adam.backward_step(&w.sqr()?.sum_all()?)?; // the first step is as long as the learning rate
+/// assert!((w.to_vec1::<f32>()?[0] - 0.5).abs() < 1e-6);
+/// # Ok::<(), Error>(())
+/// ```
 #[derive(Debug)]
 pub struct AdamW {
     config: AdamWConfig,

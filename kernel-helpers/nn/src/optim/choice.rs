@@ -8,14 +8,24 @@ use std::sync::Arc;
 /// Makes the optimizer of a run from the network's parameters and the configuration's rates. The default is [`Sgd`].
 ///
 /// An [`AdamWConfig`] can be turned into one with `into`, and [`Self::new`] takes an optimizer of one's own.
+///
+/// ```
+/// use kernel_helpers::prelude::*;
+/// let heavy = |parameters, rates| Sgd::new(parameters, SgdConfig { momentum: 0.99, ..rates });
+/// let config = TrainConfig { optimizer: OptimizerChoice::new(heavy), ..Default::default() };
+/// let net = lenet(10)?.build(0, &Device::Cpu)?;
+/// let optimizer = config.optimizer.make(net.named_parameters(), SgdConfig::default());
+/// assert_eq!((optimizer.description(), optimizer.learning_rate()), ("SGD".to_owned(), 0.002));
+/// # Ok::<(), Error>(())
+/// ```
 #[derive(Clone, Default)]
 pub struct OptimizerChoice(Option<Arc<Make>>);
 
 type Make = dyn Fn(Vec<(String, Var)>, SgdConfig) -> Box<dyn Optimizer> + Send + Sync;
 
 impl OptimizerChoice {
-    /// The optimizer that `make` makes. What it takes of the rates is its own affair, but a change of the learning rate has
-    /// to reach it by [`Optimizer::set_learning_rate`].
+    /// The optimizer that `make` makes. What it takes of the rates is its own affair, but a change of the learning rate
+    /// has to reach it by [`Optimizer::set_learning_rate`].
     pub fn new<O: Optimizer + 'static>(
         make: impl Fn(Vec<(String, Var)>, SgdConfig) -> O + Send + Sync + 'static,
     ) -> Self {
@@ -52,6 +62,14 @@ impl fmt::Debug for OptimizerChoice {
 }
 
 /// A [`RateSchedule`], or by default that of the procedure. Any schedule can be turned into one with `into`.
+///
+/// ```
+/// use kernel_helpers::prelude::*;
+/// let config = TrainConfig { schedule: Cosine.into(), ..Default::default() };
+/// assert_eq!(format!("{:?}", config.schedule), "ScheduleChoice(cosine)");
+/// assert!(ScheduleChoice::default().schedule().is_none());
+/// # Ok::<(), Error>(())
+/// ```
 #[derive(Clone, Default)]
 pub struct ScheduleChoice(Option<Arc<dyn RateSchedule>>);
 

@@ -10,6 +10,14 @@ use candle_core::{Tensor, Var};
 use rayon::prelude::*;
 
 /// The settings of [`Sgd`], which are those that every run keeps.
+///
+/// ```
+/// use kernel_helpers::prelude::*;
+/// let config = SgdConfig { momentum: 0.9, ..Default::default() };
+/// let net = lenet(10)?.build(0, &Device::Cpu)?;
+/// assert_eq!(Sgd::of(&net, config).learning_rate(), 0.002);
+/// # Ok::<(), Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct SgdConfig {
     /// The learning rate.
@@ -29,6 +37,16 @@ impl Default for SgdConfig {
 
 /// SGD with momentum and weight decay as PyTorch's `torch.optim.SGD` has it, without Nesterov:
 /// `g = grad + weight_decay · w`, `v = momentum · v + g` (`v = g` on the first step), `w = w - learning_rate · v`.
+///
+/// ```
+/// use kernel_helpers::prelude::*;
+/// let w = Var::new(&[1f32, 2.0], &Device::Cpu)?;
+/// let config = SgdConfig { learning_rate: 0.25, momentum: 0.0, weight_decay: 0.0 };
+/// let mut sgd = Sgd::new(vec![("w".to_owned(), w.clone())], config);
+/// sgd.backward_step(&w.sqr()?.sum_all()?)?; // w - 0.25 · 2w
+/// assert_eq!(w.to_vec1::<f32>()?, [0.5, 1.0]);
+/// # Ok::<(), Error>(())
+/// ```
 #[derive(Debug)]
 pub struct Sgd {
     config: SgdConfig,
@@ -67,8 +85,8 @@ impl Parameter {
         }
     }
 
-    /// One pass over the values. Each of them takes the operations of [`Self::step_by_tensors`] in their order, among which
-    /// a multiplication by a number adds zero.
+    /// One pass over the values. Each of them takes the operations of [`Self::step_by_tensors`] in their order, among
+    /// which a multiplication by a number adds zero.
     fn step_in_place(&mut self, gradient: &Tensor, config: SgdConfig) -> candle_core::Result<()> {
         let rates = [config.learning_rate, config.momentum, config.weight_decay];
         let [learning_rate, momentum, weight_decay] = rates.map(|rate| rate as f32);

@@ -7,9 +7,30 @@ use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
 /// Tells how much a weight matters.
+///
+/// ```
+/// use kernel_helpers::prelude::*;
+/// /// The magnitude over the layer's mean: layers of small weights do not go first.
+/// struct Relative;
+///
+/// impl Criterion for Relative {
+///     fn scores(&self, layer: &LayerToPrune) -> Result<Tensor> {
+///         let magnitudes = layer.weight.abs()?;
+///         Ok(magnitudes.broadcast_div(&magnitudes.mean_all()?)?)
+///     }
+///     fn description(&self) -> String {
+///         "magnitude over the layer's mean".to_owned()
+///     }
+/// }
+///
+/// let net = lenet(10)?.build(0, &Device::Cpu)?;
+/// let pruning = Pruning::new(0.5, 1).criterion(Relative).scope(PruneScope::Global);
+/// assert!((pruning.prune(&net, 1, None)?.total() - 0.5).abs() < 1e-3);
+/// # Ok::<(), Error>(())
+/// ```
 pub trait Criterion: Send + Sync {
-    /// A score for each weight, of the layer's shape; f32. The weights of the lowest scores go first, after those that are
-    /// zero already.
+    /// A score for each weight, of the layer's shape; f32. The weights of the lowest scores go first, after those that
+    /// are zero already.
     ///
     /// # Errors
     /// If a tensor operation fails.
@@ -25,6 +46,15 @@ pub trait Criterion: Send + Sync {
 }
 
 /// A layer whose weights are to be scored.
+///
+/// ```
+/// use kernel_helpers::prelude::*;
+/// let weight = Tensor::new(&[0.5f32, -2.0], &Device::Cpu)?;
+/// let layer = LayerToPrune { name: "linear1", weight: &weight, gradient: None };
+/// assert_eq!(Magnitude.scores(&layer)?.to_vec1::<f32>()?, [0.5, 2.0]);
+/// assert!(layer.gradient().unwrap_err().to_string().starts_with("gradients of linear1"));
+/// # Ok::<(), Error>(())
+/// ```
 #[derive(Clone, Copy, Debug)]
 pub struct LayerToPrune<'a> {
     /// The layer's name in [`Network::prunable_layers`](crate::Network::prunable_layers).
@@ -47,6 +77,16 @@ impl LayerToPrune<'_> {
 }
 
 /// The magnitude `|w|` (Han et al., 2015).
+///
+/// ```
+/// use kernel_helpers::prelude::*;
+/// let net = lenet(10)?.build(0, &Device::Cpu)?;
+/// let largest = |weights: Vec<f64>| weights.into_iter().map(f64::abs).fold(0.0, f64::max);
+/// let before = largest(net.layer_weights("linear1")?);
+/// Pruning::new(0.9, 1).criterion(Magnitude).prune(&net, 1, None)?;
+/// assert_eq!(largest(net.layer_weights("linear1")?), before);
+/// # Ok::<(), Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Magnitude;
 
@@ -62,6 +102,16 @@ impl Criterion for Magnitude {
 
 /// `|gradient · w|`, by how much the loss changes to first order without the weight: the connection sensitivity of SNIP
 /// (Lee et al., 2019).
+///
+/// ```
+/// use kernel_helpers::prelude::*;
+/// let weight = Tensor::new(&[0.5f32, -2.0], &Device::Cpu)?;
+/// let gradient = Tensor::new(&[4f32, 0.5], &Device::Cpu)?;
+/// let layer = LayerToPrune { name: "linear1", weight: &weight, gradient: Some(&gradient) };
+/// assert_eq!(Sensitivity.scores(&layer)?.to_vec1::<f32>()?, [2.0, 1.0]); // the larger weight goes
+/// assert!(Sensitivity.needs_gradients());
+/// # Ok::<(), Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Sensitivity;
 
@@ -81,6 +131,14 @@ impl Criterion for Sensitivity {
 
 /// Any weight as well as another: what a criterion has to be better than. The scores are drawn from the seed and the
 /// layer's name, the same every time.
+///
+/// ```
+/// use kernel_helpers::prelude::*;
+/// let net = lenet(10)?.build(0, &Device::Cpu)?;
+/// let sparsity = Pruning::new(0.5, 1).criterion(Random { seed: 7 }).prune(&net, 1, None)?;
+/// assert!((sparsity.total() - 0.5).abs() < 1e-3);
+/// # Ok::<(), Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Random {
     /// The seed.

@@ -3,9 +3,30 @@
 use base::{Error, Result};
 
 /// Tells which weights go together, or which have to stay, by the scores of the weights.
+///
+/// ```
+/// use kernel_helpers::prelude::*;
+/// /// The K x K weights from one channel to another go together, by the largest score.
+/// struct Kernel;
+///
+/// impl Granularity for Kernel {
+///     fn scores(&self, scores: Vec<f32>, shape: &[usize]) -> Result<Vec<f32>> {
+///         let size = shape[2..].iter().product();
+///         let largest = |kernel: &[f32]| vec![kernel.iter().copied().fold(0.0, f32::max); size];
+///         Ok(scores.chunks(size).flat_map(largest).collect())
+///     }
+///     fn description(&self) -> String {
+///         "kernels".to_owned()
+///     }
+/// }
+///
+/// let scores = Kernel.scores(vec![0.1, 0.3, 0.2, 0.0], &[1, 2, 1, 2])?;
+/// assert_eq!(scores, [0.3, 0.3, 0.2, 0.2]);
+/// # Ok::<(), Error>(())
+/// ```
 pub trait Granularity: Send + Sync {
-    /// The scores by which a layer's weights are ranked in the end, from those of the criterion. Both are in the order of the
-    /// weight, `[out, in, …]`. Weights that go together get the same score, such as their mean.
+    /// The scores by which a layer's weights are ranked in the end, from those of the criterion. Both are in the order
+    /// of the weight, `[out, in, …]`. Weights that go together get the same score, such as their mean.
     ///
     /// # Errors
     /// If the weight's shape or the settings do not allow it.
@@ -16,6 +37,12 @@ pub trait Granularity: Send + Sync {
 }
 
 /// Every weight for itself.
+///
+/// ```
+/// use kernel_helpers::prelude::*;
+/// assert_eq!(Element.scores(vec![0.1, 0.3], &[2, 1])?, [0.1, 0.3]);
+/// # Ok::<(), Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Element;
 
@@ -30,6 +57,16 @@ impl Granularity for Element {
 }
 
 /// All weights of an output channel, by their mean score (Li et al., 2017): what is left is a smaller dense layer.
+///
+/// ```
+/// use kernel_helpers::prelude::*;
+/// let net = lenet(10)?.build(0, &Device::Cpu)?;
+/// Pruning::new(0.5, 1).granularity(Filter).prune(&net, 1, None)?;
+/// let weights = net.layer_weights("conv2")?; // [16, 6, 5, 5]
+/// let left = weights.chunks(6 * 5 * 5).filter(|filter| filter.iter().all(|w| *w != 0.0)).count();
+/// assert_eq!(left, 8);
+/// # Ok::<(), Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Filter;
 
@@ -44,7 +81,15 @@ impl Granularity for Filter {
     }
 }
 
-/// The weights of a rectangle in the matrix `[out, in · K · K]`, by their mean score. At the edges the rectangles are cut.
+/// The weights of a rectangle in the matrix `[out, in · K · K]`, by their mean score. At the edges the rectangles are
+/// cut.
+///
+/// ```
+/// use kernel_helpers::prelude::*;
+/// let block = Block { rows: 1, columns: 2 };
+/// assert_eq!(block.scores(vec![1.0, 3.0, 5.0, 7.0], &[2, 2])?, [2.0, 2.0, 6.0, 6.0]);
+/// # Ok::<(), Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Block {
     /// How many output channels.
@@ -72,6 +117,15 @@ impl Granularity for Block {
 /// N:M sparsity: of every m weights that follow each other along the input channels, equally many go, as hardware with
 /// sparse matrix units wants it. With m = 4, a sparsity of 0.5 is 2:4. Where fewer than m channels are left over,
 /// fewer go in proportion.
+///
+/// ```
+/// use kernel_helpers::prelude::*;
+/// let net = lenet(10)?.build(0, &Device::Cpu)?;
+/// Pruning::new(0.5, 1).granularity(NOfM { m: 4 }).prune(&net, 1, None)?;
+/// let weights = net.layer_weights("linear1")?; // [120, 400]
+/// assert!(weights.chunks(4).all(|group| group.iter().filter(|w| **w == 0.0).count() == 2));
+/// # Ok::<(), Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NOfM {
     /// The weights in a group.

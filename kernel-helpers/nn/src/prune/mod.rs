@@ -25,6 +25,12 @@ use std::fmt;
 /// The q-th quantile (q from 0 to 1) with linear interpolation between the closest ranks, NumPy's
 /// `percentile(values, 100 q)`.
 ///
+/// ```
+/// use kernel_helpers::prelude::*;
+/// assert_eq!(percentile(&[4.0, 1.0, 3.0, 2.0], 0.5)?, 2.5);
+/// # Ok::<(), Error>(())
+/// ```
+///
 /// # Errors
 /// If there are no values or q is not from 0 to 1.
 pub fn percentile(values: &[f32], q: f64) -> Result<f64> {
@@ -42,6 +48,14 @@ pub fn percentile(values: &[f32], q: f64) -> Result<f64> {
 /// Sets the weights of smallest magnitude to zero: those with `|w|` below the q-th percentile of the layer. Returns the
 /// layer's sparsity.
 ///
+/// ```
+/// use kernel_helpers::prelude::*;
+/// let weight = Var::new(&[0.1f32, -0.4, 0.3, -0.2], &Device::Cpu)?;
+/// assert_eq!(prune_by_percentage(&weight, 0.5)?, 0.5);
+/// assert_eq!(weight.to_vec1::<f32>()?, [0.0, -0.4, 0.3, 0.0]);
+/// # Ok::<(), Error>(())
+/// ```
+///
 /// # Errors
 /// If q is not from 0 to 1.
 pub fn prune_by_percentage(weight: &Var, q: f64) -> Result<f64> {
@@ -51,6 +65,14 @@ pub fn prune_by_percentage(weight: &Var, q: f64) -> Result<f64> {
 }
 
 /// [`prune_by_percentage`] on every prunable layer: all get the same sparsity.
+///
+/// ```
+/// use kernel_helpers::prelude::*;
+/// let net = lenet(10)?.build(0, &Device::Cpu)?;
+/// let sparsity = prune_layers(&net, 0.5)?;
+/// assert!(sparsity.layers.iter().all(|layer| (layer.fraction() - 0.5).abs() < 0.01));
+/// # Ok::<(), Error>(())
+/// ```
 ///
 /// # Errors
 /// If q is not from 0 to 1.
@@ -63,6 +85,16 @@ pub fn prune_layers<N: Network + ?Sized>(net: &N, q: f64) -> Result<Sparsity> {
 
 /// Prunes with one threshold, the q-th percentile of the magnitudes of all prunable layers together, so that every
 /// layer finds its own sparsity.
+///
+/// ```
+/// use kernel_helpers::prelude::*;
+/// let net = lenet(10)?.build(0, &Device::Cpu)?;
+/// let sparsity = global_prune_by_percentage(&net, 0.5)?;
+/// assert!((sparsity.total() - 0.5).abs() < 1e-3);
+/// let [conv1, _, linear1, ..] = &*sparsity.layers else { panic!() };
+/// assert!(conv1.fraction() < linear1.fraction()); // the weights of `conv1` are larger
+/// # Ok::<(), Error>(())
+/// ```
 ///
 /// # Errors
 /// If q is not from 0 to 1.
@@ -81,11 +113,24 @@ pub fn global_prune_by_percentage<N: Network + ?Sized>(net: &N, q: f64) -> Resul
 
 /// The sparsity to prune to before an epoch (counted from 1) of iterative pruning: it grows linearly and reaches
 /// `target` at epoch `ramp_epochs`; `8 · epoch` percent for a target of 0.8 over ten epochs.
+///
+/// ```
+/// use kernel_helpers::prelude::*;
+/// assert_eq!([1, 5, 10, 12].map(|epoch| linear_schedule(epoch, 10, 0.8)), [0.08, 0.4, 0.8, 0.8]);
+/// ```
 pub fn linear_schedule(epoch: usize, ramp_epochs: usize, target: f64) -> f64 {
     target * epoch.min(ramp_epochs) as f64 / ramp_epochs.max(1) as f64
 }
 
 /// Which weights are ranked together when some have to go.
+///
+/// ```
+/// use kernel_helpers::prelude::*;
+/// let net = lenet(10)?.build(0, &Device::Cpu)?;
+/// assert!((PruneScope::Global.prune(&net, 0.8)?.total() - 0.8).abs() < 1e-3);
+/// assert_eq!(PruneScope::Layer.to_string(), "per layer");
+/// # Ok::<(), Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum PruneScope {
@@ -119,6 +164,14 @@ impl fmt::Display for PruneScope {
 }
 
 /// How the course's iterative pruning goes on.
+///
+/// ```
+/// use kernel_helpers::prelude::*;
+/// let net = lenet(10)?.build(0, &Device::Cpu)?;
+/// let schedule = PruneSchedule { scope: PruneScope::Global, sparsity: 0.8, ramp: 10 };
+/// assert!((schedule.prune(&net, 5)?.total() - 0.4).abs() < 1e-3);
+/// # Ok::<(), Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct PruneSchedule {
     /// Which weights are ranked together.
@@ -140,6 +193,19 @@ impl PruneSchedule {
 }
 
 /// Which weights are kept: 1 where a weight is not zero, 0 where it has been pruned.
+///
+/// ```
+/// use kernel_helpers::prelude::*;
+/// let net = lenet(10)?.build(0, &Device::Cpu)?;
+/// let pruned = prune_layers(&net, 0.5)?;
+/// let masks = Masks::of(&net)?;
+/// for (_, weight) in net.prunable_layers() {
+///     weight.set(&(weight.as_tensor() + 0.1)?)?; // a training step moves zeros too
+/// }
+/// masks.apply()?;
+/// assert_eq!(sparsity(&net)?, pruned);
+/// # Ok::<(), Error>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct Masks(Vec<(Var, Tensor)>);
 
@@ -169,6 +235,16 @@ impl Masks {
 }
 
 /// How many weights of each prunable layer are zero.
+///
+/// ```
+/// use kernel_helpers::prelude::*;
+/// let net = lenet(10)?.build(0, &Device::Cpu)?;
+/// let sparsity = prune_layers(&net, 0.8)?;
+/// assert!((sparsity.total() - 0.8).abs() < 1e-3);
+/// let shown = sparsity.table().forms();
+/// assert!(shown.get("text/plain").is_some_and(|text| text.contains("all layers")));
+/// # Ok::<(), Error>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Sparsity {
     /// The layers in the network's order.
@@ -176,6 +252,12 @@ pub struct Sparsity {
 }
 
 /// How many weights of a layer are zero.
+///
+/// ```
+/// use kernel_helpers::prelude::*;
+/// let layer = LayerSparsity { name: "conv1".to_owned(), zeros: 30, weights: 120 };
+/// assert_eq!(layer.fraction(), 0.25);
+/// ```
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct LayerSparsity {
     /// The layer's name.
@@ -226,6 +308,15 @@ impl Show for Sparsity {
 shows_itself!(Sparsity);
 
 /// The sparsity of every prunable layer.
+///
+/// ```
+/// use kernel_helpers::prelude::*;
+/// let net = lenet(10)?.build(0, &Device::Cpu)?;
+/// prune_by_percentage(&net.prunable_layers()[0].1, 0.5)?;
+/// let layers = sparsity(&net)?.layers;
+/// assert_eq!((layers[0].zeros, layers[1].zeros), (75, 0));
+/// # Ok::<(), Error>(())
+/// ```
 ///
 /// # Errors
 /// If a tensor operation fails.

@@ -72,8 +72,20 @@ impl Pruning {
         Self { schedule: Arc::new(schedule), ..self }
     }
 
-    /// Prunes to the schedule's sparsity before an epoch, counted from 1. `gradients` are those of a batch, if the criterion
-    /// [needs](Criterion::needs_gradients) them.
+    /// Prunes to the schedule's sparsity before an epoch, counted from 1. `gradients` are those of a batch, if the
+    /// criterion [needs](Criterion::needs_gradients) them.
+    ///
+    /// ```
+    /// use kernel_helpers::prelude::*;
+    ///
+    /// let net = lenet(10)?.build(0, &Device::Cpu)?;
+    /// let digits = Tensor::ones((4, 1, 28, 28), DType::F32, &Device::Cpu)?;
+    /// let labels = Tensor::zeros(4, DType::U32, &Device::Cpu)?;
+    /// let gradients = ops::cross_entropy(&net.forward_t(&digits, true)?, &labels)?.backward()?;
+    /// let pruning = Pruning::new(0.8, 10).criterion(Sensitivity).schedule(AtOnce);
+    /// assert!((pruning.prune(&net, 1, Some(&gradients))?.total() - 0.8).abs() < 0.01);
+    /// # Ok::<(), Error>(())
+    /// ```
     ///
     /// # Errors
     /// If the sparsity is not from 0 to 1, gradients are missing, or the method does not fit a layer.

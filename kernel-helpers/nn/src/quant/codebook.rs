@@ -6,11 +6,24 @@ use base::{Error, Result};
 use candle_core::backend::BackendStorage;
 use candle_core::{CpuStorage, CudaStorage, CustomOp2, Layout, Shape, Tensor};
 
-/// Shared weights (Deep Compression, Han et al., 2016): every weight is used as the nearest of a few values, the codebook,
-/// which is trained with the weights. The codebook starts as the centers that k-means finds among the weights.
+/// Shared weights (Deep Compression, Han et al., 2016): every weight is used as the nearest of a few values, the
+/// codebook, which is trained with the weights. The codebook starts as the centers that k-means finds among the
+/// weights.
 ///
-/// A weight's value is chosen anew on every forward pass, by the weight as it is then. Going back, the gradient passes to
-/// the weight as it is, and a value of the codebook gets the sum of the gradients of the weights that use it.
+/// A weight's value is chosen anew on every forward pass, by the weight as it is then. Going back, the gradient passes
+/// to the weight as it is, and a value of the codebook gets the sum of the gradients of the weights that use it.
+///
+/// ```
+/// use kernel_helpers::prelude::*;
+/// let mut rng = ChaCha8Rng::seed_from_u64(0);
+/// let layer = FpLinear::new(64, 32, Codebook { values: 16 }, &mut rng, &Device::Cpu)?;
+/// let mut values: Vec<f32> = layer.quantized_weight()?.flatten_all()?.to_vec1()?;
+/// values.sort_by(f32::total_cmp);
+/// values.dedup();
+/// assert!(values.len() <= 16);
+/// assert_eq!(layer.quantization.parameters()[0].0, "codebook");
+/// # Ok::<(), Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Codebook {
     /// How many values there are, from 1 to 65,536.
@@ -44,8 +57,8 @@ impl Quantizer for Codebook {
     }
 }
 
-/// The centers of `count` clusters of sorted values, by Lloyd's algorithm from centers that are evenly spaced over the range,
-/// which Han et al. found to keep the few large weights best.
+/// The centers of `count` clusters of sorted values, by Lloyd's algorithm from centers that are evenly spaced over the
+/// range, which Han et al. found to keep the few large weights best.
 fn k_means(sorted: &[f32], count: usize) -> Vec<f32> {
     let (low, high) = (sorted.first().copied().unwrap_or(0.0), sorted.last().copied().unwrap_or(0.0));
     let at = |index: usize| low + (high - low) * index as f32 / (count - 1).max(1) as f32;

@@ -9,9 +9,17 @@ use candle_core::{CpuStorage, CudaStorage, CustomOp2, Layout, Shape, Tensor};
 /// Learned step size quantization, LSQ (Esser et al., 2020): `w_q = s · round(clamp(w / s, -N, P))` with `N = 2ᵇ⁻¹`,
 /// `P = 2ᵇ⁻¹ - 1`, halves rounded to even, and a step `s` that is trained with the weights.
 ///
-/// Going back, the gradient passes to the weights within the range, and to the step as
-/// `round(w / s) - w / s` within it, `-N` below and `P` above, scaled by `1 / sqrt(n · P)` for n weights. The step starts at
-/// `2 · mean |w| / sqrt(P)`, where pruned weights, which are zero, do not count.
+/// Going back, the gradient passes to the weights within the range, and to the step as `round(w / s) - w / s` within
+/// it, `-N` below and `P` above, scaled by `1 / sqrt(n · P)` for n weights. The step starts at `2 · mean |w| /
+/// sqrt(P)`, where pruned weights, which are zero, do not count.
+///
+/// ```
+/// use kernel_helpers::prelude::*;
+/// let net = lenet(10)?.build(0, &Device::Cpu)?.quantized(|_| Lsq { n_bits: 4 })?;
+/// let names: Vec<String> = net.named_parameters().into_iter().map(|(name, _)| name).collect();
+/// assert_eq!(names[..3], ["conv1.weight", "conv1.weight_step", "conv1.bias"]);
+/// # Ok::<(), Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Lsq {
     /// The bit width b, from 2 to 16.

@@ -49,6 +49,25 @@ use serde::{Deserialize, Serialize};
 /// How a layer's weight becomes one of few values before the layer uses it. A layer holds it as its [`Quantization`].
 ///
 /// Zero weights count as pruned away: they stay zero.
+///
+/// ```
+/// use kernel_helpers::prelude::*;
+/// /// Multiples of 1/16.
+/// struct Sixteenths;
+///
+/// impl Quantizer for Sixteenths {
+///     fn quantize(&self, weight: &Tensor, _parameters: &[Tensor]) -> Result<Tensor> {
+///         straight_through(weight, &((weight * 16.0)?.round()? / 16.0)?)
+///     }
+///     fn description(&self) -> String {
+///         "multiples of 1/16".to_owned()
+///     }
+/// }
+///
+/// let net = lenet(10)?.build(0, &Device::Cpu)?.quantized(|_| Sixteenths)?;
+/// assert_eq!(net.quantizers()[0].1.to_string(), "multiples of 1/16");
+/// # Ok::<(), Error>(())
+/// ```
 pub trait Quantizer: Send + Sync {
     /// The quantized weight, of the same shape; f32. It is differentiable: gradients reach the weight, and the learned
     /// parameters if there are any.
@@ -66,8 +85,8 @@ pub trait Quantizer: Send + Sync {
         Ok(Vec::new())
     }
 
-    /// All that decides what the quantizer does besides its learned parameters, in words, such as `4 bits, symmetric`. It is
-    /// a part of a run's identity.
+    /// All that decides what the quantizer does besides its learned parameters, in words, such as `4 bits, symmetric`.
+    /// It is a part of a run's identity.
     fn description(&self) -> String;
 
     /// The levels of the quantized weight if they are evenly spaced in this way, so that a packed file needs their ends
@@ -83,6 +102,13 @@ pub trait Quantizer: Send + Sync {
 }
 
 /// Levels as [`Ste`] has them: evenly spaced from the lowest to the highest.
+///
+/// ```
+/// use kernel_helpers::prelude::*;
+/// let levels = PerChannel(Ste { n_bits: Some(4), symmetric: true }).levels();
+/// assert_eq!(levels, Some(Levels { n_bits: 4, symmetric: true, per_channel: true }));
+/// assert_eq!(Codebook { values: 16 }.levels(), None);
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Levels {
     /// The bit width.

@@ -5,8 +5,17 @@ use super::{Levels, Quantizer, Ste, straight_through};
 use base::Result;
 use candle_core::Tensor;
 
-/// [`Ste`] with a range of its own for every output channel, the first dimension of the weight: a channel of small weights
-/// is not rounded to the levels of the largest. `PerChannel(Ste::BINARY)` is the binary weight of XNOR-Net.
+/// [`Ste`] with a range of its own for every output channel, the first dimension of the weight: a channel of small
+/// weights is not rounded to the levels of the largest. `PerChannel(Ste::BINARY)` is the binary weight of XNOR-Net.
+///
+/// ```
+/// use kernel_helpers::prelude::*;
+/// let weight = Tensor::new(&[[0.1f32, 0.2], [-3.0, 5.0]], &Device::Cpu)?;
+/// let one_bit = Ste { n_bits: Some(1), symmetric: false };
+/// assert_eq!(PerChannel(one_bit).quantize(&weight, &[])?.to_vec2::<f32>()?, [[0.1, 0.2], [-3.0, 5.0]]);
+/// assert_eq!(one_bit.quantize(&weight, &[])?.to_vec2::<f32>()?, [[-3.0, -3.0], [-3.0, 5.0]]);
+/// # Ok::<(), Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct PerChannel(pub Ste);
 

@@ -10,6 +10,16 @@ use std::sync::Arc;
 ///
 /// Any quantizer can be turned into one with `into`. Its learned parameters, if it has any, begin with
 /// [`Self::started_on`]; layers do that where they are made.
+///
+/// ```
+/// use kernel_helpers::prelude::*;
+/// let weight = Tensor::new(&[-1f32, -0.4, 0.6, 2.0], &Device::Cpu)?;
+/// let quantization = Quantization::from(Lsq { n_bits: 4 }).started_on(&weight)?;
+/// assert_eq!(quantization.parameters()[0].0, "step");
+/// assert_eq!(quantization.apply(&weight)?.dims(), [4]);
+/// assert_eq!(Quantization::default().to_string(), "floating point");
+/// # Ok::<(), Error>(())
+/// ```
 #[derive(Clone, Default)]
 pub struct Quantization {
     quantizer: Option<Arc<dyn Quantizer>>,

@@ -15,11 +15,20 @@ use std::fmt;
 ///
 /// - asymmetric: `w_q = round((w - α) / β · (2ᵇ - 1)) / (2ᵇ - 1) · β + α`,
 /// - symmetric: `w_q = round(w / s · n) / n · s` with `s = max |w|` and `n = 2ᵇ⁻¹ - 1`,
-/// - symmetric with one bit, where `n` would be 0: `w_q = sign(w) · mean |w|`, the binary weights of XNOR-Net (Rastegari
-///   et al., 2016),
+/// - symmetric with one bit, where `n` would be 0: `w_q = sign(w) · mean |w|`, the binary weights of XNOR-Net
+///   (Rastegari et al., 2016),
 ///
 /// where `round` takes halves to even. Going back, the gradient of `w_q` is passed to `w` as it is. `n_bits: None`
 /// leaves the weight as it is, and 0 bits make it all zero.
+///
+/// ```
+/// use kernel_helpers::prelude::*;
+/// let weight = Tensor::new(&[-1f32, -0.4, 0.0, 0.6, 2.0], &Device::Cpu)?;
+/// let two_bits = Ste { n_bits: Some(2), symmetric: false };
+/// assert_eq!(two_bits.apply(&weight)?.to_vec1::<f32>()?, [-1.0, 0.0, 0.0, 1.0, 2.0]);
+/// assert_eq!(Ste::BINARY.apply(&weight)?.to_vec1::<f32>()?, [-1.0, -1.0, 0.0, 1.0, 1.0]);
+/// # Ok::<(), Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Ste {
     /// The bit width b; `None` for floating point.

@@ -4,8 +4,18 @@ use base::{Error, Result};
 use candle_core::backend::BackendDevice;
 use candle_core::{CpuStorage, CudaStorage, CustomOp1, Layout, Shape, Tensor};
 
-/// The values of `quantized`, with the gradient of `weight`: going back, the gradient passes to the weight as it is (Bengio
-/// et al., 2013), whatever `quantized` was computed with. Zero weights count as pruned away and stay zero.
+/// The values of `quantized`, with the gradient of `weight`: going back, the gradient passes to the weight as it is
+/// (Bengio et al., 2013), whatever `quantized` was computed with. Zero weights count as pruned away and stay zero.
+///
+/// ```
+/// use kernel_helpers::prelude::*;
+/// let weight = Var::new(&[0.0f32, 0.4, 1.7], &Device::Cpu)?;
+/// let quantized = straight_through(&weight, &(weight.round()? + 1.0)?)?;
+/// assert_eq!(quantized.to_vec1::<f32>()?, [0.0, 1.0, 3.0]);
+/// let gradient = quantized.sum_all()?.backward()?.remove(&weight).unwrap();
+/// assert_eq!(gradient.to_vec1::<f32>()?, [1.0; 3]);
+/// # Ok::<(), Error>(())
+/// ```
 ///
 /// # Errors
 /// If the shapes are not the same, or the tensors are not of type f32.

@@ -1,12 +1,13 @@
 //! Packed weights: tensors with zeros or of few bits in little space, inside an ordinary safetensors file.
 //!
-//! The header tells under [`KEY`] which tensors are packed. Of such a tensor `NAME` the file holds, as tensors of their own:
+//! The header tells under [`KEY`] which tensors are packed. Of such a tensor `NAME` the file holds, as tensors of their
+//! own:
 //!
 //! | name | type | content |
 //! |---|---|---|
 //! | `NAME#mask` | u8 | if there are zeros: a bit for each element, lowest first, 1 where it is not zero |
 //! | `NAME#values` | f32 | of a float tensor: the elements that are not zero |
-//! | `NAME#codes` | u8 | of a tensor of b bits: the level of each element that is not zero, b bits each, lowest first |
+//! | `NAME#codes` | u8 | of a tensor of b bits: b bits for the level of each element that is not zero, lowest first |
 //! | `NAME#range` | f32 | of evenly spaced levels: the lowest and the highest, of the tensor or of each output channel |
 //! | `NAME#levels` | f32 | of other levels: their list |
 //!
@@ -170,8 +171,8 @@ impl Parts {
         Ok(form)
     }
 
-    /// Reads the parts of a tensor, once they and the whole tensor are known to fit into the budget. They are as long as
-    /// its shape asks for.
+    /// Reads the parts of a tensor, once they and the whole tensor are known to fit into the budget. They are as long
+    /// as its shape asks for.
     fn take_from(file: &mut SafetensorsFile<'_, '_>, name: &str, form: &Form) -> Result<Self> {
         let fitting = |fits: bool| match fits {
             true => Ok(()),

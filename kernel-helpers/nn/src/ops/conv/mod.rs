@@ -12,7 +12,17 @@ use rayon::prelude::*;
 /// `x [N, C, H, W]` convolved with `weight [O, C, K, K]`, without bias; PyTorch's `F.conv2d`.
 /// The result is `[N, O, (H + 2 padding - K) / stride + 1, …]`.
 ///
-/// Our kernels compute it for f32 on the CPU with a square kernel and padding below K; candle's operator computes the rest.
+/// Our kernels compute it for f32 on the CPU with a square kernel and padding below K; candle's operator computes the
+/// rest.
+///
+/// ```
+/// use kernel_helpers::prelude::*;
+/// let x = Tensor::ones((1, 1, 3, 3), DType::F32, &Device::Cpu)?;
+/// let weight = Tensor::ones((1, 1, 3, 3), DType::F32, &Device::Cpu)?;
+/// let y = ops::conv2d(&x, &weight, 2, 1)?; // stride 2, a border of zeros: the corners
+/// assert_eq!(y.flatten_all()?.to_vec1::<f32>()?, [4.0; 4]);
+/// # Ok::<(), Error>(())
+/// ```
 ///
 /// # Errors
 /// If the shapes do not fit together, the stride is 0, or the kernel is larger than an image with its padding.
@@ -20,8 +30,17 @@ pub fn conv2d(x: &Tensor, weight: &Tensor, stride: usize, padding: usize) -> Res
     grouped_conv2d(x, weight, stride, padding, 1)
 }
 
-/// [`conv2d`] with the channels of `x` and of the result split into so many groups, each output seeing the inputs of its
-/// own group: `weight [O, C / groups, K, K]`. As many groups as channels make a depthwise convolution.
+/// [`conv2d`] with the channels of `x` and of the result split into so many groups, each output seeing the inputs of
+/// its own group: `weight [O, C / groups, K, K]`. As many groups as channels make a depthwise convolution.
+///
+/// ```
+/// use kernel_helpers::prelude::*;
+/// let x = Tensor::ones((1, 2, 3, 3), DType::F32, &Device::Cpu)?;
+/// let depthwise = Tensor::ones((2, 1, 3, 3), DType::F32, &Device::Cpu)?;
+/// let y = ops::grouped_conv2d(&x, &depthwise, 1, 0, 2)?; // each channel by itself
+/// assert_eq!(y.flatten_all()?.to_vec1::<f32>()?, [9.0, 9.0]);
+/// # Ok::<(), Error>(())
+/// ```
 ///
 /// # Errors
 /// As for [`conv2d`], and if the groups do not divide both numbers of channels.
@@ -71,8 +90,8 @@ pub(super) fn conv2d_on(
     by_candle(x, weight, stride, padding, groups)
 }
 
-/// Candle's operator. Its gradient takes what the stride leaves over of the columns to be what it leaves over of the rows,
-/// so nothing is left over here.
+/// Candle's operator. Its gradient takes what the stride leaves over of the columns to be what it leaves over of the
+/// rows, so nothing is left over here.
 fn by_candle(x: &Tensor, weight: &Tensor, stride: usize, padding: usize, groups: usize) -> Result<Tensor> {
     if stride == 1 {
         return Ok(x.conv2d(weight, padding, stride, 1, groups)?);

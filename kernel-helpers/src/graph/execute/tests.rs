@@ -117,6 +117,12 @@ fn parameters(network: &Network) -> Tensor {
     Tensor::cat(&all, 0).unwrap()
 }
 
+/// The parameters that are parts of one tensor.
+pub(super) fn parts(network: &Network, parameters: &Tensor) -> Vec<Tensor> {
+    let places = network.plan.parameters.iter().flatten();
+    places.map(|place| parameters.narrow(0, place.start, place.len()).unwrap()).collect()
+}
+
 fn is_norm(layer: &crate::graph::Layer) -> bool {
     matches!(layer.operation, crate::graph::operation::Operation::BatchNorm)
 }
@@ -147,8 +153,8 @@ fn a_training_step_is_that_of_the_layers_in_f64_on_every_instruction_set() {
             let workspace = Workspace::default();
             assert_same_gradients(
                 &[random(&[batch, 3, 9, 7], 1), parameters(&network)],
-                |t| Ok(network.train(&t[0], &t[1], &workspace)?.0),
-                |t| network.layered(&t[0], &t[1], None),
+                |t| Ok(network.train(&t[0], &parts(&network, &t[1]), &workspace)?.0),
+                |t| network.layered(&t[0], &parts(&network, &t[1]), None),
             );
         }
     }
@@ -166,8 +172,8 @@ fn an_evaluation_is_that_of_the_layers_in_f64_on_every_instruction_set() {
             }
             assert_same_gradients(
                 &[random(&[batch, 3, 9, 7], 1), parameters(&network)],
-                |t| network.evaluate(&t[0], &t[1], &running),
-                |t| network.layered(&t[0], &t[1], Some(&running)),
+                |t| network.evaluate(&t[0], &parts(&network, &t[1]), &running),
+                |t| network.layered(&t[0], &parts(&network, &t[1]), Some(&running)),
             );
         }
     }
@@ -179,7 +185,7 @@ fn a_step_gives_the_same_bits_on_any_number_of_threads() {
         let network = network(describe, Isa::current().unwrap());
         let images = random(&[37, 3, 9, 7], 1);
         assert_same_bits_on_any_number_of_threads(&[images, parameters(&network)], |t| {
-            Ok(network.train(&t[0], &t[1], &Workspace::default())?.0)
+            Ok(network.train(&t[0], &parts(&network, &t[1]), &Workspace::default())?.0)
         });
     }
 }
@@ -192,7 +198,14 @@ fn two_steps_at_once_and_a_second_way_back_do_not_disturb_each_other() {
         let workspace = Workspace::default();
         let parameters = Var::from_tensor(&parameters(&network)).unwrap();
         let loss = |images: &Tensor| {
-            network.train(images, &parameters, &workspace).unwrap().0.sqr().unwrap().sum_all().unwrap()
+            network
+                .train(images, &parts(&network, &parameters), &workspace)
+                .unwrap()
+                .0
+                .sqr()
+                .unwrap()
+                .sum_all()
+                .unwrap()
         };
         let gradient = |loss: &Tensor| {
             loss.backward()

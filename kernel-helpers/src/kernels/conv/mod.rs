@@ -8,6 +8,7 @@ mod filter;
 mod gathered;
 mod gathered_weight_gradient;
 mod input_gradient;
+mod linear;
 mod pack;
 mod parts;
 #[cfg(test)]
@@ -19,6 +20,7 @@ mod winograd;
 
 pub use filter::{Filter, FilterShape};
 pub use input_gradient::InputGradient;
+pub use linear::{BlockedRows, Matrix, RowsWeightGradient};
 pub use weight_sum::ImagesAndGradients;
 
 use block_product::BlockProduct;

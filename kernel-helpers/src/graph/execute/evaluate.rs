@@ -63,7 +63,7 @@ impl Step<'_> {
 
     /// Each group reads all weights and writes all activations: the larger, the more of the latter have to stay in the cache.
     fn evaluation_groups(&self) -> Groups {
-        let rows = Groups::of_rows(self.batch);
+        let rows = Groups::of_free_rows(self.batch);
         let weight = |work: &Work| if let Work::Linear(weight) = work { weight.len() } else { 0 };
         let stages = &self.plan.stages;
         let weights: usize = stages.iter().map(|stage| weight(&stage.work)).sum();

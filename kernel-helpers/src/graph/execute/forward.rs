@@ -61,7 +61,12 @@ impl<'a> Step<'a> {
         let output = self.plan.stages[stage].output;
         let sum = match &self.plan.stages[stage].work {
             Work::Conv(convolution, _) => convolution.weight_sum_size(output.size),
-            Work::Linear(..) => return Groups::of_rows(self.batch),
+            Work::Linear(..) => {
+                return match self.plan.stages[stage].moments {
+                    Some(_) => Groups::of_rows(self.batch),
+                    None => Groups::of_free_rows(self.batch),
+                };
+            }
             // Candle's layers see the whole batch.
             Work::Candle => return Groups { images: self.batch, count: 1 },
             _ => 0,

@@ -8,6 +8,7 @@ use super::parts::Parts;
 use crate::Result;
 use crate::graph::plan::{Extent, Plan, Stage, Work};
 use crate::kernels::conv::{BorderedImages, Convolution, Filter, Matrix, Pixels};
+use rayon::prelude::*;
 
 /// A stage with its weight prepared.
 pub struct Prepared {
@@ -33,7 +34,7 @@ impl Prepared {
             Work::Conv(convolution, weight) => {
                 Weight::Filter(convolution.filter(&parameters[weight.clone()], input.size))
             }
-            Work::Linear(weight) => Weight::Rows(Matrix::new(&parameters[weight.clone()], input.channels)),
+            Work::Linear(weight) => Weight::Rows(matrix(&parameters[weight.clone()], input.channels)),
             Work::Classify { weight, bias } => Weight::Classifier(Classifier::new(
                 &parameters[weight.clone()],
                 bias.clone().map(|bias| &parameters[bias]),
@@ -48,6 +49,14 @@ impl Prepared {
     pub fn of(self, together: usize) -> Self {
         Self { together, ..self }
     }
+}
+
+/// A linear layer's weight `[O, I]`, packed by all threads.
+fn matrix(weight: &[f32], inputs: usize) -> Matrix {
+    let mut matrix = Matrix::zeros(weight.len() / inputs, inputs);
+    let panels: Vec<_> = matrix.panels(weight).collect();
+    panels.into_par_iter().for_each(|(panel, rows)| Matrix::pack_rows(panel, rows, inputs));
+    matrix
 }
 
 /// How many images a stage best takes at a time, of at most so many.

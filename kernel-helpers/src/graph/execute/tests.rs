@@ -1,7 +1,12 @@
 use super::*;
+use crate::Network as _;
 use crate::graph::{CustomLayer, Node};
+use crate::ops::backward;
 use crate::ops::testing::*;
+use crate::quant::Ste;
+use candle_core::backprop::GradStore;
 use candle_core::{DType, Device};
+use candle_nn::ModuleT;
 
 /// `tanh(x) · scale`, with a scale for each channel.
 #[derive(Debug)]
@@ -222,5 +227,29 @@ fn two_steps_at_once_and_a_second_way_back_do_not_disturb_each_other() {
         gradient(&second);
         assert_eq!(gradient(&first), alone);
         assert_eq!(gradient(&first), alone);
+    }
+}
+
+#[test]
+fn gradients_that_are_handed_over_are_those_that_candle_gives() {
+    let graph = Graph::new("test", [3, 9, 7], biased).unwrap();
+    let quantized =
+        |name: &str| if name == "conv2" { Ste { n_bits: Some(4), symmetric: false } } else { Ste::default() };
+    let net = graph.build(0, &Device::Cpu).unwrap().quantized(quantized).unwrap();
+    let images = random(&[5, 3, 9, 7], 1);
+    let parameters = net.named_parameters();
+    // The parameters are in the loss more than once: in two passes, and by themselves.
+    let once = || net.forward_t(&images, true).unwrap().sqr().unwrap().sum_all().unwrap();
+    let penalty = parameters[0].1.sqr().unwrap().sum_all().unwrap();
+    let loss = ((once() + once()).unwrap() + penalty).unwrap();
+    let expected = loss.backward().unwrap();
+    for found in [backward(&loss).unwrap(), backward(&loss).unwrap(), loss.backward().unwrap()] {
+        for (name, var) in &parameters {
+            let values =
+                |store: &GradStore| store.get(var).unwrap().flatten_all().unwrap().to_vec1::<f32>().unwrap();
+            for (found, expected) in values(&found).into_iter().zip(values(&expected)) {
+                assert!((found - expected).abs() <= 1e-5 * expected.abs(), "{name}: {found}, not {expected}");
+            }
+        }
     }
 }

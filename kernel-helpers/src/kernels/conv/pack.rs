@@ -60,24 +60,6 @@ impl PackedWeight {
         PackedWeight { data, taps, inputs, outputs: padded, panel }
     }
 
-    /// Packs a matrix `[O, I]`.
-    pub fn of_rows(matrix: &[f32], inputs: usize) -> Self {
-        /// Inputs whose lines of a panel stay in the cache from output to output.
-        const TOGETHER: usize = 32;
-        let mut packed = Self::of_matrix(matrix.len() / inputs, inputs);
-        let panel = packed.panel;
-        let panels = packed.data.chunks_exact_mut(panel * inputs).zip(matrix.chunks(panel * inputs));
-        for (packed, rows) in panels {
-            for (part, packed) in packed.chunks_mut(TOGETHER * panel).enumerate() {
-                for (output, row) in rows.chunks_exact(inputs).enumerate() {
-                    let to = packed[output..].iter_mut().step_by(panel);
-                    to.zip(&row[part * TOGETHER..]).for_each(|(to, from)| *to = *from);
-                }
-            }
-        }
-        packed
-    }
-
     /// Packs a matrix `[I, O]`.
     pub fn of_columns(matrix: &[f32], outputs: usize) -> Self {
         let inputs = matrix.len() / outputs;
@@ -93,7 +75,7 @@ impl PackedWeight {
     }
 
     /// Zeros for a matrix.
-    fn of_matrix(outputs: usize, inputs: usize) -> Self {
+    pub fn of_matrix(outputs: usize, inputs: usize) -> Self {
         let padded = outputs.next_multiple_of(LANES_MAX);
         let panel = panel(padded);
         PackedWeight {

@@ -108,19 +108,84 @@ impl Windows {
         start.saturating_sub(padding)..(start + kernel - padding).min(self.size[dimension])
     }
 
-    /// The channels of a window's pixels, in row-major order.
+    /// A vector of channels of window `[y, x]`, those from `channel` on.
     #[inline(always)]
-    fn pixels(&self, at: usize) -> impl Iterator<Item = Range<usize>> {
-        let (y, x) = (self.range(at / self.output[1], 0), self.range(at % self.output[1], 1));
-        let (columns, channels) = (self.size[1], self.channels);
-        y.flat_map(move |row| x.clone().map(move |column| row * columns + column))
-            .map(move |pixel| pixel * channels..(pixel + 1) * channels)
+    fn window(&self, [y, x]: [usize; 2], channel: usize) -> Window {
+        let (rows, columns) = (self.range(y, 0), self.range(x, 1));
+        Window { rows, columns, row: self.size[1] * self.channels, pixel: self.channels, channel }
     }
 
     /// How many values a window's mean is over.
     #[inline(always)]
     fn area(&self) -> f32 {
         (self.pool.kernel * self.pool.kernel) as f32
+    }
+}
+
+/// Calls `body(place in the output, window)` for a vector of channels of each window after the other. A closure would be compiled
+/// without the instruction set.
+macro_rules! for_each_window {
+    ($windows:expr, |$at:ident, $window:ident| $body:expr) => {
+        for y in 0..$windows.output[0] {
+            for x in 0..$windows.output[1] {
+                for channel in (0..$windows.channels).step_by(S::LANES) {
+                    let $at = (y * $windows.output[1] + x) * $windows.channels + channel;
+                    let $window = $windows.window([y, x], channel);
+                    $body
+                }
+            }
+        }
+    };
+}
+
+/// A vector of channels of the pixels of a window.
+#[derive(Clone)]
+struct Window {
+    rows: Range<usize>,
+    columns: Range<usize>,
+    /// From a row of the image to the next, and from a pixel to the next.
+    row: usize,
+    pixel: usize,
+    channel: usize,
+}
+
+impl Window {
+    /// The place of each pixel's channels in the image, in row-major order.
+    #[inline(always)]
+    fn places(&self) -> impl Iterator<Item = usize> + use<> {
+        let Window { rows, columns, row, pixel, channel } = self.clone();
+        let rows = rows.map(move |y| y * row + channel);
+        rows.flat_map(move |row| columns.clone().map(move |column| row + column * pixel))
+    }
+
+    /// The largest value of each channel, and where its pixel comes in the window.
+    ///
+    /// # Safety
+    /// The window lies in the image.
+    #[inline(always)]
+    unsafe fn largest<S: Simd>(&self, simd: S, image: &[f32]) -> [S::Vector; 2] {
+        let (mut largest, mut found) = (simd.splat(f32::NEG_INFINITY), simd.splat(0.0));
+        for (index, at) in (0u32..).zip(self.places()) {
+            // SAFETY: the caller's promise.
+            let value = unsafe { simd.load(image.as_ptr().add(at)) };
+            found = simd.choose_larger(value, largest, [simd.splat(index as f32), found]);
+            largest = simd.choose_larger(value, largest, [value, largest]);
+        }
+        [largest, found]
+    }
+
+    /// The sum of each channel's values.
+    ///
+    /// # Safety
+    /// The window lies in the image.
+    #[inline(always)]
+    unsafe fn sum<S: Simd>(&self, simd: S, image: &[f32]) -> S::Vector {
+        let mut sum = simd.splat(0.0);
+        for at in self.places() {
+            // SAFETY: the caller's promise.
+            sum = simd.add(sum, unsafe { simd.load(image.as_ptr().add(at)) });
+        }
+        sum
     }
 }
 
@@ -135,35 +200,19 @@ impl Kernel for Forward<'_> {
     type Output = ();
 
     #[inline(always)]
-    fn run<S: Simd>(self, _simd: S) {
-        let windows = self.windows;
-        for (at, output) in self.output.chunks_exact_mut(windows.channels.max(1)).enumerate() {
-            match self.kind {
-                Pooling::Max => {
-                    output.fill(f32::NEG_INFINITY);
-                    for pixel in windows.pixels(at) {
-                        for (largest, &value) in output.iter_mut().zip(&self.input[pixel]) {
-                            *largest = if is_larger(value, *largest) { value } else { *largest };
-                        }
-                    }
-                }
-                Pooling::Average => {
-                    output.fill(0.0);
-                    for pixel in windows.pixels(at) {
-                        for (sum, value) in output.iter_mut().zip(&self.input[pixel]) {
-                            *sum += value;
-                        }
-                    }
-                    output.iter_mut().for_each(|sum| *sum /= windows.area());
-                }
+    fn run<S: Simd>(self, simd: S) {
+        let (windows, area) = (self.windows, simd.splat(self.windows.area()));
+        for_each_window!(windows, |at, window| {
+            // SAFETY: `Pool` has checked the lengths, and every window lies in the image.
+            unsafe {
+                let pooled = match self.kind {
+                    Pooling::Max => window.largest(simd, self.input)[0],
+                    Pooling::Average => simd.div(window.sum(simd, self.input), area),
+                };
+                simd.store(self.output.as_mut_ptr().add(at), pooled);
             }
-        }
+        });
     }
-}
-
-#[inline(always)]
-fn is_larger(value: f32, largest: f32) -> bool {
-    (value > largest) | value.is_nan()
 }
 
 struct Backward<'a> {
@@ -178,44 +227,28 @@ impl Kernel for Backward<'_> {
     type Output = ();
 
     #[inline(always)]
-    fn run<S: Simd>(self, _simd: S) {
-        let windows = self.windows;
+    fn run<S: Simd>(self, simd: S) {
+        let (windows, area) = (self.windows, simd.splat(self.windows.area()));
         self.input_gradient.fill(0.0);
-        let (mut largest, mut places) = (vec![0.0; windows.channels], vec![0u32; windows.channels]);
-        for (at, gradient) in self.output_gradient.chunks_exact(windows.channels.max(1)).enumerate() {
-            match self.kind {
-                Pooling::Max => {
-                    find_largest(&windows, self.input, at, &mut largest, &mut places);
-                    for (place, pixel) in (0..).zip(windows.pixels(at)) {
-                        let to = &mut self.input_gradient[pixel];
-                        for ((to, gradient), largest) in to.iter_mut().zip(gradient).zip(&places) {
-                            *to += if *largest == place { *gradient } else { 0.0 };
-                        }
+        for_each_window!(windows, |at, window| {
+            // SAFETY: as in the forward pass.
+            unsafe {
+                let gradient = simd.load(self.output_gradient.as_ptr().add(at));
+                let (gradient, found) = match self.kind {
+                    Pooling::Max => (gradient, Some(window.largest(simd, self.input)[1])),
+                    Pooling::Average => (simd.div(gradient, area), None),
+                };
+                for (index, at) in (0u32..).zip(window.places()) {
+                    let mut passed = gradient;
+                    if let Some(found) = found {
+                        let [before, after] = [-0.5, 0.5].map(|distance| simd.splat(index as f32 + distance));
+                        passed = simd.keep_above(simd.keep_above(gradient, found, before), after, found);
                     }
-                }
-                Pooling::Average => {
-                    for pixel in windows.pixels(at) {
-                        for (to, gradient) in self.input_gradient[pixel].iter_mut().zip(gradient) {
-                            *to += gradient / windows.area();
-                        }
-                    }
+                    let to = self.input_gradient.as_mut_ptr().add(at);
+                    simd.store(to, simd.add(simd.load(to), passed));
                 }
             }
-        }
-    }
-}
-
-/// For each channel, the largest value of window `at`, and where its pixel comes in the window.
-#[inline(always)]
-fn find_largest(windows: &Windows, input: &[f32], at: usize, largest: &mut [f32], places: &mut [u32]) {
-    largest.fill(f32::NEG_INFINITY);
-    places.fill(0);
-    for (place, pixel) in (0..).zip(windows.pixels(at)) {
-        for ((largest, at), &value) in largest.iter_mut().zip(&mut *places).zip(&input[pixel]) {
-            let larger = is_larger(value, *largest);
-            *largest = if larger { value } else { *largest };
-            *at = if larger { place } else { *at };
-        }
+        });
     }
 }
 

@@ -53,7 +53,7 @@ fn every_instruction_of_a_set_does_what_it_says() {
         type Output = Vec<[f32; 16]>;
         fn run<S: Simd>(self, simd: S) -> Vec<[f32; 16]> {
             assert!(LANES_MAX.is_multiple_of(S::LANES));
-            let mut results = vec![[0.0; 16]; 7];
+            let mut results = vec![[0.0; 16]; 9];
             for at in (0..16).step_by(S::LANES) {
                 // SAFETY: `at` leaves room for a vector in each array of sixteen.
                 unsafe {
@@ -66,6 +66,8 @@ fn every_instruction_of_a_set_does_what_it_says() {
                         simd.at_least(a, simd.splat(-3.0)),
                         simd.at_most(a, simd.splat(2.0)),
                         simd.keep_above(a, b, simd.splat(-1.0)),
+                        simd.div(a, b),
+                        simd.choose_larger(a, b, [simd.splat(1.0), simd.splat(2.0)]),
                     ];
                     for (result, value) in results.iter_mut().zip(values) {
                         simd.store(result.as_mut_ptr().add(at), value);
@@ -79,7 +81,7 @@ fn every_instruction_of_a_set_does_what_it_says() {
     let mut b: [f32; 16] = std::array::from_fn(|i| (i * 7 % 5) as f32 - 2.0);
     (a[0], b[3]) = (f32::NAN, f32::NAN);
     type Operation = fn(f32, f32) -> f32;
-    let operations: [Operation; 7] = [
+    let operations: [Operation; 9] = [
         |a, b| a + b,
         |a, b| a - b,
         |a, b| a * b,
@@ -87,6 +89,8 @@ fn every_instruction_of_a_set_does_what_it_says() {
         |a, _| if a.is_nan() { a } else { a.max(-3.0) },
         |a, _| if a.is_nan() { a } else { a.min(2.0) },
         |a, b| if b > -1.0 { a } else { 0.0 },
+        |a, b| a / b,
+        |a, b| if a > b || a.is_nan() { 1.0 } else { 2.0 },
     ];
     for isa in Isa::available() {
         for (operation, found) in operations.iter().zip(isa.run(Lanes(&a, &b))) {

@@ -227,7 +227,7 @@ impl Trainer {
         let buffers = net.named_buffers().into_iter().map(copy).collect::<Result<Vec<_>>>()?;
         let batch = self.loader.epoch(self.epoch).next().expect("there are training images")?;
         let loss = ops::cross_entropy(&net.forward_t(&batch.images, true)?, &batch.labels)?;
-        let gradients = loss.backward()?;
+        let gradients = ops::backward(&loss)?;
         buffers.iter().try_for_each(|(before, var)| var.set(before))?;
         Ok(gradients)
     }

@@ -2,6 +2,7 @@
 
 use crate::LANES_MAX;
 use crate::simd::Simd;
+use std::ops::Range;
 
 /// `sum[i][o] += Σ input[term][i] · gradient[term][o]`. Both lie in blocks of 16 channels, `[block][term][channel]`, and
 /// from one block to the next there are `input_block` and `block` values.
@@ -24,10 +25,12 @@ impl BlockProduct {
     pub unsafe fn add<S: Simd>(&self, simd: S) {
         // SAFETY: the caller's promise.
         unsafe {
-            match (S::REGISTERS >= 32, self.outputs.is_multiple_of(2 * S::LANES)) {
-                (true, true) => self.blocks::<S, 8, 2>(simd),
-                (true, false) => self.blocks::<S, 16, 1>(simd),
-                (false, _) => self.blocks::<S, 4, 2>(simd),
+            if S::REGISTERS >= 32 {
+                let pairs = self.outputs / (2 * S::LANES) * (2 * S::LANES);
+                self.blocks::<S, 8, 2>(simd, 0..pairs);
+                self.blocks::<S, 16, 1>(simd, pairs..self.outputs);
+            } else {
+                self.blocks::<S, 4, 2>(simd, 0..self.outputs);
             }
         }
     }
@@ -35,8 +38,12 @@ impl BlockProduct {
     /// # Safety
     /// As for [`BlockProduct::add`].
     #[inline(always)]
-    unsafe fn blocks<S: Simd, const INPUTS: usize, const VECTORS: usize>(&self, simd: S) {
-        for output in (0..self.outputs).step_by(VECTORS * S::LANES) {
+    unsafe fn blocks<S: Simd, const INPUTS: usize, const VECTORS: usize>(
+        &self,
+        simd: S,
+        outputs: Range<usize>,
+    ) {
+        for output in outputs.step_by(VECTORS * S::LANES) {
             for input in (0..self.inputs).step_by(INPUTS) {
                 // SAFETY: the caller's promise; both numbers of channels are multiples of the block's.
                 unsafe { self.block::<S, INPUTS, VECTORS>(simd, input, output) };

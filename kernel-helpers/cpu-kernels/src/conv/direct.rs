@@ -2,6 +2,7 @@
 
 use super::{PackedWeight, Pixels};
 use crate::simd::{Kernel, Simd};
+use std::ops::Range;
 
 /// `output[y][x][o] = Σ weight[ky][kx][i][o] · input[stride y + ky][stride x + kx][i]` for `size` outputs.
 /// The input carries its own border.
@@ -21,7 +22,7 @@ pub struct Direct<'a> {
 /// the tiles, and taps that the compiler unrolls.
 pub fn is_best(taps: [usize; 2], stride: usize, columns: usize) -> bool {
     let fills = columns.is_multiple_of(8) || (columns >= 12 && columns.is_multiple_of(4)) || columns >= 32;
-    matches!((stride, taps[1]), (1, 1..=3) | (2, 1)) && fills
+    matches!((stride, taps[1]), (1, 1..=3) | (2, 1)) && fills || stride == 1 && taps[1] == 5 && columns >= 8
 }
 
 impl Direct<'_> {
@@ -57,6 +58,7 @@ impl Kernel for Direct<'_> {
                 (1, 1) => rows::<S, 1, 1>(simd, &mut self),
                 (1, 2) => rows::<S, 2, 1>(simd, &mut self),
                 (1, 3) => rows::<S, 3, 1>(simd, &mut self),
+                (1, 5) => rows::<S, 5, 1>(simd, &mut self),
                 (2, 1) => rows::<S, 1, 2>(simd, &mut self),
                 (stride, taps) => panic!("no kernel for stride {stride} and {taps} taps"),
             }
@@ -72,7 +74,11 @@ impl Kernel for Direct<'_> {
 unsafe fn rows<S: Simd, const TAPS: usize, const STRIDE: usize>(simd: S, job: &mut Direct) {
     // Accumulators, the taps' weights and a broadcast input share the registers.
     let wide = S::REGISTERS >= 32;
-    let vectors = if wide { job.weight.panel / S::LANES } else { 2 };
+    let vectors = match (TAPS, wide) {
+        (5.., _) => 1,
+        (_, true) => job.weight.panel / S::LANES,
+        (_, false) => 2,
+    };
     for first in (0..job.weight.outputs).step_by(vectors * S::LANES) {
         let (images, rows) = (job.images, job.size[0]);
         for at in (0..images).flat_map(|image| (0..rows).map(move |y| [image, y])) {
@@ -80,7 +86,7 @@ unsafe fn rows<S: Simd, const TAPS: usize, const STRIDE: usize>(simd: S, job: &m
             unsafe {
                 // Larger tiles than these the compiler does not unroll, and then nothing stays in registers.
                 match (wide, vectors, STRIDE) {
-                    (true, 1, 1) => row::<S, 8, 1, TAPS, STRIDE>(simd, job, first, at),
+                    (_, 1, 1) => row::<S, 8, 1, TAPS, STRIDE>(simd, job, first, at),
                     (true, 1, _) => row::<S, 4, 1, TAPS, STRIDE>(simd, job, first, at),
                     (true, _, 1) => row::<S, 8, 2, TAPS, STRIDE>(simd, job, first, at),
                     _ => row::<S, 4, 2, TAPS, STRIDE>(simd, job, first, at),
@@ -90,7 +96,8 @@ unsafe fn rows<S: Simd, const TAPS: usize, const STRIDE: usize>(simd: S, job: &m
     }
 }
 
-/// The outputs of an image and row for `VECTORS` vectors of channels from `first`, in tiles of `PIXELS` pixels and single ones.
+/// The outputs of an image and row for `VECTORS` vectors of channels from `first`, in tiles of `PIXELS` pixels, and in
+/// smaller ones if there are fewer.
 ///
 /// # Safety
 /// As for [`Direct::check`].
@@ -108,6 +115,19 @@ unsafe fn row<S: Simd, const PIXELS: usize, const VECTORS: usize, const TAPS: us
         while x + PIXELS <= columns {
             tile::<S, PIXELS, VECTORS, TAPS, STRIDE>(simd, job, first, [image, y, x]);
             x += PIXELS;
+        }
+        if x < columns && columns >= PIXELS {
+            // The last tile lies over the one before, whose outputs it computes again.
+            match columns - x > PIXELS / 2 {
+                true => {
+                    tile::<S, PIXELS, VECTORS, TAPS, STRIDE>(simd, job, first, [image, y, columns - PIXELS])
+                }
+                false if PIXELS == 8 => {
+                    tile::<S, 4, VECTORS, TAPS, STRIDE>(simd, job, first, [image, y, columns - 4]);
+                }
+                false => tile::<S, 2, VECTORS, TAPS, STRIDE>(simd, job, first, [image, y, columns - 2]),
+            }
+            return;
         }
         if x + PIXELS / 2 <= columns {
             if PIXELS == 8 {
@@ -157,17 +177,17 @@ unsafe fn tile<S: Simd, const PIXELS: usize, const VECTORS: usize, const TAPS: u
                 }
                 taps = taps.wrapping_add(TAPS * weight.panel);
                 let input = input_row.add(channel);
-                for position in 0..(PIXELS - 1) * STRIDE + TAPS {
-                    let value = simd.splat(*input.add(position * pixel));
-                    for (tap, loaded) in loaded.iter().enumerate() {
-                        let offset = position.wrapping_sub(tap);
-                        if position >= tap && offset % STRIDE == 0 && offset / STRIDE < PIXELS {
-                            for (sum, loaded) in sums[offset / STRIDE].iter_mut().zip(loaded) {
-                                *sum = simd.mul_add(value, *loaded, *sum);
-                            }
-                        }
-                    }
-                }
+                let positions = (PIXELS - 1) * STRIDE + TAPS;
+                let unrolled = positions.min(UNROLLED);
+                add::<S, PIXELS, VECTORS, TAPS, STRIDE>(simd, &mut sums, &loaded, input, pixel, 0..unrolled);
+                add::<S, PIXELS, VECTORS, TAPS, STRIDE>(
+                    simd,
+                    &mut sums,
+                    &loaded,
+                    input,
+                    pixel,
+                    unrolled..positions,
+                );
             }
             input_row = input_row.wrapping_add(job.input_pixels.row);
         }
@@ -176,6 +196,36 @@ unsafe fn tile<S: Simd, const PIXELS: usize, const VECTORS: usize, const TAPS: u
         for (p, sums) in sums.iter().enumerate() {
             for (v, sum) in sums.iter().enumerate() {
                 simd.store(to.add(p * output.pixel + v * S::LANES), *sum);
+            }
+        }
+    }
+}
+
+/// How many rounds of a loop the compiler looks at when it decides whether to unroll it.
+const UNROLLED: usize = 10;
+
+/// Adds the products of the inputs at these positions, `pixel` values apart.
+///
+/// # Safety
+/// `input` holds a value at each of them.
+#[inline(always)]
+unsafe fn add<S: Simd, const PIXELS: usize, const VECTORS: usize, const TAPS: usize, const STRIDE: usize>(
+    simd: S,
+    sums: &mut [[S::Vector; VECTORS]; PIXELS],
+    taps: &[[S::Vector; VECTORS]; TAPS],
+    input: *const f32,
+    pixel: usize,
+    positions: Range<usize>,
+) {
+    for position in positions {
+        // SAFETY: the caller's promise.
+        let value = simd.splat(unsafe { *input.add(position * pixel) });
+        for (tap, loaded) in taps.iter().enumerate() {
+            let offset = position.wrapping_sub(tap);
+            if position >= tap && offset % STRIDE == 0 && offset / STRIDE < PIXELS {
+                for (sum, loaded) in sums[offset / STRIDE].iter_mut().zip(loaded) {
+                    *sum = simd.mul_add(value, *loaded, *sum);
+                }
             }
         }
     }

@@ -8,6 +8,7 @@ mod filter;
 mod gathered;
 mod gathered_weight_gradient;
 mod input_gradient;
+mod linear;
 mod pack;
 mod parts;
 mod plain;
@@ -18,9 +19,11 @@ mod winograd;
 
 pub use filter::{Filter, FilterShape};
 pub use input_gradient::InputGradient;
+pub use linear::{BlockedRows, Matrix, RowsWeightGradient};
 pub use plain::Plain;
 pub use weight_sum::ImagesAndGradients;
 
+use crate::{AlignedVec, LANES_MAX};
 use block_product::BlockProduct;
 use depthwise::{Depthwise, DepthwiseWeight, DepthwiseWeightGradient};
 use direct::Direct;
@@ -29,8 +32,6 @@ use gathered_weight_gradient::GatheredWeightGradient;
 use pack::PackedWeight;
 use parts::Split;
 use weight_gradient::WeightGradient;
-
-use crate::{AlignedVec, LANES_MAX};
 
 /// Where the pixels of channels-last images lie in a slice.
 #[derive(Clone, Copy, Debug)]

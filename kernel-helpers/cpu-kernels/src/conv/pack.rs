@@ -27,6 +27,11 @@ pub struct PackedWeight {
     pub(super) panel: usize,
 }
 
+/// How many of so many output channels make a panel.
+fn panel(outputs: usize) -> usize {
+    if outputs.is_multiple_of(2 * LANES_MAX) { 2 * LANES_MAX } else { LANES_MAX }
+}
+
 impl PackedWeight {
     /// Packs `taps[0] x taps[1]` taps from `inputs` to `outputs` channels (padded to a multiple of 16), where
     /// `at(output, input, ky, kx)` is the weight.
@@ -37,7 +42,7 @@ impl PackedWeight {
         at: impl Fn(usize, usize, usize, usize) -> f32,
     ) -> Self {
         let padded = outputs.next_multiple_of(LANES_MAX);
-        let panel = if padded.is_multiple_of(2 * LANES_MAX) { 2 * LANES_MAX } else { LANES_MAX };
+        let panel = panel(padded);
         let mut data = AlignedVec::zeros(padded * inputs * taps[0] * taps[1]);
         let panel_size = taps[0] * inputs * taps[1] * panel;
         for (first, input) in blocks_of_outputs(outputs, inputs) {
@@ -53,5 +58,32 @@ impl PackedWeight {
             }
         }
         PackedWeight { data, taps, inputs, outputs: padded, panel }
+    }
+
+    /// Packs a matrix `[I, O]`.
+    pub fn of_columns(matrix: &[f32], outputs: usize) -> Self {
+        let inputs = matrix.len() / outputs;
+        let mut packed = Self::of_matrix(outputs, inputs);
+        let panel = packed.panel;
+        for (at, packed) in packed.data.chunks_exact_mut(panel * inputs).enumerate() {
+            let width = panel.min(outputs - at * panel);
+            for (packed, row) in packed.chunks_exact_mut(panel).zip(matrix.chunks_exact(outputs)) {
+                packed[..width].copy_from_slice(&row[at * panel..][..width]);
+            }
+        }
+        packed
+    }
+
+    /// Zeros for a matrix.
+    pub fn of_matrix(outputs: usize, inputs: usize) -> Self {
+        let padded = outputs.next_multiple_of(LANES_MAX);
+        let panel = panel(padded);
+        PackedWeight {
+            data: AlignedVec::zeros(padded * inputs),
+            taps: [1; 2],
+            inputs,
+            outputs: padded,
+            panel,
+        }
     }
 }

@@ -59,6 +59,11 @@ impl Simd for Avx2 {
         unsafe { _mm256_mul_ps(a, b) }
     }
     #[inline(always)]
+    fn div(self, a: __m256, b: __m256) -> __m256 {
+        // SAFETY: see above.
+        unsafe { _mm256_div_ps(a, b) }
+    }
+    #[inline(always)]
     fn mul_add(self, a: __m256, b: __m256, c: __m256) -> __m256 {
         // SAFETY: see above.
         unsafe { _mm256_fmadd_ps(a, b, c) }
@@ -78,5 +83,14 @@ impl Simd for Avx2 {
     fn keep_above(self, a: __m256, gate: __m256, low: __m256) -> __m256 {
         // SAFETY: see above.
         unsafe { _mm256_and_ps(a, _mm256_cmp_ps::<_CMP_GT_OQ>(gate, low)) }
+    }
+    #[inline(always)]
+    fn choose_larger(self, value: __m256, largest: __m256, [first, second]: [__m256; 2]) -> __m256 {
+        // SAFETY: see above.
+        unsafe {
+            let larger = _mm256_cmp_ps::<_CMP_GT_OQ>(value, largest);
+            let none = _mm256_cmp_ps::<_CMP_UNORD_Q>(value, value);
+            _mm256_blendv_ps(second, first, _mm256_or_ps(larger, none))
+        }
     }
 }

@@ -63,6 +63,11 @@ impl Simd for Avx512 {
         unsafe { _mm512_mul_ps(a, b) }
     }
     #[inline(always)]
+    fn div(self, a: __m512, b: __m512) -> __m512 {
+        // SAFETY: see above.
+        unsafe { _mm512_div_ps(a, b) }
+    }
+    #[inline(always)]
     fn mul_add(self, a: __m512, b: __m512, c: __m512) -> __m512 {
         // SAFETY: see above.
         unsafe { _mm512_fmadd_ps(a, b, c) }
@@ -84,6 +89,15 @@ impl Simd for Avx512 {
         unsafe {
             let kept = _mm512_cmp_ps_mask::<_CMP_GT_OQ>(gate, low);
             _mm512_maskz_mov_ps(kept, a)
+        }
+    }
+    #[inline(always)]
+    fn choose_larger(self, value: __m512, largest: __m512, [first, second]: [__m512; 2]) -> __m512 {
+        // SAFETY: see above.
+        unsafe {
+            let larger = _mm512_cmp_ps_mask::<_CMP_GT_OQ>(value, largest);
+            let none = _mm512_cmp_ps_mask::<_CMP_UNORD_Q>(value, value);
+            _mm512_mask_blend_ps(larger | none, second, first)
         }
     }
 }

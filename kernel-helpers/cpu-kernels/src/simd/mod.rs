@@ -40,6 +40,8 @@ pub trait Simd: Copy {
     fn sub(self, a: Self::Vector, b: Self::Vector) -> Self::Vector;
     /// `a b`.
     fn mul(self, a: Self::Vector, b: Self::Vector) -> Self::Vector;
+    /// `a / b`.
+    fn div(self, a: Self::Vector, b: Self::Vector) -> Self::Vector;
     /// `a b + c`, rounded once where the processor can, twice in the portable set.
     fn mul_add(self, a: Self::Vector, b: Self::Vector, c: Self::Vector) -> Self::Vector;
     /// `max(a, low)`; not-a-number stays.
@@ -48,6 +50,13 @@ pub trait Simd: Copy {
     fn at_most(self, a: Self::Vector, high: Self::Vector) -> Self::Vector;
     /// `a` where `gate > low`, 0 elsewhere.
     fn keep_above(self, a: Self::Vector, gate: Self::Vector, low: Self::Vector) -> Self::Vector;
+    /// Of two vectors the first where `value > largest` or `value` is not a number, the second elsewhere.
+    fn choose_larger(
+        self,
+        value: Self::Vector,
+        largest: Self::Vector,
+        choice: [Self::Vector; 2],
+    ) -> Self::Vector;
 }
 
 /// A computation written once for all instruction sets.

@@ -49,6 +49,10 @@ impl Simd for Portable {
         zip(a, b, |a, b| a * b)
     }
     #[inline(always)]
+    fn div(self, a: [f32; 4], b: [f32; 4]) -> [f32; 4] {
+        zip(a, b, |a, b| a / b)
+    }
+    #[inline(always)]
     fn mul_add(self, a: [f32; 4], b: [f32; 4], c: [f32; 4]) -> [f32; 4] {
         // Not f32::mul_add: where the target lacks the instruction that is a library call.
         self.add(self.mul(a, b), c)
@@ -65,5 +69,11 @@ impl Simd for Portable {
     fn keep_above(self, a: [f32; 4], gate: [f32; 4], low: [f32; 4]) -> [f32; 4] {
         let keep = |at: usize| if gate[at] > low[at] { a[at] } else { 0.0 };
         [keep(0), keep(1), keep(2), keep(3)]
+    }
+    #[inline(always)]
+    fn choose_larger(self, value: [f32; 4], largest: [f32; 4], [first, second]: [[f32; 4]; 2]) -> [f32; 4] {
+        let is_larger = |at: usize| value[at] > largest[at] || value[at].is_nan();
+        let choose = |at: usize| if is_larger(at) { first[at] } else { second[at] };
+        [choose(0), choose(1), choose(2), choose(3)]
     }
 }

@@ -189,10 +189,7 @@ impl Model {
         if !x.device().is_cpu() || !self.device.is_cpu() || x.dtype() != DTYPE || x.elem_count() == 0 {
             return Ok(None);
         }
-        let parameters = self.quantized_parameters()?;
-        let flat = parameters.iter().flatten().map(Tensor::flatten_all);
-        let flat = flat.collect::<candle_core::Result<Vec<_>>>()?;
-        let packed = Tensor::cat(&flat, 0)?;
+        let parameters = self.quantized_parameters()?.concat();
         let seeds = (0..self.layers.len()).map(|at| if train { self.dropout_seed(at) } else { 0 });
         let network = execute::Network {
             graph: self.graph.clone(),
@@ -201,14 +198,14 @@ impl Model {
             seeds: seeds.collect(),
         };
         if train {
-            return network.train(x, &packed, &self.workspace).map(Some);
+            return network.train(x, &parameters, &self.workspace).map(Some);
         }
         let running = |tensors: &Tensors| {
             let norm = tensors.norm.as_ref()?;
             Some([norm.running_mean.as_tensor().clone(), norm.running_var.as_tensor().clone()])
         };
         let running: Vec<_> = self.layers.iter().map(running).collect();
-        Ok(Some((network.evaluate(x, &packed, &running)?, Vec::new())))
+        Ok(Some((network.evaluate(x, &parameters, &running)?, Vec::new())))
     }
 
     /// Moves the running statistics, and counts the batch.

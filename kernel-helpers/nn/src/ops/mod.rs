@@ -2,6 +2,7 @@
 //!
 //! f32 on the CPU runs in the [kernels](cpu_kernels); other types, devices and shapes run in candle's operators.
 
+mod backward;
 mod conv;
 mod cpu;
 mod loss;
@@ -13,6 +14,8 @@ mod statistics;
 #[cfg(test)]
 pub(crate) mod testing;
 
+pub use backward::backward;
+pub(crate) use backward::hand_over;
 pub use conv::{conv2d, grouped_conv2d};
 pub(crate) use cpu::Values;
 pub use loss::cross_entropy;

@@ -110,6 +110,6 @@ pub trait Optimizer: Send {
     /// # Errors
     /// If a tensor operation fails.
     fn backward_step(&mut self, loss: &Tensor) -> Result<()> {
-        self.step(&loss.backward()?)
+        self.step(&crate::ops::backward(loss)?)
     }
 }

@@ -8,6 +8,7 @@ use super::forward::Forward;
 use super::gate::{Arrival, add};
 use super::load::Reader;
 use super::norm::{GradientSums, NormCoefficients};
+use super::parts::Parts;
 use super::pass::ByInput;
 use super::stage::reads_images;
 use super::workspace::{Buffers, Free};
@@ -18,9 +19,9 @@ use cpu_kernels::conv::Pixels;
 use cpu_kernels::layout::{from_channels_last, to_channels_last};
 use rayon::prelude::*;
 
-/// The gradients by the packed parameters and, if wanted, by the images.
+/// The gradients by the parameters and, if wanted, by the images.
 pub struct Gradients {
-    pub parameters: Vec<f32>,
+    pub parameters: Vec<Vec<f32>>,
     pub images: Option<Vec<f32>>,
 }
 
@@ -30,8 +31,8 @@ pub struct Way<'a> {
     pub reader: Reader<'a>,
     free: &'a mut Free,
     pub images_wanted: bool,
-    /// By the packed parameters.
-    pub gradient: Vec<f32>,
+    /// By the parameters.
+    pub gradient: Parts<Vec<f32>>,
     /// What has arrived at each activation; once all has, the gradient at its sum.
     pub arrived: Vec<Option<AlignedVec>>,
     /// How many gradients are still to arrive at each activation.
@@ -64,7 +65,7 @@ impl<'a> Step<'a> {
             reader: self.reader(&forward.scalings, &forward.unit, values),
             free,
             images_wanted,
-            gradient: vec![0.0; plan.parameter_count],
+            gradient: Parts::zeros(plan),
             arrived: vec![None; plan.activations.len()],
             outstanding: plan.activations.iter().enumerate().map(outstanding).collect(),
             awaited: (0..plan.activations.len()).map(|at| plan.sources(at).count()).collect(),
@@ -250,19 +251,19 @@ impl<'a> Way<'a> {
             outputs: stage.output.channels,
             weight: &self.step.parameters[weight.clone()],
         };
-        let mut by_weight = std::mem::take(&mut self.gradient);
+        let mut by_weight = std::mem::take(self.gradient.part_mut(weight));
         let mut by_bias = vec![0.0; bias.as_ref().map_or(0, std::ops::Range::len)];
         let mut room = cpu_kernels::conv::BorderedImages::new(1, input.size, input.lanes(), 0);
         for (image_at, dx) in by_input.chunks_exact_mut(values).enumerate() {
             self.reader.load(stage.inputs[0], image_at, super::load::between_borders(&mut room, 0, None));
             let (x, dz) = (&room.values[..input.channels], image(&dz, image_at, lanes));
             let by_bias = bias.as_ref().map(|_| &mut by_bias[..]);
-            classifier.add(x, dz, &mut by_weight[weight.clone()], by_bias, &mut dx[..input.channels]);
+            classifier.add(x, dz, &mut by_weight, by_bias, &mut dx[..input.channels]);
         }
         if let Some(bias) = bias {
-            by_weight[bias.clone()].copy_from_slice(&by_bias);
+            self.gradient[bias.clone()].copy_from_slice(&by_bias);
         }
-        self.gradient = by_weight;
+        *self.gradient.part_mut(weight) = by_weight;
         self.free.give_back(dz);
         self.arrive(stage.inputs[0], by_input);
     }
@@ -282,11 +283,10 @@ impl<'a> Way<'a> {
         let plan = self.plan();
         let of_images =
             plan.activations.iter().position(|activation| activation.terms[0].origin == Origin::Images);
-        let arrived = of_images.and_then(|at| self.arrived[at].take());
+        let arrived = of_images.and_then(|at| Some((plan.activations[at].extent, self.arrived[at].take()?)));
         let images = self.images_wanted.then(|| {
-            let extent = plan.images;
             let mut planes = vec![0.0; self.step.images.len()];
-            let Some(gradient) = arrived else { return planes };
+            let Some((extent, gradient)) = arrived else { return planes };
             let pixels = Pixels::dense(extent.size, extent.lanes());
             let images =
                 planes.chunks_exact_mut(extent.elements()).zip(gradient.chunks_exact(extent.values()));
@@ -296,6 +296,6 @@ impl<'a> Way<'a> {
             self.free.give_back(gradient);
             planes
         });
-        Gradients { parameters: self.gradient, images }
+        Gradients { parameters: self.gradient.into_parts(), images }
     }
 }

@@ -28,6 +28,12 @@ impl Groups {
         Groups { images, count: batch.div_ceil(images) }
     }
 
+    /// The same for rows of which no sums are kept by group, so that the number of groups may depend on that of the threads.
+    pub fn of_free_rows(batch: usize) -> Self {
+        let images = batch.div_ceil((2 * rayon::current_num_threads()).min(8)).max(1);
+        Groups { images, count: batch.div_ceil(images) }
+    }
+
     /// The groups' parts of a buffer with `image` values an image; empty parts of an empty buffer.
     pub fn split<'a>(&self, buffer: &'a mut [f32], image: usize) -> Vec<&'a mut [f32]> {
         let mut parts: Vec<_> = buffer.chunks_mut(self.images * image.max(1)).collect();

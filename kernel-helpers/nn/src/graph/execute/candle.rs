@@ -1,6 +1,7 @@
 //! A layer that the executor has no node for, computed by candle at the place where it stands.
 
 use super::load::{Reader, Target};
+use super::parts::Parts;
 use crate::graph::Layer;
 use crate::graph::layered::{self, Context};
 use crate::graph::plan::{Extent, Stage};
@@ -15,9 +16,9 @@ use std::ops::Range;
 pub struct CandleLayer<'a> {
     pub stage: &'a Stage,
     pub layer: &'a Layer,
-    /// The shapes of its parameters, and where they lie among the packed ones.
+    /// The shapes of its parameters, and their places.
     pub parameters: Vec<(Vec<usize>, Range<usize>)>,
-    pub packed: &'a [f32],
+    pub values: &'a Parts<&'a [f32]>,
     pub train: bool,
     pub seed: u64,
     /// The shapes of its inputs.
@@ -46,7 +47,7 @@ impl CandleLayer<'_> {
 
     fn tensors(&self) -> Result<Vec<Tensor>> {
         let tensor = |(shape, range): &(Vec<usize>, Range<usize>)| {
-            Ok(Tensor::from_slice(&self.packed[range.clone()], shape.clone(), &Device::Cpu)?)
+            Ok(Tensor::from_slice(&self.values[range.clone()], shape.clone(), &Device::Cpu)?)
         };
         self.parameters.iter().map(tensor).collect()
     }
@@ -76,13 +77,13 @@ impl CandleLayer<'_> {
         read.map(tensor).collect()
     }
 
-    /// The gradients by the inputs, each as [`Extent`] says, and by the parameters, added to the packed `gradient`.
+    /// The gradients by the inputs, each as [`Extent`] says, and by the parameters, added to `gradient`.
     pub fn backward(
         &self,
         reader: &Reader,
         count: usize,
         dz: &[f32],
-        gradient: &mut [f32],
+        gradient: &mut Parts<Vec<f32>>,
     ) -> Result<Vec<Option<AlignedVec>>> {
         let vars = |tensors: Vec<Tensor>| {
             tensors.iter().map(Var::from_tensor).collect::<candle_core::Result<Vec<_>>>()
@@ -91,7 +92,7 @@ impl CandleLayer<'_> {
         let tensors = |vars: &[Var]| vars.iter().map(|var| var.as_tensor().clone()).collect::<Vec<_>>();
         let output = self.apply(&tensors(&inputs), &tensors(&parameters))?;
         let dz = read(dz, &self.stage.output, output.dims())?;
-        let mut gradients = (output * dz)?.sum_all()?.backward()?;
+        let mut gradients = crate::ops::backward(&(output * dz)?.sum_all()?)?;
         for (var, (_, range)) in parameters.iter().zip(&self.parameters) {
             let Some(by_parameter) = gradients.remove(var) else { continue };
             let by_parameter = by_parameter.flatten_all()?.to_vec1::<f32>()?;

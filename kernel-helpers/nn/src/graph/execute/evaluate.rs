@@ -13,17 +13,9 @@ use std::mem::take;
 impl Step<'_> {
     /// The output without padding.
     pub fn evaluate(self, scalings: &[Scaling]) -> Result<Vec<f32>> {
-        let (plan, groups) = (self.plan, Groups::of(self.batch, 0));
+        let (plan, groups) = (self.plan, self.evaluation_groups());
         let bunch = self.bunch(groups.images);
-        let mut counts: Vec<usize> = (0..groups.count)
-            .flat_map(|group| {
-                let images = groups.images_of(group, self.batch);
-                [bunch.min(images), images - (images - 1) / bunch * bunch]
-            })
-            .collect();
-        counts.sort_unstable();
-        counts.dedup();
-        let prepare = |stage| Prepared::new(plan, stage, self.parameters, &counts).of(bunch);
+        let prepare = |stage| Prepared::new(plan, stage, self.parameters, bunch).of(bunch);
         let prepared: Vec<Prepared> = (0..plan.stages.len()).into_par_iter().map(prepare).collect();
         let unit = Scaling::unit(self.most_lanes());
         let (planes, outputs) = (plan.images.elements(), plan.activations[plan.output].extent.elements());
@@ -67,6 +59,16 @@ impl Step<'_> {
             values.kept[read] = kept;
         }
         Ok(())
+    }
+
+    /// Each group reads all weights and writes all activations: the larger, the more of the latter have to stay in the cache.
+    fn evaluation_groups(&self) -> Groups {
+        let rows = Groups::of_free_rows(self.batch);
+        let weight = |work: &Work| if let Work::Linear(weight) = work { weight.len() } else { 0 };
+        let stages = &self.plan.stages;
+        let weights: usize = stages.iter().map(|stage| weight(&stage.work)).sum();
+        let values: usize = stages.iter().map(|stage| stage.output.values()).sum();
+        if weights > rows.images * values { rows } else { Groups::of(self.batch, 0) }
     }
 
     /// How many images go through the network together: as many as the stage that wants the most, and whole groups where rows of

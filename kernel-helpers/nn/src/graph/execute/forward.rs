@@ -37,7 +37,7 @@ impl<'a> Step<'a> {
             })
             .collect();
         let unit = Scaling::unit(self.most_lanes());
-        let prepare = |at| Prepared::new(plan, at, self.parameters, &self.counts(&self.groups(at)));
+        let prepare = |at| Prepared::new(plan, at, self.parameters, self.groups(at).images);
         let prepared: Vec<Prepared> = (0..plan.stages.len()).into_par_iter().map(prepare).collect();
         for (stage, prepared) in plan.stages.iter().zip(&prepared) {
             let moments = self.stage(prepared, &scalings, &unit, &mut buffers.values)?;
@@ -61,20 +61,17 @@ impl<'a> Step<'a> {
         let output = self.plan.stages[stage].output;
         let sum = match &self.plan.stages[stage].work {
             Work::Conv(convolution, _) => convolution.weight_sum_size(output.size),
-            Work::Linear(..) => return Groups::of_rows(self.batch),
+            Work::Linear(..) => {
+                return match self.plan.stages[stage].moments {
+                    Some(_) => Groups::of_rows(self.batch),
+                    None => Groups::of_free_rows(self.batch),
+                };
+            }
             // Candle's layers see the whole batch.
             Work::Candle => return Groups { images: self.batch, count: 1 },
             _ => 0,
         };
         Groups::of(self.batch, sum)
-    }
-
-    /// The numbers of images that groups have.
-    pub fn counts(&self, groups: &Groups) -> Vec<usize> {
-        let mut counts =
-            vec![groups.images_of(0, self.batch), groups.images_of(groups.count - 1, self.batch)];
-        counts.dedup();
-        counts
     }
 
     /// Computes a stage, and the moments of its output by group.

@@ -8,8 +8,8 @@ use super::load::Target;
 use super::norm::GradientSums;
 use super::pass::ByInput;
 use crate::graph::plan::{Extent, Origin, Work};
-use cpu_kernels::AlignedVec;
-use cpu_kernels::conv::{Convolution, ImagesAndGradients, Pixels};
+use cpu_kernels::conv::{BlockedRows, Pixels, RowsWeightGradient};
+use cpu_kernels::{AlignedVec, LANES_MAX};
 use rayon::prelude::*;
 
 /// Outputs whose weights one task takes: their sums stay in the cache.
@@ -29,7 +29,7 @@ impl Way<'_> {
     pub fn linear(&mut self, at: usize) {
         let plan = self.plan();
         let stage = &plan.stages[at];
-        let Work::Linear(convolution, weight) = &stage.work else { unreachable!("a linear layer") };
+        let Work::Linear(weight) = &stage.work else { unreachable!("a linear layer") };
         let (read, batch) = (stage.inputs[0], self.step.batch);
         let (input, output) = (plan.activations[read].extent, stage.output);
         let loaded = self.load_rows(read, &input);
@@ -46,9 +46,9 @@ impl Way<'_> {
             gradient_lanes: output.lanes(),
             count: batch,
         };
-        let mut gradient = std::mem::take(&mut self.gradient);
-        self.add_rows_weight_gradient(convolution, &rows, &mut gradient[weight.clone()]);
-        self.gradient = gradient;
+        let mut gradient = std::mem::take(self.gradient.part_mut(weight));
+        self.add_rows_weight_gradient(&rows, input.channels, &mut gradient);
+        *self.gradient.part_mut(weight) = gradient;
         if let Some(arrival) = self.arrival(at) {
             let before = self.arrived[read].take();
             let mut dy = before.unwrap_or_else(|| self.room(batch * input.values()));
@@ -76,25 +76,42 @@ impl Way<'_> {
     }
 
     /// Adds the gradient by the weight, `[O, I]`.
-    fn add_rows_weight_gradient(&self, convolution: &Convolution, rows: &Rows, gradient: &mut [f32]) {
-        let size = [1, rows.count];
-        let parts = gradient.par_chunks_mut(OUTPUTS * convolution.inputs).enumerate();
-        parts.for_each(|(part, gradient)| {
-            let outputs = gradient.len() / convolution.inputs;
-            let convolution = Convolution { outputs, ..*convolution };
-            let mut sum = AlignedVec::zeros(convolution.weight_sum_size(size));
-            let mut gradient_pixels = Pixels::dense(size, rows.gradient_lanes);
-            gradient_pixels.start += part * OUTPUTS;
-            let images = ImagesAndGradients {
-                count: 1,
-                input: rows.input,
-                input_pixels: Pixels::dense(size, rows.lanes),
-                gradient: rows.gradient,
-                gradient_pixels,
+    fn add_rows_weight_gradient(&mut self, rows: &Rows, inputs: usize, gradient: &mut [f32]) {
+        let input = self.blocked(rows.input, rows.lanes, rows.count);
+        let output = self.blocked(rows.gradient, rows.gradient_lanes, rows.count);
+        let blocked = |values| BlockedRows { values, rows: rows.count };
+        gradient.par_chunks_mut(OUTPUTS * inputs).enumerate().for_each(|(part, gradient)| {
+            let outputs = (gradient.len() / inputs).next_multiple_of(LANES_MAX);
+            let add = |sum: &mut [f32]| {
+                self.reader.isa.run(RowsWeightGradient {
+                    input: blocked(&input),
+                    gradient: blocked(&output),
+                    first: part * OUTPUTS,
+                    outputs,
+                    inputs: rows.lanes,
+                    sum,
+                });
             };
-            convolution.add_weight_gradient(self.reader.isa, images, size, &mut sum);
-            convolution.finish_weight_sum(&sum, size, gradient);
+            if gradient.len() == outputs * rows.lanes {
+                return add(gradient);
+            }
+            let mut sum = AlignedVec::zeros(outputs * rows.lanes);
+            add(&mut sum);
+            for (gradient, sum) in gradient.chunks_exact_mut(inputs).zip(sum.chunks_exact(rows.lanes)) {
+                gradient.iter_mut().zip(sum).for_each(|(gradient, sum)| *gradient += sum);
+            }
         });
+        self.give_back(input);
+        self.give_back(output);
+    }
+
+    /// Rows in blocks.
+    fn blocked(&mut self, rows: &[f32], lanes: usize, count: usize) -> AlignedVec {
+        let block = BlockedRows::block(count);
+        let mut blocked = self.room(lanes / LANES_MAX * block);
+        let blocks = blocked.par_chunks_mut(block).enumerate();
+        blocks.for_each(|(at, block)| BlockedRows::copy_block(rows, lanes, at, block));
+        blocked
     }
 
     /// Lets the gradients by the input arrive.
@@ -112,19 +129,13 @@ impl Way<'_> {
         let run_group = |(group, dy): (usize, &mut [f32])| {
             let (first, count) = (group * groups.images, groups.images_of(group, rows.count));
             let dz = &rows.gradient[first * rows.gradient_lanes..][..count * rows.gradient_lanes];
-            let (_, by_input) =
-                by_input.iter().find(|(of, _)| *of == count).expect("prepared for this count");
             let mut sums = GradientSums::zeros(input.lanes());
-            let run = |dx: &mut [f32]| {
-                let row = |lanes| Pixels::dense([1, count], lanes);
-                by_input.run(isa, 1, dz, row(rows.gradient_lanes), dx, row(input.lanes()));
-            };
             if plain {
-                run(dy);
+                by_input.run(isa, count, dz, dy);
                 return sums;
             }
             let mut dx = AlignedVec::zeros(count * values);
-            run(&mut dx);
+            by_input.run(isa, count, dz, &mut dx);
             let pixels = Pixels::dense(input.size, input.lanes());
             for (slot, dy) in dy.chunks_exact_mut(values).enumerate() {
                 let x = image(rows.input, first + slot, values);

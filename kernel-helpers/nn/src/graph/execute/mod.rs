@@ -12,9 +12,11 @@ mod classify;
 mod evaluate;
 mod forward;
 mod gate;
+mod join;
 mod linear;
 mod load;
 mod norm;
+mod parts;
 mod pass;
 mod stage;
 mod workspace;
@@ -30,7 +32,9 @@ use candle::CandleLayer;
 use candle_core::{CpuStorage, CustomOp2, Layout, Shape, Tensor, Var};
 use cpu_kernels::Isa;
 use forward::Forward;
+use join::Joined;
 use norm::Scaling;
+use parts::Parts;
 use std::sync::{Arc, Mutex};
 use workspace::Loan;
 
@@ -54,27 +58,28 @@ struct Step<'a> {
     train: bool,
     /// `[N, C, H, W]`.
     images: &'a [f32],
-    parameters: &'a [f32],
+    parameters: &'a Parts<&'a [f32]>,
 }
 
 impl Network {
     /// The output for images `[N, C, H, W]` with each batch's own statistics, which come back with the places of their layers.
-    /// `parameters` are all parameters in one dimension, in the order of the plan.
+    /// `parameters` are in the order of the plan.
     ///
     /// # Errors
     /// If a layer that candle computes fails.
     pub fn train(
         &self,
         images: &Tensor,
-        parameters: &Tensor,
+        parameters: &[Tensor],
         workspace: &Workspace,
     ) -> Result<(Tensor, Statistics)> {
         let images = images.contiguous()?;
         let batch = images.dim(0)?;
         let mut loan = workspace.borrow(&self.plan, batch);
-        let (images_values, parameter_values) = (Values::of(&images)?, Values::of(parameters)?);
-        let forward = self.step(batch, true, &images_values, &parameter_values).forward(&mut loan.buffers)?;
-        drop((images_values, parameter_values));
+        let (joined, chain) = Joined::new(&contiguous(parameters)?)?;
+        let forward = joined.read(&self.plan, |parameters| {
+            self.step(batch, true, &Values::of(&images)?, parameters).forward(&mut loan.buffers)
+        })?;
         let mut statistics = Vec::new();
         for stage in &self.plan.stages {
             let Some(affine) = stage.moments else { continue };
@@ -85,8 +90,8 @@ impl Network {
             statistics
                 .push((layer, BatchStatistics { mean, variance, count: batch * stage.output.pixels() }));
         }
-        let op = TrainingStep { network: self.clone(), forward, loan: Mutex::new(loan) };
-        Ok((images.apply_op2(parameters, op)?, statistics))
+        let op = TrainingStep { network: self.clone(), joined, forward, loan: Mutex::new(loan) };
+        Ok((images.apply_op2(&chain, op)?, statistics))
     }
 
     /// The output with the running statistics, a pair of mean and variance for each batch norm's layer; otherwise as
@@ -97,24 +102,30 @@ impl Network {
     pub fn evaluate(
         &self,
         images: &Tensor,
-        parameters: &Tensor,
+        parameters: &[Tensor],
         running: &[Option<[Tensor; 2]>],
     ) -> Result<Tensor> {
         let images = images.contiguous()?;
-        let (images_values, parameter_values) = (Values::of(&images)?, Values::of(parameters)?);
-        let scalings = self.scalings(&parameter_values, running)?;
-        let step = self.step(images.dim(0)?, false, &images_values, &parameter_values);
-        let output = step.evaluate(&scalings)?;
-        drop((images_values, parameter_values));
-        let op = Evaluation { network: self.clone(), running: running.to_vec(), output };
-        Ok(images.apply_op2(parameters, op)?)
+        let (joined, chain) = Joined::new(&contiguous(parameters)?)?;
+        let output = joined.read(&self.plan, |parameters| {
+            let scalings = self.scalings(parameters, running)?;
+            self.step(images.dim(0)?, false, &Values::of(&images)?, parameters).evaluate(&scalings)
+        })?;
+        let op = Evaluation { network: self.clone(), joined, running: running.to_vec(), output };
+        Ok(images.apply_op2(&chain, op)?)
     }
 
-    fn step<'a>(&'a self, batch: usize, train: bool, images: &'a [f32], parameters: &'a [f32]) -> Step<'a> {
+    fn step<'a>(
+        &'a self,
+        batch: usize,
+        train: bool,
+        images: &'a [f32],
+        parameters: &'a Parts<&'a [f32]>,
+    ) -> Step<'a> {
         Step { network: self, plan: &self.plan, isa: self.isa, batch, train, images, parameters }
     }
 
-    fn scalings(&self, parameters: &[f32], running: &[Option<[Tensor; 2]>]) -> Result<Vec<Scaling>> {
+    fn scalings(&self, parameters: &Parts<&[f32]>, running: &[Option<[Tensor; 2]>]) -> Result<Vec<Scaling>> {
         let scaling = |affine: &super::plan::Affine| {
             let running = affine.norm.as_ref().and_then(|(layer, _)| running[*layer].as_ref());
             let Some([mean, variance]) = running else { return Ok(Scaling::bias(affine, parameters)) };
@@ -147,7 +158,7 @@ impl<'a> Step<'a> {
             stage,
             layer,
             parameters,
-            packed: self.parameters,
+            values: self.parameters,
             train: self.train,
             seed,
             inputs,
@@ -160,9 +171,15 @@ impl<'a> Step<'a> {
     }
 }
 
+/// The same tensors without gaps.
+fn contiguous(tensors: &[Tensor]) -> Result<Vec<Tensor>> {
+    tensors.iter().map(|tensor| Ok(tensor.contiguous()?)).collect()
+}
+
 /// The network in training as a node of the graph, with what its backward pass needs.
 struct TrainingStep {
     network: Network,
+    joined: Joined,
     forward: Forward,
     loan: Mutex<Loan>,
 }
@@ -176,7 +193,7 @@ impl CustomOp2 for TrainingStep {
         &self,
         _images: &CpuStorage,
         layout: &Layout,
-        _parameters: &CpuStorage,
+        _chain: &CpuStorage,
         _: &Layout,
     ) -> candle_core::Result<(CpuStorage, Shape)> {
         let shape = self.network.output_shape(layout.dims()[0]);
@@ -186,22 +203,23 @@ impl CustomOp2 for TrainingStep {
     fn bwd(
         &self,
         images: &Tensor,
-        parameters: &Tensor,
+        chain: &Tensor,
         _output: &Tensor,
         output_gradient: &Tensor,
     ) -> candle_core::Result<(Option<Tensor>, Option<Tensor>)> {
         let output_gradient = output_gradient.contiguous()?;
-        let (image_values, values) = (Values::of(images)?, Values::of(parameters)?);
-        let step = self.network.step(images.dim(0)?, true, &image_values, &values);
         let mut loan = self.loan.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
-        let output_gradient = Values::of(&output_gradient)?;
-        let gradients =
-            step.backward(&self.forward, &mut loan.buffers, &output_gradient, images.track_op())?;
-        let images_gradient =
-            gradients.images.map(|gradient| Tensor::from_vec(gradient, images.dims(), images.device()));
-        let parameters_gradient =
-            Tensor::from_vec(gradients.parameters, parameters.dims(), parameters.device())?;
-        Ok((images_gradient.transpose()?, Some(parameters_gradient)))
+        let gradients = self.joined.read(&self.network.plan, |parameters| {
+            let (image_values, output_gradient) = (Values::of(images)?, Values::of(&output_gradient)?);
+            let step = self.network.step(images.dim(0)?, true, &image_values, parameters);
+            step.backward(&self.forward, &mut loan.buffers, &output_gradient, images.track_op())
+        })?;
+        let tensor =
+            |(values, like): (Vec<f32>, &Tensor)| Tensor::from_vec(values, like.dims(), like.device());
+        let by_parameters = gradients.parameters.into_iter().zip(&self.joined.parameters).map(tensor);
+        self.joined.give(by_parameters.collect::<candle_core::Result<_>>()?);
+        let by_images = gradients.images.map(|gradient| tensor((gradient, images))).transpose()?;
+        Ok((by_images, self.joined.by_chain(chain)?))
     }
 }
 
@@ -209,6 +227,7 @@ impl CustomOp2 for TrainingStep {
 /// evaluation pays for a second one, layer by layer.
 struct Evaluation {
     network: Network,
+    joined: Joined,
     running: Vec<Option<[Tensor; 2]>>,
     output: Vec<f32>,
 }
@@ -222,7 +241,7 @@ impl CustomOp2 for Evaluation {
         &self,
         _images: &CpuStorage,
         layout: &Layout,
-        _parameters: &CpuStorage,
+        _chain: &CpuStorage,
         _: &Layout,
     ) -> candle_core::Result<(CpuStorage, Shape)> {
         let shape = self.network.output_shape(layout.dims()[0]);
@@ -232,14 +251,21 @@ impl CustomOp2 for Evaluation {
     fn bwd(
         &self,
         images: &Tensor,
-        parameters: &Tensor,
+        chain: &Tensor,
         _output: &Tensor,
         output_gradient: &Tensor,
     ) -> candle_core::Result<(Option<Tensor>, Option<Tensor>)> {
-        let (images, parameters) = (Var::from_tensor(images)?, Var::from_tensor(parameters)?);
+        let images = Var::from_tensor(images)?;
+        let parameters =
+            self.joined.parameters.iter().map(|parameter| Ok(Var::from_tensor(parameter)?.into_inner()));
+        let parameters = parameters.collect::<candle_core::Result<Vec<Tensor>>>()?;
         let output = self.network.layered(&images, &parameters, Some(&self.running))?;
         let mut gradients = (output * output_gradient)?.sum_all()?.backward()?;
-        Ok((gradients.remove(&images), gradients.remove(&parameters)))
+        let by_parameters = parameters
+            .iter()
+            .map(|parameter| gradients.remove(parameter).map_or_else(|| parameter.zeros_like(), Ok));
+        self.joined.give(by_parameters.collect::<candle_core::Result<_>>()?);
+        Ok((gradients.remove(&images), self.joined.by_chain(chain)?))
     }
 }
 
@@ -248,20 +274,16 @@ impl Network {
     pub(super) fn layered(
         &self,
         images: &Tensor,
-        parameters: &Tensor,
+        parameters: &[Tensor],
         running: Option<&[Option<[Tensor; 2]>]>,
     ) -> Result<Tensor> {
         let graph = &*self.graph;
-        let of_layer =
-            |(layer, ranges): (&super::Layer, &Vec<std::ops::Range<usize>>)| -> Result<Vec<Tensor>> {
-                let shapes = graph.parameters_of(layer).into_iter().map(|parameter| parameter.shape);
-                let take = |(shape, range): (Vec<usize>, &std::ops::Range<usize>)| {
-                    Ok(parameters.narrow(0, range.start, range.len())?.reshape(shape)?)
-                };
-                shapes.zip(ranges).map(take).collect()
-            };
-        let parameters: Vec<_> =
-            graph.layers.iter().zip(&self.plan.parameters).map(of_layer).collect::<Result<_>>()?;
+        let mut parameters = parameters.iter();
+        let mut of_layer = |layer: &super::Layer| -> Result<Vec<Tensor>> {
+            let shapes = graph.parameters_of(layer).into_iter().map(|parameter| parameter.shape);
+            shapes.zip(&mut parameters).map(|(shape, parameter)| Ok(parameter.reshape(shape)?)).collect()
+        };
+        let parameters: Vec<_> = graph.layers.iter().map(&mut of_layer).collect::<Result<_>>()?;
         let cast = |pair: &[Tensor; 2]| -> Result<[Tensor; 2]> {
             Ok([pair[0].to_dtype(images.dtype())?, pair[1].to_dtype(images.dtype())?])
         };

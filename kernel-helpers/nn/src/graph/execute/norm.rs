@@ -1,5 +1,6 @@
 //! Scales and shifts per channel, and what batch norms need between two passes over the batch.
 
+use super::parts::Parts;
 use crate::graph::layered::EPS;
 use crate::graph::plan::{Affine, Extent};
 use crate::ops::Moments;
@@ -22,17 +23,17 @@ impl Scaling {
         Scaling { scale: vec![1.0; lanes], shift: vec![0.0; lanes], ..Scaling::default() }
     }
 
-    /// A bias among the packed parameters.
-    pub fn bias(affine: &Affine, parameters: &[f32]) -> Self {
+    /// A bias among the parameters.
+    pub fn bias(affine: &Affine, parameters: &Parts<&[f32]>) -> Self {
         let mut scaling = Scaling::unit(affine.channels.next_multiple_of(LANES_MAX));
         scaling.shift[..affine.channels].copy_from_slice(&parameters[affine.shift.clone()]);
         scaling
     }
 
-    /// A batch norm, from statistics (mean and biased variance), in f64, and γ and β among the packed parameters.
+    /// A batch norm, from statistics (mean and biased variance), in f64, and γ and β among the parameters.
     pub fn norm(
         affine: &Affine,
-        parameters: &[f32],
+        parameters: &Parts<&[f32]>,
         statistics: impl IntoIterator<Item = (f64, f64)>,
     ) -> Self {
         let gamma = affine.norm.as_ref().map(|(_, gamma)| &parameters[gamma.clone()]).unwrap_or_default();
@@ -55,7 +56,7 @@ impl Scaling {
     }
 
     /// From the moments of each group of images, merged in the groups' order.
-    pub fn of_batch(affine: &Affine, parameters: &[f32], groups: Vec<Vec<Moments>>) -> Self {
+    pub fn of_batch(affine: &Affine, parameters: &Parts<&[f32]>, groups: Vec<Vec<Moments>>) -> Self {
         let mut total = vec![Moments::default(); affine.channels];
         for group in groups {
             for (total, moments) in total.iter_mut().zip(group) {
@@ -140,24 +141,23 @@ pub struct NormCoefficients {
 }
 
 impl NormCoefficients {
-    /// For `count` values a channel, given `Σ dy` and `Σ dy · (z - mean)`. Writes the gradients by γ and β to the packed
-    /// parameters' `gradient`.
+    /// For `count` values a channel, given `Σ dy` and `Σ dy · (z - mean)`. Writes the gradients by γ and β to those by the parameters.
     pub fn new(
         affine: &Affine,
         norm: &Scaling,
         gradients: &[f64],
         products: &[f64],
         count: usize,
-        gradient: &mut [f32],
+        gradient: &mut Parts<Vec<f32>>,
     ) -> Self {
         let mut coefficients = NormCoefficients::default();
-        let gamma = affine.norm.as_ref().map_or(0, |(_, gamma)| gamma.start);
+        let (_, gamma) = affine.norm.clone().expect("a batch norm");
         for channel in 0..affine.channels {
             let (scale, inverse) =
                 (f64::from(norm.scale[channel]), f64::from(norm.inverse_deviation[channel]));
             let (sum, product) = (gradients[channel], products[channel]);
-            gradient[gamma + channel] = (product * inverse) as f32;
-            gradient[affine.shift.start + channel] = sum as f32;
+            gradient.part_mut(&gamma)[channel] = (product * inverse) as f32;
+            gradient.part_mut(&affine.shift)[channel] = sum as f32;
             coefficients.by_gradient.push(scale as f32);
             coefficients.by_input.push((-scale * inverse * inverse * product / count as f64) as f32);
             coefficients.constant.push((-scale * sum / count as f64) as f32);

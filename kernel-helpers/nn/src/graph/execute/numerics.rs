@@ -3,7 +3,7 @@
 //! They rest on IEEE arithmetic, on the order of the kernels' sums, on what candle does value by value, and on the random
 //! numbers of `rand`: on no function of the system's math library, no number of threads and no operating system.
 
-use super::tests::{residual, running_pairs};
+use super::tests::{parts, residual, running_pairs};
 use super::{Network, Workspace};
 use crate::graph::NUMERICS;
 use crate::graph::{Graph, plan::Plan};
@@ -60,17 +60,16 @@ fn start(network: &Network) -> (Tensor, Vec<[Tensor; 2]>) {
 }
 
 /// The parameters with the weights of the blocks quantized.
-fn quantized(network: &Network, parameters: &Tensor) -> Tensor {
+fn quantized(network: &Network, parameters: &Tensor) -> Vec<Tensor> {
     let ste = Ste { n_bits: Some(4), symmetric: false };
-    let mut parts = Vec::new();
-    for (at, ranges) in network.plan.parameters.iter().enumerate() {
-        for range in ranges {
-            let part = parameters.narrow(0, range.start, range.len()).unwrap();
-            let in_block = ranges.len() == 1 && at > 1;
-            parts.push(if in_block { ste.quantize(&part, &[]).unwrap() } else { part });
-        }
+    let mut parts = parts(network, parameters).into_iter();
+    let mut quantized = Vec::new();
+    for (at, places) in network.plan.parameters.iter().enumerate() {
+        let in_block = places.len() == 1 && at > 1;
+        let parts = parts.by_ref().take(places.len());
+        quantized.extend(parts.map(|part| if in_block { ste.quantize(&part, &[]).unwrap() } else { part }));
     }
-    Tensor::cat(&parts, 0).unwrap()
+    quantized
 }
 
 /// Three steps of a small network on images of this size; the bytes of its parameters, of the last batch's statistics, and

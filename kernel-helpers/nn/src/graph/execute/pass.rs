@@ -10,7 +10,7 @@ use super::stage::{input_room, reads_images, together, with_padding};
 use crate::graph::plan::{Extent, Origin, Plan, Stage, Work};
 use cpu_kernels::AlignedVec;
 use cpu_kernels::channels::NormGradient;
-use cpu_kernels::conv::{BorderedImages, Convolution, ImagesAndGradients, InputGradient, Pixels};
+use cpu_kernels::conv::{BorderedImages, Convolution, ImagesAndGradients, InputGradient, Matrix, Pixels};
 use cpu_kernels::pool::Pooling;
 use rayon::prelude::*;
 use std::ops::Range;
@@ -37,8 +37,7 @@ pub enum ByInput {
     /// Nothing, or the gradient is not wanted.
     None,
     Conv(InputGradient),
-    /// One for each number of rows that come together.
-    Linear(Vec<(usize, InputGradient)>),
+    Linear(Matrix),
 }
 
 impl ByInput {
@@ -48,19 +47,13 @@ impl ByInput {
         if !images_wanted && reads_images(step.plan, at) {
             return ByInput::None;
         }
-        let prepare = |convolution: &Convolution, weight: &Range<usize>, size| {
-            InputGradient::new(*convolution, &step.parameters[weight.clone()], size)
-        };
+        let input = step.plan.activations[stage.inputs[0]].extent;
         match &stage.work {
             Work::Conv(convolution, weight) => {
-                let input = step.plan.activations[stage.inputs[0]].extent;
-                ByInput::Conv(prepare(convolution, weight, input.size))
+                ByInput::Conv(InputGradient::new(*convolution, &step.parameters[weight.clone()], input.size))
             }
-            Work::Linear(convolution, weight) => {
-                let counts = step.counts(&step.groups(at)).into_iter();
-                ByInput::Linear(
-                    counts.map(|count| (count, prepare(convolution, weight, [1, count]))).collect(),
-                )
+            Work::Linear(weight) => {
+                ByInput::Linear(Matrix::transposed(&step.parameters[weight.clone()], input.channels))
             }
             _ => ByInput::None,
         }
@@ -120,6 +113,9 @@ impl<'a> Way<'a> {
     pub fn pass(&mut self, at: usize) {
         let groups = self.step.groups(at);
         let prepared = self.prepare(at, &groups);
+        if prepared.weighted.is_none() && prepared.arrival.is_none() {
+            return;
+        }
         let values = prepared.input.values();
         let mut gradient = match prepared.arrival {
             Some(arrival) if arrival.adds => self.arrived[arrival.activation].take().unwrap_or_default(),

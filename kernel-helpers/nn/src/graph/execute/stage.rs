@@ -4,9 +4,11 @@ use super::batch::image;
 use super::candle::CandleLayer;
 use super::classify::Classifier;
 use super::load::{Reader, between_borders};
+use super::parts::Parts;
 use crate::graph::plan::{Extent, Plan, Stage, Work};
 use base::Result;
-use cpu_kernels::conv::{BorderedImages, Convolution, Filter, Pixels};
+use cpu_kernels::conv::{BorderedImages, Convolution, Filter, Matrix, Pixels};
+use rayon::prelude::*;
 
 /// A stage with its weight prepared.
 pub struct Prepared {
@@ -19,24 +21,20 @@ pub struct Prepared {
 enum Weight {
     None,
     Filter(Filter),
-    /// Of a linear layer: one for each number of images that come together.
-    Rows(Vec<(usize, Filter)>),
+    Rows(Matrix),
     Classifier(Classifier),
 }
 
 impl Prepared {
-    /// Prepares a stage for images that come in these numbers.
-    pub fn new(plan: &Plan, stage: usize, parameters: &[f32], counts: &[usize]) -> Self {
+    /// Prepares a stage for at most so many images at a time.
+    pub fn new(plan: &Plan, stage: usize, parameters: &Parts<&[f32]>, most: usize) -> Self {
         let Stage { work, inputs, .. } = &plan.stages[stage];
         let input = plan.activations[inputs[0]].extent;
         let weight = match work {
             Work::Conv(convolution, weight) => {
                 Weight::Filter(convolution.filter(&parameters[weight.clone()], input.size))
             }
-            Work::Linear(convolution, weight) => {
-                let filter = |&count| (count, convolution.filter(&parameters[weight.clone()], [1, count]));
-                Weight::Rows(counts.iter().map(filter).collect())
-            }
+            Work::Linear(weight) => Weight::Rows(matrix(&parameters[weight.clone()], input.channels)),
             Work::Classify { weight, bias } => Weight::Classifier(Classifier::new(
                 &parameters[weight.clone()],
                 bias.clone().map(|bias| &parameters[bias]),
@@ -44,7 +42,6 @@ impl Prepared {
             )),
             _ => Weight::None,
         };
-        let most = counts.iter().copied().max().unwrap_or(1);
         Self { stage, together: together(plan, stage, most), weight }
     }
 
@@ -52,6 +49,14 @@ impl Prepared {
     pub fn of(self, together: usize) -> Self {
         Self { together, ..self }
     }
+}
+
+/// A linear layer's weight `[O, I]`, packed by all threads.
+fn matrix(weight: &[f32], inputs: usize) -> Matrix {
+    let mut matrix = Matrix::zeros(weight.len() / inputs, inputs);
+    let panels: Vec<_> = matrix.panels(weight).collect();
+    panels.into_par_iter().for_each(|(panel, rows)| Matrix::pack_rows(panel, rows, inputs));
+    matrix
 }
 
 /// How many images a stage best takes at a time, of at most so many.
@@ -124,13 +129,7 @@ impl Reader<'_> {
                 let output = Pixels::dense(stage.output.size, stage.output.lanes());
                 filter.run(self.isa, count, &input.values, pixels, z, output);
             }
-            (Work::Linear(..), Weight::Rows(filters)) => {
-                let (_, filter) =
-                    filters.iter().find(|(rows, _)| *rows == count).expect("prepared for this count");
-                let input_lanes = self.plan.activations[read].extent.lanes();
-                let row = |lanes| Pixels::dense([1, count], lanes);
-                filter.run(self.isa, 1, &input.values, row(input_lanes), z, row(stage.output.lanes()));
-            }
+            (Work::Linear(..), Weight::Rows(matrix)) => matrix.run(self.isa, count, &input.values, z),
             (Work::Classify { .. }, Weight::Classifier(classifier)) => {
                 classifier.run(&input.values, values, z);
             }

@@ -1,7 +1,12 @@
 use super::*;
+use crate::Network as _;
 use crate::graph::{CustomLayer, Node};
+use crate::ops::backward;
 use crate::ops::testing::*;
+use crate::quant::Ste;
+use candle_core::backprop::GradStore;
 use candle_core::{DType, Device};
+use candle_nn::ModuleT;
 
 /// `tanh(x) · scale`, with a scale for each channel.
 #[derive(Debug)]
@@ -117,6 +122,12 @@ fn parameters(network: &Network) -> Tensor {
     Tensor::cat(&all, 0).unwrap()
 }
 
+/// The parameters that are parts of one tensor.
+pub(super) fn parts(network: &Network, parameters: &Tensor) -> Vec<Tensor> {
+    let places = network.plan.parameters.iter().flatten();
+    places.map(|place| parameters.narrow(0, place.start, place.len()).unwrap()).collect()
+}
+
 fn is_norm(layer: &crate::graph::Layer) -> bool {
     matches!(layer.operation, crate::graph::operation::Operation::BatchNorm)
 }
@@ -147,8 +158,8 @@ fn a_training_step_is_that_of_the_layers_in_f64_on_every_instruction_set() {
             let workspace = Workspace::default();
             assert_same_gradients(
                 &[random(&[batch, 3, 9, 7], 1), parameters(&network)],
-                |t| Ok(network.train(&t[0], &t[1], &workspace)?.0),
-                |t| network.layered(&t[0], &t[1], None),
+                |t| Ok(network.train(&t[0], &parts(&network, &t[1]), &workspace)?.0),
+                |t| network.layered(&t[0], &parts(&network, &t[1]), None),
             );
         }
     }
@@ -166,8 +177,8 @@ fn an_evaluation_is_that_of_the_layers_in_f64_on_every_instruction_set() {
             }
             assert_same_gradients(
                 &[random(&[batch, 3, 9, 7], 1), parameters(&network)],
-                |t| network.evaluate(&t[0], &t[1], &running),
-                |t| network.layered(&t[0], &t[1], Some(&running)),
+                |t| network.evaluate(&t[0], &parts(&network, &t[1]), &running),
+                |t| network.layered(&t[0], &parts(&network, &t[1]), Some(&running)),
             );
         }
     }
@@ -179,7 +190,7 @@ fn a_step_gives_the_same_bits_on_any_number_of_threads() {
         let network = network(describe, Isa::current().unwrap());
         let images = random(&[37, 3, 9, 7], 1);
         assert_same_bits_on_any_number_of_threads(&[images, parameters(&network)], |t| {
-            Ok(network.train(&t[0], &t[1], &Workspace::default())?.0)
+            Ok(network.train(&t[0], &parts(&network, &t[1]), &Workspace::default())?.0)
         });
     }
 }
@@ -192,7 +203,14 @@ fn two_steps_at_once_and_a_second_way_back_do_not_disturb_each_other() {
         let workspace = Workspace::default();
         let parameters = Var::from_tensor(&parameters(&network)).unwrap();
         let loss = |images: &Tensor| {
-            network.train(images, &parameters, &workspace).unwrap().0.sqr().unwrap().sum_all().unwrap()
+            network
+                .train(images, &parts(&network, &parameters), &workspace)
+                .unwrap()
+                .0
+                .sqr()
+                .unwrap()
+                .sum_all()
+                .unwrap()
         };
         let gradient = |loss: &Tensor| {
             loss.backward()
@@ -209,5 +227,29 @@ fn two_steps_at_once_and_a_second_way_back_do_not_disturb_each_other() {
         gradient(&second);
         assert_eq!(gradient(&first), alone);
         assert_eq!(gradient(&first), alone);
+    }
+}
+
+#[test]
+fn gradients_that_are_handed_over_are_those_that_candle_gives() {
+    let graph = Graph::new("test", [3, 9, 7], biased).unwrap();
+    let quantized =
+        |name: &str| if name == "conv2" { Ste { n_bits: Some(4), symmetric: false } } else { Ste::default() };
+    let net = graph.build(0, &Device::Cpu).unwrap().quantized(quantized).unwrap();
+    let images = random(&[5, 3, 9, 7], 1);
+    let parameters = net.named_parameters();
+    // The parameters are in the loss more than once: in two passes, and by themselves.
+    let once = || net.forward_t(&images, true).unwrap().sqr().unwrap().sum_all().unwrap();
+    let penalty = parameters[0].1.sqr().unwrap().sum_all().unwrap();
+    let loss = ((once() + once()).unwrap() + penalty).unwrap();
+    let expected = loss.backward().unwrap();
+    for found in [backward(&loss).unwrap(), backward(&loss).unwrap(), loss.backward().unwrap()] {
+        for (name, var) in &parameters {
+            let values =
+                |store: &GradStore| store.get(var).unwrap().flatten_all().unwrap().to_vec1::<f32>().unwrap();
+            for (found, expected) in values(&found).into_iter().zip(values(&expected)) {
+                assert!((found - expected).abs() <= 1e-5 * expected.abs(), "{name}: {found}, not {expected}");
+            }
+        }
     }
 }

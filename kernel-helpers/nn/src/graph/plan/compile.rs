@@ -5,7 +5,6 @@ use crate::graph::operation::{Operation, Shape};
 use crate::graph::{Graph, Layer};
 use cpu_kernels::LANES_MAX;
 use cpu_kernels::channels::Function;
-use cpu_kernels::conv::Convolution;
 use std::ops::Range;
 
 /// What a layer gives: a formula that can still grow, until something has to read it.
@@ -38,10 +37,10 @@ impl Extent {
 impl Plan {
     /// The plan of a graph.
     pub fn of(graph: &Graph) -> Self {
-        let mut parameter_count = 0;
+        let mut end = 0;
         let mut take = |count: usize| {
-            parameter_count += count;
-            parameter_count - count..parameter_count
+            end += count;
+            end - count..end
         };
         let parameters: Vec<Vec<_>> = graph
             .layers
@@ -63,7 +62,7 @@ impl Plan {
         let output = compiler.activation(graph.output);
         let Compiler { stages, activations, affines, parameters, .. } = compiler;
         let images = Extent::of(&graph.layers[0].shape);
-        let mut plan = Plan { images, stages, activations, affines, output, parameters, parameter_count };
+        let mut plan = Plan { images, stages, activations, affines, output, parameters };
         for at in 0..plan.activations.len() {
             let sources: Vec<usize> = plan.sources(at).collect();
             sources.into_iter().for_each(|stage| plan.stages[stage].reader = at);
@@ -105,6 +104,10 @@ impl Compiler<'_> {
             Operation::Flatten if self.values[input].extent.size == [1, 1] => {
                 self.function(at, input, Function::Identity)
             }
+            // Images come in that order.
+            Operation::Flatten if self.is_images(input) && self.values[input].uses == 1 => {
+                self.value(at, self.values[input].terms.clone(), Function::Identity)
+            }
             Operation::Flatten => self.stage(at, Work::Flatten, &layer.inputs, None),
             Operation::Concat | Operation::Dropout(_) | Operation::Custom(_) => {
                 self.stage(at, Work::Candle, &layer.inputs, None)
@@ -117,17 +120,20 @@ impl Compiler<'_> {
         let input = &self.graph.layers[layer.inputs[0]].shape;
         let weight = self.parameters[at][0].clone();
         if let Operation::Linear { outputs, .. } = layer.operation {
-            let inputs = input.channels;
-            let convolution = Convolution { inputs, outputs, kernel: 1, stride: 1, padding: 0, groups: 1 };
             return match outputs <= LANES_MAX {
                 true => Work::Classify { weight, bias: self.parameters[at].get(1).cloned() },
-                false => Work::Linear(convolution, weight),
+                false => Work::Linear(weight),
             };
         }
         match layer.operation.convolution(input) {
             Some(convolution) if convolution.is_supported() => Work::Conv(convolution, weight),
             _ => Work::Candle,
         }
+    }
+
+    /// Whether a layer's value is the network's images, as they are.
+    fn is_images(&self, at: usize) -> bool {
+        self.values[at].terms[0].origin == Origin::Images
     }
 
     fn function(&mut self, at: usize, input: usize, function: Function) -> Value {
@@ -209,8 +215,7 @@ impl Compiler<'_> {
     /// The terms by which a formula can go on from a layer's value: its own if nothing else reads it.
     fn terms(&mut self, at: usize) -> Vec<Term> {
         let value = &self.values[at];
-        let images = value.terms[0].origin == Origin::Images;
-        match value.uses == 1 && value.function == Function::Identity && !images {
+        match value.uses == 1 && value.function == Function::Identity && !self.is_images(at) {
             true => value.terms.clone(),
             false => vec![self.kept(at)],
         }

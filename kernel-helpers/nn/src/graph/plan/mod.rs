@@ -92,17 +92,17 @@ pub struct Affine {
     pub channels: usize,
     /// The batch norm's layer and γ; a bias has neither.
     pub norm: Option<(usize, Range<usize>)>,
-    /// β, or the bias, among the packed parameters.
+    /// β, or the bias, among the parameters.
     pub shift: Range<usize>,
 }
 
 /// What a stage does.
 #[derive(Clone, Debug)]
 pub enum Work {
-    /// Of the weight among the packed parameters.
+    /// Of the weight among the parameters.
     Conv(Convolution, Range<usize>),
-    /// A linear layer, as a convolution of a row of images, each a pixel.
-    Linear(Convolution, Range<usize>),
+    /// A linear layer, of the weight among the parameters; the images are rows of a matrix.
+    Linear(Range<usize>),
     /// A linear layer with few outputs, and its bias.
     Classify {
         weight: Range<usize>,
@@ -142,10 +142,8 @@ pub struct Plan {
     pub affines: Vec<Affine>,
     /// The activation that comes out, and whether it is flat.
     pub output: usize,
-    /// Where the parameters of each layer lie in the packed tensor.
+    /// The places of each layer's parameters among the values of all.
     pub parameters: Vec<Vec<Range<usize>>>,
-    /// How many values the packed parameters have.
-    pub parameter_count: usize,
 }
 
 impl Plan {

@@ -17,6 +17,9 @@ use tempfile::{NamedTempFile, TempDir};
 pub const PARTIAL: &str = ".partial-";
 /// Between making a file and locking it, nobody takes this long: what is older and not locked has no writer.
 const UNLOCKED: Duration = Duration::from_secs(60);
+/// So many hundredths of a second a lock may still be held by a process that this one is just starting: between fork and exec
+/// it has all of this one's files open, those too that are closed by now.
+const FORKED: u32 = 20;
 const HELP: &str = "Check the folder's permissions and the free space.";
 
 /// Writes a file beside and renames it into place, so that it is never there in part; makes the folder if need be.
@@ -104,13 +107,18 @@ pub fn try_lock(path: &Path) -> Result<Option<File>> {
     let lock = || {
         step("lock", path)?;
         std::fs::create_dir_all(folder_of(path))?;
+        let mut waits = 0;
         loop {
             let file = File::create(path)?;
             match file.try_lock() {
                 // Between opening and locking it, its last owner may have removed it, and another made one anew.
                 Ok(()) if is_at(&file, path) => return Ok(Some(file)),
                 Ok(()) => {}
-                Err(TryLockError::WouldBlock) => return Ok(None),
+                Err(TryLockError::WouldBlock) if waits == FORKED => return Ok(None),
+                Err(TryLockError::WouldBlock) => {
+                    waits += 1;
+                    std::thread::sleep(Duration::from_millis(10));
+                }
                 Err(TryLockError::Error(e)) => return Err(e),
             }
         }

@@ -20,8 +20,8 @@ pub fn project_root() -> Result<PathBuf> {
     })
 }
 
-/// The folder of the CIFAR-10 files: `data/` in the project, or what the environment variable `LAB_DATA` names, from the
-/// project's folder on if that is not an absolute path.
+/// The folder of the CIFAR-10 files: `data/` in the project, or what the environment variable `LAB_DATA` names, from
+/// the project's folder on if that is not an absolute path.
 ///
 /// # Errors
 /// If the project's folder is not found.

@@ -10,8 +10,8 @@ const LONGEST_WHOLE: usize = 2_000;
 /// The most characters of a message of several lines.
 const LONGEST_LINES: usize = 10_000;
 
-/// A text in which characters that are no letters are escaped. If it is long, its middle is left out and its length told
-/// instead.
+/// A text in which characters that are no letters are escaped. If it is long, its middle is left out and its length
+/// told instead.
 pub struct Printable<T> {
     text: T,
     longest: usize,
@@ -68,7 +68,8 @@ impl<T> Printable<T> {
     }
 }
 
-/// Whether a character is neither a command to the terminal nor one that is invisible and changes what others look like.
+/// Whether a character is neither a command to the terminal nor one that is invisible and changes what others look
+/// like.
 fn is_harmless(c: char) -> bool {
     let directs =
         matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');

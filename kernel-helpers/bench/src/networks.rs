@@ -38,8 +38,8 @@ pub fn network(name: &str) -> Result<Graph> {
     }
 }
 
-/// Trains and evaluates a network on the CPU. The process should have done little before, as it is the most memory that it
-/// ever held that counts.
+/// Trains and evaluates a network on the CPU. The process should have done little before, as it is the most memory that
+/// it ever held that counts.
 ///
 /// # Errors
 /// If a tensor operation fails, or the notebook's stop button is pressed.

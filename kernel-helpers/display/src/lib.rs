@@ -45,11 +45,11 @@ use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// A value that a cell shows in one or more forms. Implement it for a type of your own, and [`display`] takes it and the
-/// end of a cell shows it.
+/// A value that a cell shows in one or more forms. Implement it for a type of your own, and [`display`] takes it and
+/// the end of a cell shows it.
 ///
-/// Plain evcxr, which looks for a method `evcxr_display` alone, shows a type's `Debug` form unless the type has a method of
-/// this name itself: `pub fn evcxr_display(&self) { display(self); }`.
+/// Plain evcxr, which looks for a method `evcxr_display` alone, shows a type's `Debug` form unless the type has a
+/// method of this name itself: `pub fn evcxr_display(&self) { display(self); }`.
 pub trait Show {
     /// The value in all forms in which it can be shown.
     fn forms(&self) -> MimeBundle;
@@ -117,8 +117,8 @@ impl DisplayHandle {
         Self { id: format!("{}-{started}-{number}", std::process::id()) }
     }
 
-    /// Shows another value in this place, wherever it is shown. Plain evcxr has no such places, but keeps of each form of
-    /// a cell's outputs the last.
+    /// Shows another value in this place, wherever it is shown. Plain evcxr has no such places, but keeps of each form
+    /// of a cell's outputs the last.
     pub fn update<T: Show + ?Sized>(&self, value: &T) {
         self.replace(&value.forms());
     }

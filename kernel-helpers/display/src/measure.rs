@@ -32,8 +32,8 @@ pub trait Measurable {
     }
 }
 
-/// A value in search of the way in which it is measured. There is a trait for each way, and with four references in front,
-/// as in `(&&&&Probe(&value)).measure()`, Rust takes the first of these that the value's type allows.
+/// A value in search of the way in which it is measured. There is a trait for each way, and with four references in
+/// front, as in `(&&&&Probe(&value)).measure()`, Rust takes the first of these that the value's type allows.
 pub struct Probe<'a, T: ?Sized>(pub &'a T);
 
 /// Measures what is [`Measurable`].

@@ -6,8 +6,8 @@ use std::sync::{Mutex, PoisonError};
 /// The running cell by its number, 0 where nobody tells of cells; and the place in it for what passes.
 static CELL: Mutex<(u64, Option<DisplayHandle>)> = Mutex::new((0, None));
 
-/// Tells that another cell begins to run, for the kernel. What passes has one place in a cell; without this call, it has
-/// one each time.
+/// Tells that another cell begins to run, for the kernel. What passes has one place in a cell; without this call, it
+/// has one each time.
 pub fn cell_begins() {
     let mut cell = CELL.lock().unwrap_or_else(PoisonError::into_inner);
     *cell = (cell.0 + 1, None);

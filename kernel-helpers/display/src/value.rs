@@ -85,8 +85,9 @@ impl<T: ?Sized> DerefMut for ShownReference<'_, T> {
     }
 }
 
-/// Shows a value that stands at the end of a cell and has no method of this name itself, as evcxr would: but evcxr tries
-/// the method first and compiles a second time where there is none, and shows values of any length. Shows nothing of `()`.
+/// Shows a value that stands at the end of a cell and has no method of this name itself, as evcxr would: but evcxr
+/// tries the method first and compiles a second time where there is none, and shows values of any length. Shows nothing
+/// of `()`.
 pub trait DisplayPlain {
     /// Shows the value's `Debug` form as the cell's output.
     fn evcxr_display(&self);

@@ -14,8 +14,8 @@ pub fn cifar10(scale: Scale) -> Result<Data> {
     cifar10_in(data_dir()?, scale)
 }
 
-/// [`cifar10`] of any folder with the six official files: from the start of each split, as many images as the scale asks
-/// for.
+/// [`cifar10`] of any folder with the six official files: from the start of each split, as many images as the scale
+/// asks for.
 ///
 /// # Errors
 /// If a file is missing or not in CIFAR-10's binary layout.

@@ -6,9 +6,9 @@ use base::{Error, Result};
 use nn::data::GENERATED_MARKER;
 use std::path::PathBuf;
 
-/// Where the runs that start from the [`pretrained_model`] save: the folder of its name in the checkpoints folder, such as
-/// `checkpoints/resnet20`, at full scale and with seed 0, and otherwise `quick`, `seed-1` or `quick/seed-1` in it, on the
-/// generated stand-in for CIFAR-10 all of this in `generated`, so that no run replaces another.
+/// Where the runs that start from the [`pretrained_model`] save: the folder of its name in the checkpoints folder, such
+/// as `checkpoints/resnet20`, at full scale and with seed 0, and otherwise `quick`, `seed-1` or `quick/seed-1` in it,
+/// on the generated stand-in for CIFAR-10 all of this in `generated`, so that no run replaces another.
 ///
 /// # Errors
 /// If there are no pretrained weights, or the folder is not there and cannot be made.

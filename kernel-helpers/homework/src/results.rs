@@ -9,8 +9,8 @@ use serde_json::{Map, Value};
 use std::path::{Path, PathBuf};
 
 /// Named results in a JSON file, `results.json` in the [`output_dir`] of the runs. Every value is written through at
-/// once, so that a notebook that stops half way keeps what it has; and several notebooks can be open, for nothing but the
-/// file holds the values.
+/// once, so that a notebook that stops half way keeps what it has; and several notebooks can be open, for nothing but
+/// the file holds the values.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Results {
     path: PathBuf,

@@ -1,9 +1,9 @@
 //! What the code that evcxr makes of a cell calls, in place of what evcxr would compile anew into each cell.
 //!
-//! Variables move from cell to cell through a [`VariableStore`]. How a cell goes, the kernel hears through two pipes that
-//! `LAB_CELL_PIPES` names by their numbers (`evcxr,events`): evcxr gets its own lines on the first, the kernel's front
-//! end an [`Event`] a line on the second. Nothing of it is on the standard output, so nothing that a cell prints can be
-//! taken for it.
+//! Variables move from cell to cell through a [`VariableStore`]. How a cell goes, the kernel hears through two pipes
+//! that `LAB_CELL_PIPES` names by their numbers (`evcxr,events`): evcxr gets its own lines on the first, the kernel's
+//! front end an [`Event`] a line on the second. Nothing of it is on the standard output, so nothing that a cell prints
+//! can be taken for it.
 //!
 //! Nothing here is meant to be called from a notebook.
 
@@ -78,7 +78,8 @@ fn tell_evcxr(line: &str) {
     }
 }
 
-/// Evcxr's line for the end of a cell. It gets it as soon as the cell runs: what becomes of the cell is the front end's.
+/// Evcxr's line for the end of a cell. It gets it as soon as the cell runs: what becomes of the cell is the front
+/// end's.
 pub const COMPLETE: &str = "EVCXR_EXECUTION_COMPLETE";
 
 /// The cell has found all variables and begins.

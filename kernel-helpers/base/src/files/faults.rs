@@ -1,4 +1,5 @@
-//! Faults on purpose, for tests: the operation of a number fails, or the process dies at it. Without a plan nothing happens.
+//! Faults on purpose, for tests: the operation of a number fails, or the process dies at it. Without a plan nothing
+//! happens.
 
 use std::cell::RefCell;
 use std::io;

@@ -80,8 +80,8 @@ pub fn folder_of(path: &Path) -> &Path {
     path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
-/// Waits until no other process or thread has this folder locked, and locks it for as long as the value lives. The folder is made if
-/// need be.
+/// Waits until no other process or thread has this folder locked, and locks it for as long as the value lives. The
+/// folder is made if need be.
 ///
 /// # Errors
 /// If the folder cannot be made or opened.
@@ -95,8 +95,8 @@ pub fn lock_folder(folder: &Path) -> Result<File> {
     locked.map_err(|e| Error::io(folder, e, HELP))
 }
 
-/// Locks a file of its own for as long as the value lives, and makes it and its folder if need be; `None` if somebody else has it locked.
-/// The file can be removed while it is locked.
+/// Locks a file of its own for as long as the value lives, and makes it and its folder if need be; `None` if somebody
+/// else has it locked. The file can be removed while it is locked.
 ///
 /// # Errors
 /// If the file cannot be made.
@@ -139,8 +139,8 @@ pub fn step(operation: &'static str, path: &Path) -> io::Result<()> {
     faults::step(operation, path)
 }
 
-/// A folder for files that are not whole yet, beside where they belong. It goes with this value, or when somebody writes
-/// into the folder around it after this process has died.
+/// A folder for files that are not whole yet, beside where they belong. It goes with this value, or when somebody
+/// writes into the folder around it after this process has died.
 #[derive(Debug)]
 pub struct PartialFolder {
     folder: TempDir,

@@ -78,8 +78,8 @@ pub struct ConfusionMatrix {
 }
 
 impl ConfusionMatrix {
-    /// Counts, image by image, the true class `labels[i]` taken for the class `predictions[i]`: tensors `[N]` or slices of
-    /// class numbers, the names of the classes by number.
+    /// Counts, image by image, the true class `labels[i]` taken for the class `predictions[i]`: tensors `[N]` or slices
+    /// of class numbers, the names of the classes by number.
     ///
     /// # Errors
     /// If there are no images, more or fewer labels than predictions, or a number that has no class.

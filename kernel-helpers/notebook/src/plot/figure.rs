@@ -117,9 +117,9 @@ fn encode(pixels: &Pixels, colors: Colors) -> Result<Vec<u8>> {
 /// This many of the most frequent colors, those of lines and areas, stay exactly as they are.
 const OWN_COLORS: usize = 16;
 
-/// At most `most` colors and for each pixel the number of its color. More would only make the file larger: they are shades
-/// of smooth edges. Neighboring colors become the most frequent one among them, so that lines and areas keep theirs, as do
-/// all of `kept`, and only those shades move.
+/// At most `most` colors and for each pixel the number of its color. More would only make the file larger: they are
+/// shades of smooth edges. Neighboring colors become the most frequent one among them, so that lines and areas keep
+/// theirs, as do all of `kept`, and only those shades move.
 fn indexed(rgb: &[u8], kept: &[[u8; 3]], most: usize) -> (Vec<u8>, Vec<u8>) {
     let mut counts: HashMap<[u8; 3], usize> = HashMap::new();
     for pixel in rgb.chunks_exact(3) {

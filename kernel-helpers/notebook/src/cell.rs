@@ -6,6 +6,18 @@
 //! can be taken for it.
 //!
 //! Nothing here is meant to be called from a notebook.
+//!
+//! What one cell leaves, the next finds, if it means the same type by it:
+//!
+//! ```
+//! use kernel_helpers::cell::VariableStore;
+//!
+//! let mut store = VariableStore::default();
+//! store.put_variable("losses", vec![0.5, 0.25], 0);
+//! assert!(store.check_variable::<Vec<f64>>("losses", 0));
+//! assert_eq!(store.take_variable::<Vec<f64>>("losses"), [0.5, 0.25]);
+//! assert!(!store.check_variable::<Vec<f64>>("losses", 0), "it has moved into the cell");
+//! ```
 
 use crate::panic::{self, Panic};
 use serde::{Deserialize, Serialize};

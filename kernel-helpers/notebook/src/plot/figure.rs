@@ -11,6 +11,18 @@ use std::collections::HashMap;
 use std::path::Path;
 
 /// A picture: a PNG and a text that says what it shows. As the last value of a cell it shows itself.
+///
+/// ```
+/// use kernel_helpers::prelude::*;
+///
+/// let figure: Figure = LinePlot::new().series("loss", &[2.3, 1.1, 0.9]).x_label("epoch").draw()?;
+/// assert_eq!(figure.size().0, 1600, "16 cm on paper");
+/// # let folder = tempfile::tempdir().unwrap();
+/// let path = folder.path().join("figures/loss.png");
+/// figure.save(&path)?;
+/// assert_eq!(std::fs::read(&path).unwrap(), figure.png());
+/// # Ok::<(), Error>(())
+/// ```
 #[derive(Clone, PartialEq)]
 pub struct Figure {
     png: Vec<u8>,

@@ -10,8 +10,8 @@ use std::fmt;
 /// ```
 /// use kernel_helpers::prelude::*;
 ///
-/// let source = show_source("Ste::forward")?;
-/// assert!(source.code().contains("fn forward"));
+/// let source = show_source("Ste::apply")?;
+/// assert!(source.code().contains("pub fn apply(self, weight: &Tensor)"));
 /// assert!(source.to_markdown().starts_with("`kernel-helpers/nn/src/quant/ste.rs`"));
 /// # Ok::<(), Error>(())
 /// ```
@@ -29,7 +29,7 @@ struct Excerpt {
 }
 
 /// The source code of items by name, from the folder with a library's sources, which lies at `place` in the project: a
-/// function, a type (with its impls), a constant, a macro; one method as `Ste::forward`; only the impls as `impl Ste`.
+/// function, a type (with its impls), a constant, a macro; one method as `Ste::apply`; only the impls as `impl Ste`.
 /// Several names are separated by commas.
 ///
 /// ```

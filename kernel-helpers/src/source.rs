@@ -7,7 +7,7 @@ use notebook::source::{self, Source};
 static SOURCES: Dir = include_dir!("$CARGO_MANIFEST_DIR");
 
 /// The source code of items of the helpers by name: a function, a type (with its impls), a constant, a macro; one method
-/// as `Ste::forward`; only the impls as `impl Ste`. Several names are separated by commas.
+/// as `Ste::apply`; only the impls as `impl Ste`. Several names are separated by commas.
 ///
 /// ```
 /// use kernel_helpers::show_source;

@@ -1,6 +1,7 @@
 //! The rules of the repository that a compiler does not check.
 
 use homework_tests::project_root;
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
 /// The Rust files of the three packages.
@@ -51,4 +52,56 @@ fn nothing_is_left_unfinished() {
     let unfinished: Vec<PathBuf> =
         sources().into_iter().filter(|path| words.iter().any(|word| read(path).contains(word))).collect();
     assert!(unfinished.is_empty(), "{unfinished:?}");
+}
+
+/// Public items that need no example of their own, by file.
+const WITHOUT_EXAMPLE: [&str; 1] = [
+    // What the compiled code of a cell calls: an example at the head of the module shows the mechanism.
+    "notebook/src/cell.rs",
+];
+
+#[test]
+fn public_items_have_an_example() {
+    let helpers = project_root().join("kernel-helpers");
+    let crates = ["base", "display", "notebook", "runs", "bench", "homework"].map(|name| helpers.join(name));
+    let missing: Vec<String> = crates.iter().flat_map(|one| without_example(one)).collect();
+    assert!(missing.is_empty(), "no example in the documentation of {}", missing.join(", "));
+}
+
+/// The items that a crate exports, by a `pub use` of their names or in a `pub mod`, and documents without an example.
+fn without_example(folder: &Path) -> Vec<String> {
+    let files = sources().into_iter().filter(|path| path.starts_with(folder));
+    let files: Vec<(PathBuf, String)> = files.map(|path| (path.clone(), read(&path))).collect();
+    let (mut named, mut open) = (HashSet::new(), HashSet::from([folder.join("src/lib.rs")]));
+    for (path, text) in &files {
+        for names in text.split("\npub use ").skip(1).filter_map(|rest| rest.split(';').next()) {
+            named.extend(names.split(|c: char| !(c.is_alphanumeric() || c == '_')));
+        }
+        let is_root = path.ends_with("lib.rs") || path.ends_with("mod.rs");
+        let modules = if is_root { path.with_file_name("") } else { path.with_extension("") };
+        for name in text.lines().filter_map(|line| line.strip_prefix("pub mod ")?.strip_suffix(';')) {
+            open.extend([modules.join(format!("{name}.rs")), modules.join(name).join("mod.rs")]);
+        }
+    }
+    let mut missing = Vec::new();
+    for (path, text) in &files {
+        let code = text.split("\n#[cfg(test)]\nmod tests {").next().unwrap_or_default();
+        let lines: Vec<&str> = code.lines().collect();
+        for (at, item) in lines.iter().enumerate().filter_map(|(at, line)| Some((at, public_item(line)?))) {
+            let above = lines[..at].iter().rev().take_while(|line| line.starts_with(['/', '#', ' ', ')']));
+            let exported = named.contains(item) || open.contains(path);
+            let excused = WITHOUT_EXAMPLE.iter().any(|file| path.ends_with(file));
+            if exported && !excused && !above.into_iter().any(|line| line.starts_with("/// ```")) {
+                missing.push(format!("{item} in {}", path.display()));
+            }
+        }
+    }
+    missing
+}
+
+/// The name of the public item that a line begins.
+fn public_item(line: &str) -> Option<&str> {
+    let item = line.strip_prefix("pub ")?;
+    let name = ["fn ", "struct ", "enum ", "trait "].iter().find_map(|keyword| item.strip_prefix(keyword))?;
+    name.split(|c: char| !(c.is_alphanumeric() || c == '_')).next()
 }

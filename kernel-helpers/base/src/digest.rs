@@ -7,11 +7,27 @@ use std::io::Read;
 use std::path::Path;
 
 /// The sum of some bytes, as 64 hexadecimal digits.
+///
+/// ```
+/// use kernel_helpers::digest::sha256;
+///
+/// assert!(sha256(b"abc").starts_with("ba7816bf") && sha256(b"abc").len() == 64);
+/// ```
 pub fn sha256(bytes: &[u8]) -> String {
     hex(Sha256::digest(bytes).as_slice())
 }
 
 /// The sum of a file's bytes, as `sha256sum` prints it.
+///
+/// ```
+/// use kernel_helpers::digest::{sha256, sha256_of_file};
+///
+/// # let folder = tempfile::tempdir().unwrap();
+/// # let path = folder.path().join("weights.safetensors");
+/// std::fs::write(&path, b"abc").unwrap();
+/// assert_eq!(sha256_of_file(&path)?, sha256(b"abc"));
+/// # Ok::<(), kernel_helpers::Error>(())
+/// ```
 ///
 /// # Errors
 /// If the file cannot be read.
@@ -30,6 +46,10 @@ pub fn sha256_of_file(path: impl AsRef<Path>) -> Result<String> {
 }
 
 /// Bytes in hexadecimal digits.
+///
+/// ```
+/// assert_eq!(kernel_helpers::digest::hex(&[0, 10, 255]), "000aff");
+/// ```
 pub fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

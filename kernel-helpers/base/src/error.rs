@@ -6,6 +6,20 @@ use std::path::{Path, PathBuf};
 
 /// What can go wrong in this crate. `Display` and `Debug` print the same sentence, so that `?` and `unwrap` read alike
 /// in a notebook cell.
+///
+/// ```
+/// use kernel_helpers::prelude::*;
+///
+/// let error = Error::argument("bits", "1 to 8", 9);
+/// assert_eq!(error.to_string(), "bits: expected 1 to 8, found 9");
+/// assert_eq!(format!("{error:?}"), error.to_string());
+/// // Candle's errors become one by `?`.
+/// let product = || -> Result<Tensor> {
+///     let zeros = Tensor::zeros((2, 3), DType::F32, &Device::Cpu)?;
+///     Ok(zeros.matmul(&zeros)?)
+/// };
+/// assert!(matches!(product(), Err(Error::Tensor(_))));
+/// ```
 #[derive(thiserror::Error)]
 pub enum Error {
     /// A file is there but holds something else than it should.

@@ -5,6 +5,13 @@ use std::path::PathBuf;
 
 /// The project's folder: the nearest one upwards from the working directory that holds `kernel-helpers/Cargo.toml`.
 ///
+/// ```
+/// use kernel_helpers::paths::project_root;
+///
+/// assert!(project_root()?.join("notebooks").is_dir());
+/// # Ok::<(), kernel_helpers::Error>(())
+/// ```
+///
 /// # Errors
 /// If no folder upwards is the project's.
 pub fn project_root() -> Result<PathBuf> {
@@ -20,8 +27,16 @@ pub fn project_root() -> Result<PathBuf> {
     })
 }
 
-/// The folder of the CIFAR-10 files: `data/` in the project, or what the environment variable `LAB_DATA` names, from the
-/// project's folder on if that is not an absolute path.
+/// The folder of the CIFAR-10 files: `data/` in the project, or what the environment variable `LAB_DATA` names, from
+/// the project's folder on if that is not an absolute path.
+///
+/// ```
+/// use kernel_helpers::paths::{data_dir, project_root};
+///
+/// // Without LAB_DATA.
+/// assert_eq!(data_dir()?, project_root()?.join("data"));
+/// # Ok::<(), kernel_helpers::Error>(())
+/// ```
 ///
 /// # Errors
 /// If the project's folder is not found.
@@ -31,6 +46,15 @@ pub fn data_dir() -> Result<PathBuf> {
 
 /// The folder of weights and results: `checkpoints/` in the project, or what the environment variable
 /// `LAB_CHECKPOINTS` names, from the project's folder on if that is not an absolute path.
+///
+/// ```
+/// use kernel_helpers::paths::project_root;
+/// use kernel_helpers::prelude::*;
+///
+/// // Without LAB_CHECKPOINTS.
+/// assert_eq!(checkpoints_dir()?, project_root()?.join("checkpoints"));
+/// # Ok::<(), Error>(())
+/// ```
 ///
 /// # Errors
 /// If the project's folder is not found.

@@ -10,8 +10,15 @@ const LONGEST_WHOLE: usize = 2_000;
 /// The most characters of a message of several lines.
 const LONGEST_LINES: usize = 10_000;
 
-/// A text in which characters that are no letters are escaped. If it is long, its middle is left out and its length told
-/// instead.
+/// A text in which characters that are no letters are escaped. If it is long, its middle is left out and its length
+/// told instead.
+///
+/// ```
+/// use kernel_helpers::printable::{Printable, part};
+///
+/// let name: Printable<&str> = part("\u{1b}[31mred");
+/// assert_eq!(name.to_string(), r"\u{1b}[31mred");
+/// ```
 pub struct Printable<T> {
     text: T,
     longest: usize,
@@ -20,16 +27,36 @@ pub struct Printable<T> {
 }
 
 /// One of several parts of a message, in one line.
+///
+/// ```
+/// use kernel_helpers::printable::part;
+///
+/// assert_eq!(part("a\nb").to_string(), r"a\nb");
+/// assert!(part("a".repeat(500)).to_string().contains("… (500 characters) …"));
+/// ```
 pub fn part<T: Display>(text: T) -> Printable<T> {
     Printable { text, longest: LONGEST_PART, lines: false }
 }
 
 /// A whole message, which may be made of parts, in one line.
+///
+/// ```
+/// use kernel_helpers::printable::whole;
+///
+/// assert_eq!(whole("a".repeat(500)).to_string().len(), 500);
+/// assert!(whole("a".repeat(5_000)).to_string().contains("… (5000 characters) …"));
+/// ```
 pub fn whole<T: Display>(text: T) -> Printable<T> {
     Printable { text, longest: LONGEST_WHOLE, lines: false }
 }
 
 /// A whole message whose lines stay lines.
+///
+/// ```
+/// use kernel_helpers::printable::lines;
+///
+/// assert_eq!(lines("two\nlines\u{7}").to_string(), "two\nlines\\u{7}");
+/// ```
 pub fn lines<T: Display>(text: T) -> Printable<T> {
     Printable { text, longest: LONGEST_LINES, lines: true }
 }
@@ -68,7 +95,8 @@ impl<T> Printable<T> {
     }
 }
 
-/// Whether a character is neither a command to the terminal nor one that is invisible and changes what others look like.
+/// Whether a character is neither a command to the terminal nor one that is invisible and changes what others look
+/// like.
 fn is_harmless(c: char) -> bool {
     let directs =
         matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');

@@ -1,6 +1,10 @@
 //! Counts and sizes as people read them.
 
 /// A count with a comma between thousands: `272,474`.
+///
+/// ```
+/// assert_eq!(kernel_helpers::base::units::grouped(272_474), "272,474");
+/// ```
 pub fn grouped(count: usize) -> String {
     let digits = count.to_string();
     let groups: Vec<_> = digits.as_bytes().rchunks(3).rev().map(String::from_utf8_lossy).collect();
@@ -8,6 +12,12 @@ pub fn grouped(count: usize) -> String {
 }
 
 /// A size in memory, to about two digits: `24 B`, `1.1 MB`.
+///
+/// ```
+/// use kernel_helpers::base::units::bytes;
+///
+/// assert_eq!([24, 1_089_896].map(bytes), ["24 B", "1.1 MB"]);
+/// ```
 pub fn bytes(count: usize) -> String {
     const UNITS: [&str; 4] = ["kB", "MB", "GB", "TB"];
     let mut size = count as f64 / 1e3;
@@ -24,6 +34,12 @@ pub fn bytes(count: usize) -> String {
 }
 
 /// A type's name without the modules: `Vec<Option<Tensor>>` for `alloc::vec::Vec<…>`.
+///
+/// ```
+/// use kernel_helpers::base::units::short_type_name;
+///
+/// assert_eq!(short_type_name(std::any::type_name::<Vec<Option<u8>>>()), "Vec<Option<u8>>");
+/// ```
 pub fn short_type_name(name: &str) -> String {
     let (mut short, mut segment) = (String::new(), String::new());
     let mut rest = name.chars().peekable();

@@ -26,6 +26,13 @@ use std::time::Instant;
 const WARM_UP: usize = 3;
 
 /// What to measure.
+///
+/// ```
+/// use kernel_helpers::bench::BenchConfig;
+///
+/// let short = BenchConfig { steps: 3, ..Default::default() };
+/// assert_eq!(short.batch_size, 256);
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BenchConfig {
     /// Images a step.
@@ -42,6 +49,15 @@ impl Default for BenchConfig {
 }
 
 /// Images a second on synthetic input: medians over the steps after the warm-up.
+///
+/// ```
+/// use kernel_helpers::bench::{BenchConfig, ThroughputReport, measure_network, network};
+///
+/// let config = BenchConfig { batch_size: 4, steps: 1 };
+/// let ThroughputReport { train_img_per_s, eval_img_per_s } = measure_network(network("lenet")?, config)?.throughput;
+/// assert!(train_img_per_s > 0.0 && eval_img_per_s > 0.0);
+/// # Ok::<(), kernel_helpers::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ThroughputReport {
     /// Forward, backward and the optimizer's step.
@@ -52,6 +68,18 @@ pub struct ThroughputReport {
 
 /// Trains and evaluates `net`, which has 10 classes, on random images of this shape with random labels. Its weights and
 /// statistics change.
+///
+/// ```
+/// use kernel_helpers::bench::{BenchConfig, throughput};
+/// use kernel_helpers::prelude::*;
+///
+/// let graph = Graph::new("small", [3, 32, 32], |x| x.conv(8, 3).relu().global_average_pool().linear(10))?;
+/// let image = graph.input_shape();
+/// let net = graph.build(0, &Device::Cpu)?;
+/// let report = throughput(&net, image, BenchConfig { batch_size: 4, steps: 1 })?;
+/// assert!(report.train_img_per_s > 0.0);
+/// # Ok::<(), Error>(())
+/// ```
 ///
 /// # Errors
 /// If a tensor operation fails, or the notebook's stop button is pressed.
@@ -70,6 +98,16 @@ pub fn throughput<N: Network>(net: &N, image: Shape, config: BenchConfig) -> Res
 
 /// Images a second of one training epoch on all of `data.train`, shuffling and augmentation included; the test after
 /// it is not. The network's weights and statistics change.
+///
+/// ```
+/// use kernel_helpers::bench::epoch_throughput;
+/// use kernel_helpers::prelude::*;
+///
+/// # let net = Graph::new("small", [3, 32, 32], |x| x.conv(8, 3).relu().global_average_pool().linear(10))?
+/// #     .build(0, &Device::Cpu)?;
+/// assert!(epoch_throughput(&net, &Cifar10::striped(64, 32), 16)? > 0.0);
+/// # Ok::<(), Error>(())
+/// ```
 ///
 /// # Errors
 /// If a tensor operation fails.

@@ -11,6 +11,15 @@ use serde::{Deserialize, Serialize};
 pub const NETWORKS: [&str; 7] = ["resnet20", "resnet56", "wrn16_4", "vgg", "mobilenet", "lenet", "mlp"];
 
 /// How fast a network is on the CPU, and how much memory it takes.
+///
+/// ```
+/// use kernel_helpers::bench::{BenchConfig, NetworkReport, measure_network, network};
+///
+/// let report: NetworkReport = measure_network(network("mlp")?, BenchConfig { batch_size: 4, steps: 1 })?;
+/// assert!(report.throughput.eval_img_per_s > 0.0);
+/// assert!(report.memory_mb.is_none_or(|mb| mb >= 0.0));
+/// # Ok::<(), kernel_helpers::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct NetworkReport {
     /// Images a second on synthetic input.
@@ -22,6 +31,14 @@ pub struct NetworkReport {
 }
 
 /// The network of one of [`NETWORKS`], with 10 classes.
+///
+/// ```
+/// use kernel_helpers::bench::{NETWORKS, network};
+///
+/// assert_eq!(network("resnet20")?.parameters(), 272_474);
+/// assert!(NETWORKS.iter().all(|name| network(name).is_ok()));
+/// # Ok::<(), kernel_helpers::Error>(())
+/// ```
 ///
 /// # Errors
 /// If there is none of this name.
@@ -38,8 +55,18 @@ pub fn network(name: &str) -> Result<Graph> {
     }
 }
 
-/// Trains and evaluates a network on the CPU. The process should have done little before, as it is the most memory that it
-/// ever held that counts.
+/// Trains and evaluates a network on the CPU. The process should have done little before, as it is the most memory that
+/// it ever held that counts.
+///
+/// ```
+/// use kernel_helpers::bench::{BenchConfig, measure_network};
+/// use kernel_helpers::prelude::*;
+///
+/// let graph = Graph::new("small", [3, 32, 32], |x| x.conv(8, 3).relu().global_average_pool().linear(10))?;
+/// let report = measure_network(graph, BenchConfig { batch_size: 4, steps: 1 })?;
+/// assert!(report.throughput.train_img_per_s > 0.0);
+/// # Ok::<(), Error>(())
+/// ```
 ///
 /// # Errors
 /// If a tensor operation fails, or the notebook's stop button is pressed.

@@ -9,6 +9,15 @@ use serde::Serialize;
 use std::time::Instant;
 
 /// One kernel on one shape, on one thread.
+///
+/// ```no_run
+/// use kernel_helpers::bench::{OperatorReport, operators};
+///
+/// for OperatorReport { operator, shape, share_of_peak, .. } in operators()? {
+///     println!("{operator} of {shape}: {:.0} % of the peak", 100.0 * share_of_peak);
+/// }
+/// # Ok::<(), kernel_helpers::Error>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct OperatorReport {
     /// What it computes: `forward`, `input gradient` or `weight gradient`.
@@ -73,6 +82,17 @@ const CONVOLUTIONS: [[usize; 7]; 36] = [
 /// Each kernel on the convolutions of several networks, as many images as the kernel takes together, on the calling
 /// thread: the best of many runs.
 ///
+/// It takes some seconds:
+///
+/// ```no_run
+/// use kernel_helpers::bench::operators;
+///
+/// let reports = operators()?;
+/// let forward = reports.iter().find(|report| report.operator == "forward").unwrap();
+/// assert_eq!(forward.shape, "3 -> 16, 3 x 3 / 1, 32 x 32");
+/// # Ok::<(), kernel_helpers::Error>(())
+/// ```
+///
 /// # Errors
 /// If the environment names an instruction set that this processor lacks, or the notebook's stop button is pressed.
 pub fn operators() -> Result<Vec<OperatorReport>> {
@@ -96,6 +116,13 @@ pub fn operators() -> Result<Vec<OperatorReport>> {
 }
 
 /// What one core can do if nothing but its multipliers limits it.
+///
+/// ```
+/// use kernel_helpers::bench::peak_gflop_per_s;
+///
+/// assert!(peak_gflop_per_s()? > 1.0);
+/// # Ok::<(), kernel_helpers::Error>(())
+/// ```
 ///
 /// # Errors
 /// If the environment names an instruction set that this processor lacks.

@@ -12,6 +12,15 @@ use serde::{Deserialize, Serialize};
 use std::fmt;
 
 /// How fast ResNet-20 is on the CPU, in images of `[3, 32, 32]` a second, f32.
+///
+/// ```
+/// use kernel_helpers::bench::{BenchConfig, measure};
+///
+/// let report = measure(BenchConfig { batch_size: 2, steps: 1 }, None)?;
+/// assert!(report.to_string().starts_with("ResNet-20, f32, batches of 2, "));
+/// assert!(report.to_json().contains(r#""batch_size":2"#));
+/// # Ok::<(), kernel_helpers::Error>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct BenchReport {
     /// Training in floating point on synthetic input: forward, backward and the optimizer's step.
@@ -36,6 +45,15 @@ pub struct BenchReport {
 }
 
 /// Measures ResNet-20 in floating point and with 4-bit weights on synthetic input, and with `data` an epoch on them.
+///
+/// ```
+/// use kernel_helpers::bench::{BenchConfig, measure};
+/// use kernel_helpers::data::Cifar10;
+///
+/// let report = measure(BenchConfig { batch_size: 2, steps: 1 }, Some(&Cifar10::striped(4, 2)))?;
+/// assert!(report.train_img_per_s > 0.0 && report.epoch_img_per_s.is_some());
+/// # Ok::<(), kernel_helpers::Error>(())
+/// ```
 ///
 /// # Errors
 /// If a tensor operation fails.

@@ -6,6 +6,14 @@ use std::fmt::Display;
 
 /// The forms of one output, each under its MIME type. There is always plain text, for terminals, for search, and for
 /// those who cannot see a picture.
+///
+/// ```
+/// use kernel_helpers::prelude::*;
+///
+/// let forms = MimeBundle::plain("91.51 %").html("<b>91.51 %</b>");
+/// assert_eq!(forms.get("text/html"), Some("<b>91.51 %</b>"));
+/// assert_eq!(forms.forms().map(|(mime, _)| mime).collect::<Vec<_>>(), ["text/plain", "text/html"]);
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MimeBundle {
     forms: Vec<(String, String)>,

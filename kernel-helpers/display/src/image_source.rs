@@ -5,6 +5,16 @@ use candle_core::{IndexOp, Tensor};
 use std::sync::Arc;
 
 /// What holds images to be plotted: a tensor `[N, C, H, W]`, or a dataset.
+///
+/// ```
+/// use kernel_helpers::prelude::*;
+///
+/// let images = Tensor::zeros((5, 3, 8, 8), DType::F32, &Device::Cpu)?;
+/// assert_eq!(images.count()?, 5);
+/// assert_eq!(images.select(&[4, 0])?.dims(), [2, 3, 8, 8]);
+/// assert_eq!(Cifar10::striped(3, 3).train.title(1).as_deref(), Some("automobile"));
+/// # Ok::<(), Error>(())
+/// ```
 pub trait ImageSource {
     /// How many there are.
     ///

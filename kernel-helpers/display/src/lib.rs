@@ -37,19 +37,31 @@ pub use measure::{ByLength, BySize, ByValue, Measurable, Measure, Probe};
 pub use output::{Channel, print_line};
 pub use passing::{Passing, cell_begins};
 pub use tensors::size;
-pub use value::{
-    DisplayPlain, DisplayTypeName, ShownReference, ShownValue, begin_result, end_result, type_name_of,
-};
+pub use value::{DisplayPlain, DisplayTypeName, ShownReference, ShownValue, begin_result, end_result};
 
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// A value that a cell shows in one or more forms. Implement it for a type of your own, and [`display`] takes it and the
-/// end of a cell shows it.
+/// A value that a cell shows in one or more forms. Implement it for a type of your own, and [`display`] takes it and
+/// the end of a cell shows it.
 ///
-/// Plain evcxr, which looks for a method `evcxr_display` alone, shows a type's `Debug` form unless the type has a method of
-/// this name itself: `pub fn evcxr_display(&self) { display(self); }`.
+/// Plain evcxr, which looks for a method `evcxr_display` alone, shows a type's `Debug` form unless the type has a
+/// method of this name itself: `pub fn evcxr_display(&self) { display(self); }`.
+///
+/// ```
+/// use kernel_helpers::prelude::*;
+///
+/// struct Accuracy(f64);
+///
+/// impl Show for Accuracy {
+///     fn forms(&self) -> MimeBundle {
+///         MimeBundle::plain(percent(self.0)).markdown(format!("**{}**", percent(self.0)))
+///     }
+/// }
+///
+/// assert_eq!(Accuracy(0.9151).forms().get("text/plain"), Some("91.51 %"));
+/// ```
 pub trait Show {
     /// The value in all forms in which it can be shown.
     fn forms(&self) -> MimeBundle;
@@ -76,6 +88,15 @@ impl<T: Show + ?Sized> Show for Arc<T> {
 }
 
 /// Shows a value as an output of the current cell, at this place between the cell's other outputs.
+///
+/// ```
+/// use kernel_helpers::prelude::*;
+///
+/// for (bits, accuracy) in [(4, 0.9146), (2, 0.9105)] {
+///     display(&markdown(format!("**{bits} bits**")));
+///     display(&Table::new(["bits", "accuracy"]).row((bits, percent(accuracy))));
+/// }
+/// ```
 pub fn display<T: Show + ?Sized>(value: &T) -> DisplayHandle {
     show_in_place(&value.forms())
 }
@@ -88,6 +109,12 @@ fn show_in_place(forms: &MimeBundle) -> DisplayHandle {
 }
 
 /// Shows a value that is not going to be replaced.
+///
+/// ```
+/// use kernel_helpers::display::{markdown, show};
+///
+/// show(&markdown("Only the *weights* are quantized."));
+/// ```
 pub fn show<T: Show + ?Sized>(value: &T) {
     show_forms(&value.forms());
 }
@@ -98,11 +125,28 @@ fn show_forms(forms: &MimeBundle) {
 
 /// Takes away what the current cell has shown so far; with `wait`, only when the next output is there, so that nothing
 /// flickers. Plain evcxr has no such thing: there it does nothing.
+///
+/// ```
+/// use kernel_helpers::prelude::*;
+///
+/// for epoch in 1..=3 {
+///     clear_output(true);
+///     display(&markdown(format!("epoch {epoch}")));
+/// }
+/// ```
 pub fn clear_output(wait: bool) {
     output::stdout().clear(wait);
 }
 
 /// A displayed value's place, in which another can be shown.
+///
+/// ```
+/// use kernel_helpers::prelude::*;
+///
+/// let status: DisplayHandle = display(&markdown("trains …"));
+/// status.update(&markdown("is trained"));
+/// assert_ne!(status, display(&markdown("trains …")), "another place");
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DisplayHandle {
     id: String,
@@ -117,8 +161,8 @@ impl DisplayHandle {
         Self { id: format!("{}-{started}-{number}", std::process::id()) }
     }
 
-    /// Shows another value in this place, wherever it is shown. Plain evcxr has no such places, but keeps of each form of
-    /// a cell's outputs the last.
+    /// Shows another value in this place, wherever it is shown. Plain evcxr has no such places, but keeps of each form
+    /// of a cell's outputs the last.
     pub fn update<T: Show + ?Sized>(&self, value: &T) {
         self.replace(&value.forms());
     }
@@ -132,10 +176,24 @@ impl DisplayHandle {
 }
 
 /// Text that a cell renders as Markdown, such as a sentence with computed numbers.
+///
+/// ```
+/// use kernel_helpers::prelude::*;
+///
+/// let sentence = markdown("4 bits cost **0.05** points.");
+/// assert_eq!(sentence.forms().get("text/markdown"), Some("4 bits cost **0.05** points."));
+/// ```
 #[derive(Clone, Debug, PartialEq)]
 pub struct Markdown(String);
 
 /// Makes Markdown of a text. As the last value of a cell it shows itself.
+///
+/// ```
+/// use kernel_helpers::prelude::*;
+///
+/// let sentence = markdown(format!("The best accuracy is **{}**.", percent(0.9151)));
+/// assert_eq!(sentence.forms().get("text/markdown"), Some("The best accuracy is **91.51\u{a0}%**."));
+/// ```
 pub fn markdown(text: impl fmt::Display) -> Markdown {
     // Between a number and its percent sign no line ends.
     Markdown(text.to_string().replace(" %", "\u{a0}%"))

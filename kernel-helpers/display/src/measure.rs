@@ -8,6 +8,13 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 /// How long and how large a value is.
+///
+/// ```
+/// use kernel_helpers::variable;
+///
+/// let measure = variable!("losses", "Vec<f64>", vec![0.5, 0.25]).measure().clone();
+/// assert_eq!((measure.extent.as_deref(), measure.bytes), (Some("2"), 24 + 2 * 8));
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Measure {
     /// The shape or the length, where there is one.
@@ -17,6 +24,27 @@ pub struct Measure {
 }
 
 /// A value that knows what it holds.
+///
+/// A type of one's own that tells the table of variables how long it is:
+///
+/// ```
+/// use kernel_helpers::display::Measurable;
+/// use kernel_helpers::variable;
+///
+/// struct Signal(Vec<f64>);
+///
+/// impl Measurable for Signal {
+///     fn extent(&self) -> Option<String> {
+///         Some(format!("{} samples", self.0.len()))
+///     }
+///     fn beyond(&self) -> usize {
+///         self.0.beyond()
+///     }
+/// }
+///
+/// let measure = variable!("signal", "Signal", Signal(vec![0.0; 3])).measure().clone();
+/// assert_eq!((measure.extent.as_deref(), measure.bytes), (Some("3 samples"), 24 + 3 * 8));
+/// ```
 pub trait Measurable {
     /// Whether a value leads to nothing beyond itself, as numbers do: then nobody has to look at each of many.
     const FLAT: bool = false;
@@ -32,23 +60,50 @@ pub trait Measurable {
     }
 }
 
-/// A value in search of the way in which it is measured. There is a trait for each way, and with four references in front,
-/// as in `(&&&&Probe(&value)).measure()`, Rust takes the first of these that the value's type allows.
+/// A value in search of the way in which it is measured. There is a trait for each way, and with four references in
+/// front, as in `(&&&&Probe(&value)).measure()`, Rust takes the first of these that the value's type allows.
+///
+/// ```
+/// use kernel_helpers::display::{ByLength as _, BySize as _, ByValue as _, Probe};
+///
+/// struct Foreign([u8; 100]);
+/// assert_eq!((&&&&Probe(&[1.5, 2.5])).measure().extent.as_deref(), Some("2"));
+/// assert_eq!((&&&&Probe(&vec![Foreign([0; 100])])).measure().bytes, 24 + 100);
+/// assert_eq!((&&&&Probe(&Foreign([0; 100]))).measure().extent, None);
+/// ```
 pub struct Probe<'a, T: ?Sized>(pub &'a T);
 
 /// Measures what is [`Measurable`].
+///
+/// ```
+/// use kernel_helpers::display::{ByValue as _, Probe};
+///
+/// assert_eq!((&&Probe("größe")).measure().bytes, 7);
+/// ```
 pub trait ByValue {
     /// The value's measure.
     fn measure(&self) -> Measure;
 }
 
 /// Measures collections of whatever else.
+///
+/// ```
+/// use kernel_helpers::display::{ByLength as _, Probe};
+///
+/// assert_eq!((&Probe(&vec![|x: f64| 2.0 * x])).measure().extent.as_deref(), Some("1"));
+/// ```
 pub trait ByLength {
     /// The value's measure.
     fn measure(&self) -> Measure;
 }
 
 /// Measures values of any type: of what they lead to, nothing is known.
+///
+/// ```
+/// use kernel_helpers::display::{BySize as _, Probe};
+///
+/// assert_eq!(Probe(&[Some(1u8); 3]).measure().bytes, 6);
+/// ```
 pub trait BySize {
     /// The value's measure.
     fn measure(&self) -> Measure;

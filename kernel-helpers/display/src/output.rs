@@ -24,6 +24,12 @@ const END: &str = "EVCXR_END_CONTENT";
 const LAB_OUTPUT: &str = "application/vnd.lab.output+json";
 
 /// Who reads the standard output of this process.
+///
+/// ```
+/// use kernel_helpers::display::Channel;
+///
+/// assert_eq!(Channel::current(), Channel::None, "a test runs outside of a notebook");
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Channel {
     /// This project's kernel.
@@ -116,6 +122,14 @@ fn evcxr_block(mime: &str, body: &str) -> String {
 
 /// Prints a line on the standard output as `println!` does, but goes on where nobody reads it any more, as in
 /// `cargo lab train | head`.
+///
+/// ```
+/// use kernel_helpers::display::print_line;
+///
+/// for epoch in 1..=3 {
+///     print_line(format_args!("epoch {epoch}"));
+/// }
+/// ```
 pub fn print_line(line: impl Display) {
     let _ = writeln!(io::stdout(), "{line}");
 }

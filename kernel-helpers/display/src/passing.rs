@@ -6,14 +6,33 @@ use std::sync::{Mutex, PoisonError};
 /// The running cell by its number, 0 where nobody tells of cells; and the place in it for what passes.
 static CELL: Mutex<(u64, Option<DisplayHandle>)> = Mutex::new((0, None));
 
-/// Tells that another cell begins to run, for the kernel. What passes has one place in a cell; without this call, it has
-/// one each time.
+/// Tells that another cell begins to run, for the kernel. What passes has one place in a cell; without this call, it
+/// has one each time.
+///
+/// ```
+/// use kernel_helpers::display::{MimeBundle, Passing, cell_begins};
+///
+/// cell_begins();
+/// Passing::here().show(&MimeBundle::plain("epoch 1 of 20"));
+/// // In the same place, and not below an empty one.
+/// Passing::here().show(&MimeBundle::plain("epoch 1 of 10"));
+/// ```
 pub fn cell_begins() {
     let mut cell = CELL.lock().unwrap_or_else(PoisonError::into_inner);
     *cell = (cell.0 + 1, None);
 }
 
 /// An output that passes. What is left of it is an output without content, as Jupyter cannot take away one of several.
+///
+/// ```
+/// use kernel_helpers::display::{MimeBundle, Passing};
+///
+/// let mut progress = Passing::here();
+/// for percent in [0, 50, 100] {
+///     progress.show(&MimeBundle::plain(format!("{percent} %")));
+/// }
+/// drop(progress); // nothing is left of it
+/// ```
 pub struct Passing(Option<DisplayHandle>);
 
 impl Passing {

@@ -4,11 +4,23 @@ use crate::{MimeBundle, Show, shows_itself};
 use std::fmt::{self, Display};
 
 /// A fraction as a percentage with two decimals: 0.9151 becomes `91.51 %`.
+///
+/// ```
+/// use kernel_helpers::prelude::*;
+///
+/// assert_eq!(percent(0.9151), "91.51 %");
+/// ```
 pub fn percent(fraction: f64) -> String {
     format!("{:.2} %", fraction * 100.0)
 }
 
 /// A difference of fractions as percentage points with sign: 0.9146 - 0.9151 becomes `-0.05`.
+///
+/// ```
+/// use kernel_helpers::prelude::*;
+///
+/// assert_eq!(points(0.9146 - 0.9151), "-0.05");
+/// ```
 pub fn points(difference: f64) -> String {
     format!("{:+.2}", difference * 100.0)
 }
@@ -157,6 +169,13 @@ fn sentence(remark: &str) -> String {
 }
 
 /// The cells of one row: a tuple of up to ten printable values, or an array, slice or vector of one printable type.
+///
+/// ```
+/// use kernel_helpers::table::Row;
+///
+/// assert_eq!(("conv1", 432, 0.8).cells(), ["conv1", "432", "0.8"]);
+/// assert_eq!(vec![4, 2].cells(), ["4", "2"]);
+/// ```
 pub trait Row {
     /// The cells as text.
     fn cells(self) -> Vec<String>;
@@ -241,6 +260,12 @@ fn is_number(cell: &str) -> bool {
 }
 
 /// Text that a Markdown pipe table shows as it is: no column breaks, no line breaks, no emphasis by accident.
+///
+/// ```
+/// use kernel_helpers::table::escape;
+///
+/// assert_eq!(escape("|W| of conv_1"), r"\|W\| of conv\_1");
+/// ```
 pub fn escape(cell: &str) -> String {
     let mut escaped = String::with_capacity(cell.len());
     for c in cell.trim().chars() {

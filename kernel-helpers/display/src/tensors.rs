@@ -18,6 +18,15 @@ impl Show for Var {
 }
 
 /// The bytes that a tensor's values take.
+///
+/// ```
+/// use kernel_helpers::display::size;
+/// use kernel_helpers::prelude::*;
+///
+/// let weight = Tensor::zeros((16, 3, 3, 3), DType::F32, &Device::Cpu)?;
+/// assert_eq!(size(&weight), 16 * 3 * 3 * 3 * 4);
+/// # Ok::<(), Error>(())
+/// ```
 pub fn size(tensor: &Tensor) -> usize {
     tensor.elem_count() * tensor.dtype().size_in_bytes()
 }

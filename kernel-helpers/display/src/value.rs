@@ -27,6 +27,13 @@ use std::ops::{Deref, DerefMut};
 pub struct ShownValue<'a, T: ?Sized>(ShownReference<'a, T>);
 
 /// The second look at a value: whether it is a reference to one that implements [`Show`].
+///
+/// ```
+/// use kernel_helpers::display::ShownValue;
+///
+/// let shown = ShownValue::of("text");
+/// assert_eq!(shown.value().len(), 4);
+/// ```
 pub struct ShownReference<'a, T: ?Sized>(&'a T);
 
 impl<'a, T: ?Sized> ShownValue<'a, T> {
@@ -85,8 +92,16 @@ impl<T: ?Sized> DerefMut for ShownReference<'_, T> {
     }
 }
 
-/// Shows a value that stands at the end of a cell and has no method of this name itself, as evcxr would: but evcxr tries
-/// the method first and compiles a second time where there is none, and shows values of any length. Shows nothing of `()`.
+/// Shows a value that stands at the end of a cell and has no method of this name itself, as evcxr would: but evcxr
+/// tries the method first and compiles a second time where there is none, and shows values of any length. Shows nothing
+/// of `()`.
+///
+/// ```
+/// use kernel_helpers::display::{DisplayPlain as _, ShownValue};
+///
+/// // Shows `Some([1, 2])`.
+/// ShownValue::of(&Some([1, 2])).evcxr_display();
+/// ```
 pub trait DisplayPlain {
     /// Shows the value's `Debug` form as the cell's output.
     fn evcxr_display(&self);
@@ -106,6 +121,14 @@ fn show_debug(type_name: &str, value: &dyn Debug) {
 }
 
 /// Shows the name of the type of a value of which there is nothing else to show.
+///
+/// ```
+/// use kernel_helpers::display::{DisplayTypeName as _, ShownValue};
+///
+/// struct Silent;
+/// // Shows `a value of type Silent`.
+/// ShownValue::of(&Silent).evcxr_display();
+/// ```
 pub trait DisplayTypeName {
     /// Shows the type's name as the cell's output. It takes a mutable reference because Rust looks for those last.
     fn evcxr_display(&mut self);
@@ -131,18 +154,28 @@ impl Show for Plain {
 }
 
 /// What is shown from here on is the result of the cell.
+///
+/// ```
+/// use kernel_helpers::display::{begin_result, display, end_result, markdown};
+///
+/// begin_result();
+/// display(&markdown("the value at the end of a cell"));
+/// end_result();
+/// ```
 pub fn begin_result() {
     output::stdout().begin_result();
 }
 
 /// The result has been shown.
+///
+/// ```
+/// use kernel_helpers::display::{begin_result, end_result};
+///
+/// begin_result();
+/// end_result();
+/// ```
 pub fn end_result() {
     output::stdout().end_result();
-}
-
-/// The name of a value's type without the modules: `Vec<Option<Tensor>>`.
-pub fn type_name_of<T: ?Sized>(_: &T) -> String {
-    short_type_name(std::any::type_name::<T>())
 }
 
 #[cfg(test)]

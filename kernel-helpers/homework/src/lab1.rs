@@ -9,6 +9,17 @@ use serde::{Deserialize, Serialize};
 use std::fmt::Display;
 
 /// A linear regression problem: rows `X_i [1, d]` and targets `y_i`.
+///
+/// ```
+/// use kernel_helpers::homework::prelude::*;
+///
+/// let problem = LinearProblem::homework();
+/// assert_eq!(problem.loss(&[0.0; 5]), 27.0);
+/// assert_eq!(problem.gradient(&[0.0, 2.0, 0.0, 0.0, -1.0]), [0.0; 5], "a sparse optimum");
+/// let line = LinearProblem::new(vec![vec![1.0], vec![2.0]], vec![3.0, 6.0])?;
+/// assert_eq!(line.loss(&[3.0]), 0.0);
+/// # Ok::<(), kernel_helpers::Error>(())
+/// ```
 #[derive(Clone, Debug, PartialEq)]
 pub struct LinearProblem {
     rows: Vec<Vec<f64>>,
@@ -16,6 +27,14 @@ pub struct LinearProblem {
 }
 
 /// How long and how fast to descend.
+///
+/// ```
+/// use kernel_helpers::homework::prelude::*;
+///
+/// let shorter = Descent { steps: 20, ..Default::default() };
+/// assert_eq!(shorter.learning_rate, 0.02);
+/// assert_eq!(gradient_descent(&LinearProblem::homework(), shorter).losses.len(), 21);
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Descent {
     /// The learning rate μ.
@@ -32,6 +51,15 @@ impl Default for Descent {
 }
 
 /// What a method did: the state before the first step and after every step.
+///
+/// ```
+/// use kernel_helpers::homework::prelude::*;
+///
+/// let run = gradient_descent(&LinearProblem::homework(), Descent::default());
+/// assert_eq!((run.losses[0], run.weights[0].len(), run.nonzeros()), (27.0, 5, 5));
+/// let steps = run.steps_below(1e-6).unwrap();
+/// assert!(run.losses[steps - 1] >= 1e-6 && run.losses[steps] < 1e-6);
+/// ```
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Trajectory {
     /// L after each step, without any regularizer; `steps + 1` values.
@@ -41,6 +69,14 @@ pub struct Trajectory {
 }
 
 /// Where a method arrived.
+///
+/// ```
+/// use kernel_helpers::homework::prelude::*;
+///
+/// let run = trimmed_l1_descent(&LinearProblem::homework(), Descent::default(), 0.04, 3);
+/// let Solution { weights, loss, nonzeros } = run.solution();
+/// assert!(nonzeros == 2 && loss < 1e-9 && (weights[1] - 2.0).abs() < 1e-5);
+/// ```
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Solution {
     /// The final W.
@@ -115,12 +151,27 @@ impl LinearProblem {
 }
 
 /// (b) Plain gradient descent: `W ← W - μ ∇L(W)`.
+///
+/// ```
+/// use kernel_helpers::homework::prelude::*;
+///
+/// let run = gradient_descent(&LinearProblem::homework(), Descent::default());
+/// assert!(run.final_loss() < 1e-28);
+/// assert_eq!(run.nonzeros(), 5, "an optimum, but none that is sparse");
+/// ```
 pub fn gradient_descent(problem: &LinearProblem, descent: Descent) -> Trajectory {
     problem.descend(descent, |w, g| subtract_scaled(w, descent.learning_rate, g))
 }
 
 /// (c) Projected gradient descent onto `||W||₀ ≤ nonzeros`: after every step all but the `nonzeros` elements of
 /// largest magnitude are set to zero.
+///
+/// ```
+/// use kernel_helpers::homework::prelude::*;
+///
+/// let run = projected_gradient_descent(&LinearProblem::homework(), Descent::default(), 2);
+/// assert!(run.nonzeros() <= 2);
+/// ```
 pub fn projected_gradient_descent(problem: &LinearProblem, descent: Descent, nonzeros: usize) -> Trajectory {
     problem.descend(descent, |w, g| {
         subtract_scaled(w, descent.learning_rate, g);
@@ -131,6 +182,14 @@ pub fn projected_gradient_descent(problem: &LinearProblem, descent: Descent, non
 }
 
 /// (d) Subgradient descent on `L + λ||W||₁`: `W ← W - μ (∇L(W) + λ sign(W))`, with sign(0) = 0.
+///
+/// ```
+/// use kernel_helpers::homework::prelude::*;
+///
+/// let run = l1_subgradient_descent(&LinearProblem::homework(), Descent::default(), 1.0);
+/// assert!((run.final_loss() - 0.1168).abs() < 5e-5);
+/// assert_eq!(run.nonzeros(), 5, "small, but never exactly zero");
+/// ```
 pub fn l1_subgradient_descent(problem: &LinearProblem, descent: Descent, lambda: f64) -> Trajectory {
     problem.descend(descent, |w, g| {
         let sign = |w: f64| if w == 0.0 { 0.0 } else { w.signum() };
@@ -141,6 +200,14 @@ pub fn l1_subgradient_descent(problem: &LinearProblem, descent: Descent, lambda:
 
 /// (e) Proximal gradient descent on `L + λ||W||₁` with `threshold = μλ`: a gradient step on L, then the proximal
 /// operator of the l1 norm, [`soft_threshold`], on every element.
+///
+/// ```
+/// use kernel_helpers::homework::prelude::*;
+///
+/// let run = proximal_gradient_descent(&LinearProblem::homework(), Descent::default(), 0.04);
+/// assert_eq!(run.nonzeros(), 2);
+/// assert!((run.final_weights()[1] - 1.857).abs() < 1e-3, "sparse, but short of the optimum 2");
+/// ```
 pub fn proximal_gradient_descent(problem: &LinearProblem, descent: Descent, threshold: f64) -> Trajectory {
     problem.descend(descent, |w, g| {
         subtract_scaled(w, descent.learning_rate, g);
@@ -150,6 +217,14 @@ pub fn proximal_gradient_descent(problem: &LinearProblem, descent: Descent, thre
 
 /// (f) Proximal gradient descent with the trimmed l1 regularizer, `threshold = μλ`: a gradient step on L, then
 /// [`soft_threshold`] on the `penalized` elements of smallest magnitude; the others are free.
+///
+/// ```
+/// use kernel_helpers::homework::prelude::*;
+///
+/// let run = trimmed_l1_descent(&LinearProblem::homework(), Descent::default(), 0.04, 3);
+/// assert_eq!(run.nonzeros(), 2);
+/// assert!((run.final_weights()[1] - 2.0).abs() < 1e-5, "sparse, and the optimum");
+/// ```
 pub fn trimmed_l1_descent(
     problem: &LinearProblem,
     descent: Descent,
@@ -165,6 +240,12 @@ pub fn trimmed_l1_descent(
 }
 
 /// `sign(w) max(|w| - threshold, 0)`, the proximal operator of `threshold · |w|`.
+///
+/// ```
+/// use kernel_helpers::homework::prelude::*;
+///
+/// assert_eq!([-0.75, 0.125, 0.5].map(|w| soft_threshold(w, 0.25)), [-0.5, 0.0, 0.25]);
+/// ```
 pub fn soft_threshold(w: f64, threshold: f64) -> f64 {
     if w.abs() <= threshold { 0.0 } else { w - threshold * w.signum() }
 }
@@ -224,6 +305,18 @@ pub(crate) fn element_name(index: usize) -> String {
 
 /// The solutions of several runs: for each its name, the final W, L and the number of
 /// non-zero elements.
+///
+/// ```
+/// use kernel_helpers::homework::prelude::*;
+///
+/// let (problem, descent) = (LinearProblem::homework(), Descent::default());
+/// let runs = [
+///     ("gradient descent", gradient_descent(&problem, descent)),
+///     ("trimmed l1", trimmed_l1_descent(&problem, descent, 0.04, 3)),
+/// ];
+/// let table = solution_table(&runs).to_string();
+/// assert!(table.lines().next().unwrap().contains("W₁") && table.contains("-1.0000"), "{table}");
+/// ```
 pub fn solution_table<N: Display>(runs: &[(N, Trajectory)]) -> Table {
     let elements = runs.iter().map(|(_, run)| run.final_weights().len()).max().unwrap_or(0);
     let names = (0..elements).map(element_name);

@@ -6,9 +6,17 @@ use base::{Error, Result};
 use nn::data::GENERATED_MARKER;
 use std::path::PathBuf;
 
-/// Where the runs that start from the [`pretrained_model`] save: the folder of its name in the checkpoints folder, such as
-/// `checkpoints/resnet20`, at full scale and with seed 0, and otherwise `quick`, `seed-1` or `quick/seed-1` in it, on the
-/// generated stand-in for CIFAR-10 all of this in `generated`, so that no run replaces another.
+/// Where the runs that start from the [`pretrained_model`] save: the folder of its name in the checkpoints folder, such
+/// as `checkpoints/resnet20`, at full scale and with seed 0, and otherwise `quick`, `seed-1` or `quick/seed-1` in it,
+/// on the generated stand-in for CIFAR-10 all of this in `generated`, so that no run replaces another.
+///
+/// ```no_run
+/// use kernel_helpers::homework::prelude::*;
+///
+/// let folder = output_dir(Scale::Quick, 1)?;
+/// assert!(folder.ends_with("checkpoints/resnet20/quick/seed-1"));
+/// # Ok::<(), kernel_helpers::Error>(())
+/// ```
 ///
 /// # Errors
 /// If there are no pretrained weights, or the folder is not there and cannot be made.
@@ -29,6 +37,15 @@ pub fn output_dir(scale: Scale, seed: u64) -> Result<PathBuf> {
 
 /// The pretrained weights that the labs start from: the course's `pretrained_model.pt` if it lies in the checkpoints
 /// folder, this project's own `resnet20.safetensors` otherwise.
+///
+/// ```no_run
+/// use kernel_helpers::homework::prelude::*;
+/// use kernel_helpers::prelude::*;
+///
+/// let net = resnet_cifar(ResNetConfig::default())?.build(0, &best_device()?)?;
+/// net.load_weights(pretrained_model()?)?;
+/// # Ok::<(), Error>(())
+/// ```
 ///
 /// # Errors
 /// If neither file is there.

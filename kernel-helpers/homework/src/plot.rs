@@ -6,11 +6,28 @@ use std::borrow::Borrow;
 use std::fmt::Display;
 
 /// log(L) against steps for several runs with their names, such as `λ = 0.2`.
+///
+/// ```
+/// use kernel_helpers::homework::prelude::*;
+///
+/// let run = |steps| gradient_descent(&LinearProblem::homework(), Descent { steps, ..Default::default() });
+/// let figure = compare_losses(&[("20 steps", run(20)), ("200 steps", run(200))]).draw()?;
+/// assert!(figure.alt().starts_with("L (log scale) against step. 20 steps"), "{}", figure.alt());
+/// # Ok::<(), kernel_helpers::Error>(())
+/// ```
 pub fn compare_losses<N: Display, T: Borrow<Trajectory>>(runs: &[(N, T)]) -> LinePlot {
     runs.iter().fold(loss_axes(), |plot, (name, run)| plot.series(name, &run.borrow().losses))
 }
 
 /// Each element of W against steps: `weights[k]` holds the elements after step `k`.
+///
+/// ```
+/// use kernel_helpers::homework::prelude::*;
+///
+/// let figure = plot_weights(&[[0.0, 0.0], [0.5, -0.25], [0.75, -0.375]]).draw()?;
+/// assert!(figure.alt().contains("W₁") && figure.alt().contains("W₂"), "{}", figure.alt());
+/// # Ok::<(), kernel_helpers::Error>(())
+/// ```
 pub fn plot_weights<W: AsRef<[f64]>>(weights: &[W]) -> LinePlot {
     let elements = weights.iter().map(|w| w.as_ref().len()).max().unwrap_or(0);
     let plot = LinePlot::new().x_label("step").y_label("element of W");
@@ -21,6 +38,15 @@ pub fn plot_weights<W: AsRef<[f64]>>(weights: &[W]) -> LinePlot {
 }
 
 /// log(L) and each element of W against steps, side by side.
+///
+/// ```
+/// use kernel_helpers::homework::prelude::*;
+///
+/// let run = gradient_descent(&LinearProblem::homework(), Descent::default());
+/// let figure = plot_trajectory(&run).title("gradient descent").draw()?;
+/// assert!(figure.alt().starts_with("gradient descent"), "{}", figure.alt());
+/// # Ok::<(), kernel_helpers::Error>(())
+/// ```
 pub fn plot_trajectory(trajectory: &Trajectory) -> Grid {
     Grid::new(2).panel(plot_loss(&trajectory.losses)).panel(plot_weights(&trajectory.weights))
 }

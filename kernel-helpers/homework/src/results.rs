@@ -9,8 +9,19 @@ use serde_json::{Map, Value};
 use std::path::{Path, PathBuf};
 
 /// Named results in a JSON file, `results.json` in the [`output_dir`] of the runs. Every value is written through at
-/// once, so that a notebook that stops half way keeps what it has; and several notebooks can be open, for nothing but the
-/// file holds the values.
+/// once, so that a notebook that stops half way keeps what it has; and several notebooks can be open, for nothing but
+/// the file holds the values.
+///
+/// ```
+/// use kernel_helpers::homework::prelude::*;
+///
+/// # let folder = tempfile::tempdir().unwrap();
+/// let results = Results::open_file(folder.path().join("results.json"))?;
+/// results.record("lab2/b/q=0.8", 0.8712)?;
+/// assert_eq!(results.get::<f64>("lab2/b/q=0.8")?, 0.8712);
+/// assert!(results.get::<f64>("lab2/c").is_err());
+/// # Ok::<(), kernel_helpers::Error>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Results {
     path: PathBuf,

@@ -6,6 +6,15 @@ use std::str::FromStr;
 
 /// How much of the data and how many epochs the notebooks use. One switch for all labs: the environment variable
 /// `LAB_SCALE`, which `cargo lab run --quick` sets, or a literal in the notebook's first cell.
+///
+/// ```
+/// use kernel_helpers::homework::prelude::*;
+///
+/// let scale: Scale = "quick".parse()?;
+/// assert_eq!((scale.train_images(), scale.test_images(), scale.epochs(20)), (2_560, 1_000, 4));
+/// assert!("slow".parse::<Scale>().unwrap_err().to_string().contains("full, quick or tiny"));
+/// # Ok::<(), kernel_helpers::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Scale {
     /// All 50,000 and 10,000 images, the assignment's epochs.
@@ -57,6 +66,14 @@ impl Scale {
 }
 
 /// The seed of the runs that `LAB_SEED` names; 0 where it is not set. `cargo lab run --seed 1` sets it.
+///
+/// ```
+/// use kernel_helpers::homework::prelude::*;
+///
+/// // Without LAB_SEED.
+/// assert_eq!(seed_from_env()?, 0);
+/// # Ok::<(), kernel_helpers::Error>(())
+/// ```
 ///
 /// # Errors
 /// If the variable holds anything but a number.

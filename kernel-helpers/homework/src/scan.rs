@@ -19,6 +19,14 @@ pub const SPARSITIES: [f64; 5] = [0.2, 0.4, 0.6, 0.7, 0.8];
 pub const BIT_WIDTHS: [u32; 5] = [6, 5, 4, 3, 2];
 
 /// What is done to the loaded weights before the test.
+///
+/// ```
+/// use kernel_helpers::homework::prelude::*;
+///
+/// let cases = Case::all();
+/// assert_eq!((cases.len(), cases[0]), (21, Case::Float));
+/// assert_eq!(cases[20].to_string(), "symmetric, 2 bits");
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "case", rename_all = "lowercase")]
 pub enum Case {
@@ -41,6 +49,13 @@ pub enum Case {
 }
 
 /// Where the levels of a quantizer lie.
+///
+/// ```
+/// use kernel_helpers::homework::prelude::*;
+///
+/// let case = |mode| Case::Quantize { mode, bits: 4 }.to_string();
+/// assert_eq!([Mode::Asymmetric, Mode::Symmetric].map(case), ["asymmetric, 4 bits", "symmetric, 4 bits"]);
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Mode {
@@ -51,6 +66,20 @@ pub enum Mode {
 }
 
 /// One case and how the network fares in it.
+///
+/// ```
+/// use kernel_helpers::homework::prelude::*;
+/// use kernel_helpers::prelude::*;
+///
+/// # let folder = tempfile::tempdir().unwrap();
+/// # let weights = folder.path().join("resnet20.safetensors");
+/// # resnet_cifar(ResNetConfig::default())?.build(0, &Device::Cpu)?.save_weights(&weights)?;
+/// # let data = Cifar10::striped(8, 8);
+/// let case = Case::Prune { scope: PruneScope::Layer, q: 0.8 };
+/// let result = case.test(&weights, &data, &Device::Cpu)?;
+/// assert!((result.sparsity - 0.8).abs() < 0.01 && result.accuracy <= 1.0);
+/// # Ok::<(), Error>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct CaseResult {
     /// The case.
@@ -65,6 +94,21 @@ pub struct CaseResult {
 }
 
 /// All cases of one checkpoint, with what is needed to trust and repeat them; `cargo lab scan --json` prints it.
+///
+/// ```
+/// use kernel_helpers::homework::prelude::*;
+/// use kernel_helpers::prelude::*;
+///
+/// # let folder = tempfile::tempdir().unwrap();
+/// # let weights = folder.path().join("resnet20.safetensors");
+/// # resnet_cifar(ResNetConfig::default())?.build(0, &Device::Cpu)?.save_weights(&weights)?;
+/// # let data = Cifar10::striped(8, 8);
+/// let result = Case::Float.test(&weights, &data, &Device::Cpu)?;
+/// let scan = Scan::of(vec![result.clone()], &weights, &data, &Device::Cpu)?;
+/// assert_eq!(scan.accuracy(Case::Float), Some(result.accuracy));
+/// assert!(scan.remark().starts_with("resnet20.safetensors: recorded on "));
+/// # Ok::<(), Error>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Scan {
     /// The day on which it was made (UTC), such as `2026-11-23`.

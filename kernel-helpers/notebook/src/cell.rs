@@ -1,11 +1,23 @@
 //! What the code that evcxr makes of a cell calls, in place of what evcxr would compile anew into each cell.
 //!
-//! Variables move from cell to cell through a [`VariableStore`]. How a cell goes, the kernel hears through two pipes that
-//! `LAB_CELL_PIPES` names by their numbers (`evcxr,events`): evcxr gets its own lines on the first, the kernel's front
-//! end an [`Event`] a line on the second. Nothing of it is on the standard output, so nothing that a cell prints can be
-//! taken for it.
+//! Variables move from cell to cell through a [`VariableStore`]. How a cell goes, the kernel hears through two pipes
+//! that `LAB_CELL_PIPES` names by their numbers (`evcxr,events`): evcxr gets its own lines on the first, the kernel's
+//! front end an [`Event`] a line on the second. Nothing of it is on the standard output, so nothing that a cell prints
+//! can be taken for it.
 //!
 //! Nothing here is meant to be called from a notebook.
+//!
+//! What one cell leaves, the next finds, if it means the same type by it:
+//!
+//! ```
+//! use kernel_helpers::cell::VariableStore;
+//!
+//! let mut store = VariableStore::default();
+//! store.put_variable("losses", vec![0.5, 0.25], 0);
+//! assert!(store.check_variable::<Vec<f64>>("losses", 0));
+//! assert_eq!(store.take_variable::<Vec<f64>>("losses"), [0.5, 0.25]);
+//! assert!(!store.check_variable::<Vec<f64>>("losses", 0), "it has moved into the cell");
+//! ```
 
 use crate::panic::{self, Panic};
 use serde::{Deserialize, Serialize};
@@ -78,7 +90,8 @@ fn tell_evcxr(line: &str) {
     }
 }
 
-/// Evcxr's line for the end of a cell. It gets it as soon as the cell runs: what becomes of the cell is the front end's.
+/// Evcxr's line for the end of a cell. It gets it as soon as the cell runs: what becomes of the cell is the front
+/// end's.
 pub const COMPLETE: &str = "EVCXR_EXECUTION_COMPLETE";
 
 /// The cell has found all variables and begins.

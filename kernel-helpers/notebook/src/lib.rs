@@ -1,5 +1,5 @@
-//! What a cell shows and hears: plots, source code, the table of variables; the stop button, panics, and the kernel's own
-//! calls.
+//! What a cell shows and hears: plots, source code, the table of variables; the stop button, panics, and the kernel's
+//! own calls.
 
 pub mod cell;
 pub mod panic;

@@ -10,6 +10,12 @@ use std::sync::{Mutex, PoisonError};
 /// From now on, a panic in this process is one line: its message, and the source file if that is not the cell's own
 /// generated code. Rust's own message also names the thread by a number that changes from run to run, and a line of the
 /// generated code, which nobody sees. Where `RUST_BACKTRACE` asks for a backtrace, everything stays as it is.
+///
+/// ```
+/// kernel_helpers::panic::shorten_messages();
+/// // Prints `panicked: no such layer (src/net.rs, line 7)`, and not the thread and the generated code.
+/// assert!(std::panic::catch_unwind(|| panic!("no such layer")).is_err());
+/// ```
 pub fn shorten_messages() {
     if env::var_os("RUST_BACKTRACE").is_none_or(|value| value == "0") && env::var_os(PIPES).is_none() {
         panic::set_hook(Box::new(print));

@@ -6,6 +6,15 @@ use include_dir::Dir;
 use std::fmt;
 
 /// Source code of one or more items, with their comments. As the last value of a cell it shows itself.
+///
+/// ```
+/// use kernel_helpers::prelude::*;
+///
+/// let source = show_source("Ste::apply")?;
+/// assert!(source.code().contains("pub fn apply(self, weight: &Tensor)"));
+/// assert!(source.to_markdown().starts_with("`kernel-helpers/nn/src/quant/ste.rs`"));
+/// # Ok::<(), Error>(())
+/// ```
 #[derive(Clone, Debug, PartialEq)]
 pub struct Source {
     excerpts: Vec<Excerpt>,
@@ -20,8 +29,21 @@ struct Excerpt {
 }
 
 /// The source code of items by name, from the folder with a library's sources, which lies at `place` in the project: a
-/// function, a type (with its impls), a constant, a macro; one method as `Ste::forward`; only the impls as `impl Ste`.
+/// function, a type (with its impls), a constant, a macro; one method as `Ste::apply`; only the impls as `impl Ste`.
 /// Several names are separated by commas.
+///
+/// ```
+/// use include_dir::{Dir, include_dir};
+/// use kernel_helpers::notebook::source::find;
+///
+/// static SOURCES: Dir = include_dir!("$CARGO_MANIFEST_DIR/src");
+///
+/// let source = find(&SOURCES, "notebook/src", "Source::code, plot_loss")?;
+/// assert!(source.code().contains("pub fn code(&self) -> String {"));
+/// let message = find(&SOURCES, "notebook/src", "plot_lost").unwrap_err().to_string();
+/// assert!(message.contains("such as `plot_loss`"), "{message}");
+/// # Ok::<(), kernel_helpers::Error>(())
+/// ```
 ///
 /// # Errors
 /// If there is no item of that name; the message lists similar ones.

@@ -14,11 +14,34 @@ use std::sync::LazyLock;
 
 /// Whether stop was pressed in the running cell, and nothing has ended because of it yet. Costs a microsecond; always
 /// false outside of a notebook.
+///
+/// ```
+/// use kernel_helpers::prelude::*;
+///
+/// let mut steps = 0;
+/// while steps < 1000 && !stop_requested() {
+///     steps += 1;
+/// }
+/// assert_eq!(steps, 1000, "nobody has pressed stop");
+/// ```
 pub fn stop_requested() -> bool {
     BUTTON.is_pressed()
 }
 
 /// Passes unless stop was pressed: for a computation whose unfinished result is worth nothing.
+///
+/// ```
+/// use kernel_helpers::{Result, stop};
+///
+/// fn sum_of_squares(count: u64) -> Result<u64> {
+///     (0..count).try_fold(0, |sum, i| {
+///         stop::check(|| format!("{i} of {count} squares were added"))?;
+///         Ok(sum + i * i)
+///     })
+/// }
+/// assert_eq!(sum_of_squares(4)?, 14);
+/// # Ok::<(), kernel_helpers::Error>(())
+/// ```
 ///
 /// # Errors
 /// [`Error::Stopped`] with `what` was stopped, if [`stop_requested`].
@@ -27,12 +50,31 @@ pub fn check(what: impl FnOnce() -> String) -> Result<()> {
 }
 
 /// Notes that a training has ended because of the button.
+///
+/// ```
+/// use kernel_helpers::stop;
+///
+/// for _step in 0..1000 {
+///     if stop::stop_requested() {
+///         stop::obeyed();
+///         break;
+///     }
+/// }
+/// assert!(!stop::stop_requested(), "the rest of the cell runs");
+/// ```
 pub fn obeyed() {
     BUTTON.release();
 }
 
 /// Passes unless stop was pressed at any time in the running cell: with several trainings in a cell, one press ends
 /// all of them.
+///
+/// ```
+/// use kernel_helpers::stop;
+///
+/// stop::may_start_training()?;
+/// # Ok::<(), kernel_helpers::Error>(())
+/// ```
 ///
 /// # Errors
 /// [`Error::Stopped`], if it was.

@@ -14,6 +14,13 @@ use display::{Measure, MimeBundle, Show, shows_itself};
 use std::fmt;
 
 /// A variable, measured.
+///
+/// ```
+/// use kernel_helpers::variable;
+///
+/// let losses = vec![0.5, 0.25];
+/// assert_eq!(variable!("losses", "Vec<f64>", losses).measure().extent.as_deref(), Some("2"));
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Variable {
     name: String,
@@ -34,10 +41,26 @@ impl Variable {
 }
 
 /// Variables, in a table that shows itself.
+///
+/// ```
+/// use kernel_helpers::variables::variables;
+///
+/// assert_eq!(variables(&[]).to_string(), "no variables");
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Variables(Vec<Variable>);
 
 /// A table of variables, in their order.
+///
+/// ```
+/// use kernel_helpers::prelude::*;
+/// use kernel_helpers::{variable, variables::variables};
+///
+/// let weight = Tensor::zeros((16, 3), DType::F32, &Device::Cpu)?;
+/// let table = variables(&[variable!("weight", "candle_core::Tensor", weight)]);
+/// assert!(table.to_string().contains("weight  Tensor  [16, 3] f32"), "{table}");
+/// # Ok::<(), Error>(())
+/// ```
 pub fn variables(variables: &[Variable]) -> Variables {
     Variables(variables.to_vec())
 }

@@ -7,6 +7,19 @@ use std::fmt;
 use std::sync::{Mutex, PoisonError};
 
 /// One epoch of a run.
+///
+/// ```
+/// use kernel_helpers::prelude::*;
+///
+/// # let data = Cifar10::striped(64, 32);
+/// # let net = Graph::new("small", [3, 32, 32], |x| x.conv(8, 3).relu().global_average_pool().linear(10))?
+/// #     .build(0, &Device::Cpu)?;
+/// let config = TrainConfig { epochs: 4, learning_rate: 0.25, ..Default::default() };
+/// let history = train(&net, &data, &config)?;
+/// let rates: Vec<f64> = history.epochs.iter().map(|epoch: &EpochRecord| epoch.learning_rate).collect();
+/// assert_eq!(rates, [0.25, 0.25, 0.025, 0.0025]);
+/// # Ok::<(), Error>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct EpochRecord {
     /// The epoch, from 1.
@@ -35,6 +48,19 @@ fn number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {
 }
 
 /// The epochs of a run; a value to print, plot and save.
+///
+/// ```
+/// use kernel_helpers::prelude::*;
+///
+/// # let data = Cifar10::striped(64, 32);
+/// # let net = Graph::new("small", [3, 32, 32], |x| x.conv(8, 3).relu().global_average_pool().linear(10))?
+/// #     .build(0, &Device::Cpu)?;
+/// let history = finetune(&net, &data, &TrainConfig { epochs: 3, ..Default::default() })?;
+/// assert_eq!(history.last().unwrap().epoch, 3);
+/// assert!(history.best_accuracy() >= history.last_accuracy());
+/// assert!(history.to_string().contains(&format!("(epoch {} of 3)", history.best_epoch())));
+/// # Ok::<(), Error>(())
+/// ```
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct History {
     /// The finished epochs, in order.
@@ -116,6 +142,18 @@ static LAST: Mutex<Option<History>> = Mutex::new(None);
 
 /// The history of the last run in this notebook or command, as far as it came. A cell that fails or is stopped after a
 /// training loses its variables, but not this.
+///
+/// ```
+/// use kernel_helpers::prelude::*;
+///
+/// # let data = Cifar10::striped(64, 32);
+/// # let net = Graph::new("small", [3, 32, 32], |x| x.conv(8, 3).relu().global_average_pool().linear(10))?
+/// #     .build(0, &Device::Cpu)?;
+/// assert_eq!(last_history(), None);
+/// let history = finetune(&net, &data, &TrainConfig { epochs: 1, ..Default::default() })?;
+/// assert_eq!(last_history(), Some(history));
+/// # Ok::<(), Error>(())
+/// ```
 pub fn last_history() -> Option<History> {
     LAST.lock().unwrap_or_else(PoisonError::into_inner).clone()
 }
@@ -125,8 +163,17 @@ pub(super) fn remember(history: &History) {
     *LAST.lock().unwrap_or_else(PoisonError::into_inner) = Some(history.clone());
 }
 
-/// What a table or figure has to say of the runs behind it: which of them are recorded, and on which days they were made.
-/// `None` if all of them were trained just now.
+/// What a table or figure has to say of the runs behind it: which of them are recorded, and on which days they were
+/// made. `None` if all of them were trained just now.
+///
+/// ```
+/// use kernel_helpers::prelude::*;
+///
+/// let recorded = History { recorded_on: Some("2026-11-23".to_owned()), ..Default::default() };
+/// let trained_now = History::default();
+/// assert_eq!(recorded_note([&recorded, &trained_now]).unwrap(), "1 of 2 runs recorded on 2026-11-23");
+/// assert_eq!(recorded_note([&trained_now]), None);
+/// ```
 pub fn recorded_note<'a>(runs: impl IntoIterator<Item = &'a History>) -> Option<String> {
     let runs: Vec<_> = runs.into_iter().map(|run| run.recorded_on.as_deref()).collect();
     let recorded = runs.iter().flatten().count();

@@ -14,6 +14,19 @@ use serde_json::Value;
 use std::collections::BTreeMap;
 
 /// All that decides how a run ends: two runs of the same identity give the same bits.
+///
+/// ```
+/// use kernel_helpers::prelude::*;
+///
+/// # let data = Cifar10::striped(64, 32);
+/// # let net = Graph::new("small", [3, 32, 32], |x| x.conv(8, 3).relu().global_average_pool().linear(10))?
+/// #     .build(0, &Device::Cpu)?;
+/// let run = RunIdentity::of(Procedure::Train, &net, &data, &TrainConfig::default())?.unwrap();
+/// let longer = RunIdentity { epochs: 40, ..run.clone() };
+/// assert_eq!(run.differences(&longer), ["epochs: 40 there, 20 here"]);
+/// assert_ne!(run.key(), longer.key());
+/// # Ok::<(), Error>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct RunIdentity {
     /// What is done in an epoch.
@@ -38,8 +51,8 @@ pub struct RunIdentity {
     pub seed: u64,
     /// The network's [`Network::description`].
     pub network: String,
-    /// The parameters that are not used in floating point, each with its quantizer in words, see [`Network::quantizers`]. As the next four,
-    /// it is absent from what the first version kept.
+    /// The parameters that are not used in floating point, each with its quantizer in words, see
+    /// [`Network::quantizers`]. As the next four, it is absent from what the first version kept.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub quantizers: Option<BTreeMap<String, String>>,
     /// The names of the [`Network::prunable_layers`].
@@ -51,7 +64,8 @@ pub struct RunIdentity {
     /// The instruction set of the CPU kernels, see [`Machine::instructions`]: sums are taken in the order of its lanes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub instructions: Option<String>,
-    /// What is done at random to the examples trained on, each in its [`Augmentation::description`](nn::data::Augmentation).
+    /// What is done at random to the examples trained on, each in its
+    /// [`Augmentation::description`](nn::data::Augmentation).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub augmentations: Option<Vec<String>>,
     /// The SHA-256 sum of the network's parameters and buffers at the start.
@@ -63,6 +77,18 @@ pub struct RunIdentity {
 }
 
 /// What is done in an epoch.
+///
+/// ```
+/// use kernel_helpers::prelude::*;
+///
+/// # let data = Cifar10::striped(64, 32);
+/// # let net = Graph::new("small", [3, 32, 32], |x| x.conv(8, 3).relu().global_average_pool().linear(10))?
+/// #     .build(0, &Device::Cpu)?;
+/// let procedure = Procedure::Finetune { keep_zeros: true };
+/// let run = RunIdentity::of(procedure, &net, &data, &TrainConfig::default())?.unwrap();
+/// assert!(run.to_string().starts_with("finetune with the zeros kept, 20 epochs, 64 images"));
+/// # Ok::<(), Error>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Procedure {
@@ -107,6 +133,15 @@ impl Procedure {
 }
 
 /// Which examples.
+///
+/// ```
+/// use kernel_helpers::prelude::*;
+///
+/// let data = Cifar10::striped(64, 32);
+/// let (training, test) = (Examples::of(&*data.train), Examples::of(&*data.test));
+/// assert_eq!((training.count, test.count), (64, 32));
+/// assert_ne!(training.sha256, test.sha256);
+/// ```
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Examples {
     /// How many.
@@ -133,7 +168,8 @@ impl RunIdentity {
     /// The identity of a run that starts with the network as it is now; `None` if the network does not describe itself.
     ///
     /// # Errors
-    /// If the network's tensors cannot be copied, or the environment names an instruction set that this processor lacks.
+    /// If the network's tensors cannot be copied, or the environment names an instruction set that this processor
+    /// lacks.
     pub fn of<N: Network>(
         procedure: Procedure,
         net: &N,
@@ -190,8 +226,8 @@ impl RunIdentity {
         Self { start_sha256: other.start_sha256.clone(), ..self.clone() }
     }
 
-    /// The fields in which a kept run is another one than this, such as `learning_rate: 0.01 there, 0.002 here`. Layers that
-    /// differ in the same way are counted.
+    /// The fields in which a kept run is another one than this, such as `learning_rate: 0.01 there, 0.002 here`. Layers
+    /// that differ in the same way are counted.
     pub fn differences(&self, kept: &Self) -> Vec<String> {
         let (here, there) = (self.fields(), kept.completed_by(self).fields());
         let names = here.keys().chain(there.keys().filter(|name| !here.contains_key(*name)));

@@ -12,10 +12,26 @@ use std::fs::Metadata;
 use std::path::{Path, PathBuf};
 
 /// A run that is kept, finished or not.
+///
+/// ```
+/// use kernel_helpers::prelude::*;
+///
+/// # let data = Cifar10::striped(64, 32);
+/// # let net = Graph::new("small", [3, 32, 32], |x| x.conv(8, 3).relu().global_average_pool().linear(10))?
+/// #     .build(0, &Device::Cpu)?;
+/// # let folder = tempfile::tempdir().unwrap();
+/// # let save_to = Some(folder.path().join("net.safetensors"));
+/// # train(&net, &data, &TrainConfig { epochs: 1, save_to, ..Default::default() })?;
+/// let kept: KeptRun = kept_runs(&folder)?.remove(0);
+/// assert_eq!(kept.name, folder.path().join("net"));
+/// kept.remove()?;
+/// assert!(kept_runs(&folder)?.is_empty());
+/// # Ok::<(), Error>(())
+/// ```
 #[derive(Clone, Debug, PartialEq)]
 pub struct KeptRun {
-    /// The path of its files as far as they have it in common, such as `checkpoints/net` or, where another run has that name,
-    /// `checkpoints/net.1a2b3c4d`.
+    /// The path of its files as far as they have it in common, such as `checkpoints/net` or, where another run has that
+    /// name, `checkpoints/net.1a2b3c4d`.
     pub name: PathBuf,
     /// How far it is.
     pub progress: Progress,
@@ -27,6 +43,21 @@ pub struct KeptRun {
 }
 
 /// How far a run is.
+///
+/// ```
+/// use kernel_helpers::prelude::*;
+///
+/// # let data = Cifar10::striped(64, 32);
+/// # let net = Graph::new("small", [3, 32, 32], |x| x.conv(8, 3).relu().global_average_pool().linear(10))?
+/// #     .build(0, &Device::Cpu)?;
+/// # let folder = tempfile::tempdir().unwrap();
+/// # let save_to = Some(folder.path().join("net.safetensors"));
+/// # train(&net, &data, &TrainConfig { epochs: 1, save_to, ..Default::default() })?;
+/// for kept in kept_runs(&folder)? {
+///     assert!(matches!(kept.progress, Progress::Finished { best_accuracy, .. } if best_accuracy <= 1.0));
+/// }
+/// # Ok::<(), Error>(())
+/// ```
 #[derive(Clone, Debug, PartialEq)]
 pub enum Progress {
     /// It is finished.
@@ -46,6 +77,22 @@ pub enum Progress {
 }
 
 /// The runs in a folder and the folders in it, by name. What is no run's is passed over.
+///
+/// ```
+/// use kernel_helpers::prelude::*;
+///
+/// # let data = Cifar10::striped(64, 32);
+/// # let graph = Graph::new("small", [3, 32, 32], |x| x.conv(8, 3).relu().global_average_pool().linear(10))?;
+/// # let folder = tempfile::tempdir().unwrap();
+/// for (name, epochs) in [("short", 1), ("long", 2)] {
+///     let save_to = Some(folder.path().join(name));
+///     let config = TrainConfig { epochs, save_to, ..Default::default() };
+///     train(&graph.clone().build(0, &Device::Cpu)?, &data, &config)?;
+/// }
+/// let epochs: Vec<_> = kept_runs(&folder)?.into_iter().map(|kept| kept.run.unwrap().epochs).collect();
+/// assert_eq!(epochs, [2, 1]);
+/// # Ok::<(), Error>(())
+/// ```
 ///
 /// # Errors
 /// If a folder cannot be read.
@@ -68,6 +115,21 @@ pub fn kept_runs(folder: impl AsRef<Path>) -> Result<Vec<KeptRun>> {
 }
 
 /// A row for each run: its name from `folder` on, how far it is, its size and its configuration.
+///
+/// ```
+/// use kernel_helpers::prelude::*;
+///
+/// # let data = Cifar10::striped(64, 32);
+/// # let net = Graph::new("small", [3, 32, 32], |x| x.conv(8, 3).relu().global_average_pool().linear(10))?
+/// #     .build(0, &Device::Cpu)?;
+/// # let folder = tempfile::tempdir().unwrap();
+/// # let folder = folder.path();
+/// # let save_to = Some(folder.join("net.safetensors"));
+/// # train(&net, &data, &TrainConfig { epochs: 1, save_to, ..Default::default() })?;
+/// let table = table_of_runs(&kept_runs(folder)?, folder).to_string();
+/// assert!(table.contains("finished on") && table.contains("train, 1 epochs, 64 images"), "{table}");
+/// # Ok::<(), Error>(())
+/// ```
 pub fn table_of_runs(runs: &[KeptRun], folder: &Path) -> Table {
     let rows = runs.iter().map(|kept| {
         let name = kept.name.strip_prefix(folder).unwrap_or(&kept.name).display();

@@ -47,9 +47,22 @@ use std::fmt;
 /// Images in a batch of [`test`]; the loss is a mean over batches, so it belongs to the definition.
 const TEST_BATCH: usize = 100;
 
-/// Trains for `config.epochs` epochs; the course's `train`. Unless `config.schedule` says otherwise, the learning rate is cut
-/// to a tenth after half and again after three quarters of them. With `config.save_to` the run is recorded, and the network has its best weights in the
-/// end.
+/// Trains for `config.epochs` epochs; the course's `train`. Unless `config.schedule` says otherwise, the learning rate
+/// is cut to a tenth after half and again after three quarters of them. With `config.save_to` the run is recorded, and
+/// the network has its best weights in the end.
+///
+/// ```
+/// use kernel_helpers::prelude::*;
+///
+/// let data = Cifar10::striped(64, 32);
+/// let net = Graph::new("small", [3, 32, 32], |x| x.conv(8, 3).relu().global_average_pool().linear(10))?
+///     .build(0, &Device::Cpu)?;
+/// let config = TrainConfig { epochs: 4, learning_rate: 0.1, batch_size: 16, ..Default::default() };
+/// let history = train(&net, &data, &config)?;
+/// assert!(history.epochs[3].train_loss < history.epochs[0].train_loss);
+/// assert_eq!(history.last_accuracy(), test(&net, &data)?.accuracy);
+/// # Ok::<(), Error>(())
+/// ```
 ///
 /// # Errors
 /// If the configuration is not usable, a tensor operation fails or a file cannot be written.
@@ -65,10 +78,21 @@ pub fn train<N: Network>(net: &N, data: &Data, config: &TrainConfig) -> Result<H
     })
 }
 
-/// Trains for `config.epochs` epochs; the course's `finetune`. Unless `config.schedule` says otherwise, the learning rate is
-/// constant. With `config.keep_zeros` the
-/// weights that are zero at the start stay zero. With `config.save_to` the run is recorded, and the network has its best
-/// weights in the end.
+/// Trains for `config.epochs` epochs; the course's `finetune`. Unless `config.schedule` says otherwise, the learning
+/// rate is constant. With `config.keep_zeros` the weights that are zero at the start stay zero. With `config.save_to`
+/// the run is recorded, and the network has its best weights in the end.
+///
+/// ```
+/// use kernel_helpers::prelude::*;
+///
+/// # let data = Cifar10::striped(64, 32);
+/// # let net = Graph::new("small", [3, 32, 32], |x| x.conv(8, 3).relu().global_average_pool().linear(10))?
+/// #     .build(0, &Device::Cpu)?;
+/// let pruned = prune_layers(&net, 0.75)?;
+/// let history = finetune(&net, &data, &TrainConfig { epochs: 2, keep_zeros: true, ..Default::default() })?;
+/// assert_eq!(history.last().unwrap().sparsity, pruned.total());
+/// # Ok::<(), Error>(())
+/// ```
 ///
 /// # Errors
 /// If the configuration is not usable, a tensor operation fails or a file cannot be written.
@@ -81,8 +105,22 @@ pub fn finetune<N: Network>(net: &N, data: &Data, config: &TrainConfig) -> Resul
 }
 
 /// Prunes a little before each epoch of the ramp, and trains on after it. From the last pruning step on the zeros stay,
-/// and only the epochs after the ramp may count as the best. How to prune is told by a [`PruneSchedule`](nn::prune::PruneSchedule) or a [`Pruning`]. With `config.save_to` the run is recorded, and the network
-/// has its best weights in the end.
+/// and only the epochs after the ramp may count as the best. How to prune is told by a
+/// [`PruneSchedule`](nn::prune::PruneSchedule) or a [`Pruning`]. With `config.save_to` the run is recorded, and the
+/// network has its best weights in the end.
+///
+/// ```
+/// use kernel_helpers::prelude::*;
+///
+/// # let data = Cifar10::striped(64, 32);
+/// # let net = Graph::new("small", [3, 32, 32], |x| x.conv(8, 3).relu().global_average_pool().linear(10))?
+/// #     .build(0, &Device::Cpu)?;
+/// let config = TrainConfig { epochs: 4, ..Default::default() };
+/// let history = iterative_prune(&net, &data, &config, Pruning::new(0.75, 3).scope(PruneScope::Global))?;
+/// assert_eq!(history.epochs.iter().map(|epoch| epoch.candidate).collect::<Vec<_>>(), [false, false, false, true]);
+/// assert!((sparsity(&net)?.total() - 0.75).abs() < 0.01);
+/// # Ok::<(), Error>(())
+/// ```
 ///
 /// # Errors
 /// If the configuration is not usable, the ramp leaves no epoch, a tensor operation fails or a file cannot be written.
@@ -109,6 +147,20 @@ pub fn iterative_prune<N: Network>(
 /// One epoch of fine-tuning a pruned network; the course's `finetune_after_prune`. With `prune`, the weights that are
 /// zero at the start of the epoch are set to zero again after every step; without, they may come back.
 ///
+/// ```
+/// use kernel_helpers::prelude::*;
+///
+/// # let data = Cifar10::striped(64, 32);
+/// # let net = Graph::new("small", [3, 32, 32], |x| x.conv(8, 3).relu().global_average_pool().linear(10))?
+/// #     .build(0, &Device::Cpu)?;
+/// let pruned = prune_layers(&net, 0.75)?;
+/// let mut trainer = Trainer::new(&net, &data, &TrainConfig { epochs: 1, ..Default::default() })?;
+/// trainer.next_epoch();
+/// finetune_after_prune(&net, &mut trainer, true)?;
+/// assert_eq!(sparsity(&net)?, pruned);
+/// # Ok::<(), Error>(())
+/// ```
+///
 /// # Errors
 /// If a tensor operation fails.
 pub fn finetune_after_prune<N: Network>(
@@ -120,6 +172,13 @@ pub fn finetune_after_prune<N: Network>(
 }
 
 /// The accuracy and loss of a network on the test images.
+///
+/// ```
+/// use kernel_helpers::prelude::*;
+///
+/// let result = TestResult { loss: 0.3127, accuracy: 0.9151, images: 10_000, note: None };
+/// assert_eq!(result.to_string(), "Test Loss=0.3127, Test accuracy=0.9151");
+/// ```
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct TestResult {
     /// Cross-entropy, the mean over the batches of 100 images.
@@ -133,6 +192,20 @@ pub struct TestResult {
 }
 
 /// Tests the network in evaluation mode on the test images, in batches of 100; the course's `test`.
+///
+/// ```
+/// use kernel_helpers::prelude::*;
+///
+/// let data = Cifar10::striped(64, 30);
+/// let net = Graph::new("small", [3, 32, 32], |x| x.conv(8, 3).relu().global_average_pool().linear(10))?
+///     .build(0, &Device::Cpu)?;
+/// net.named_parameters().iter().try_for_each(|(_, values)| values.set(&values.zeros_like()?))?;
+/// let result = test(&net, &data)?;
+/// // All logits are zero, so every image is taken for class 0, and the loss is ln 10.
+/// assert_eq!((result.images, result.accuracy), (30, 0.1));
+/// assert!((result.loss - 10_f64.ln()).abs() < 1e-6);
+/// # Ok::<(), Error>(())
+/// ```
 ///
 /// # Errors
 /// If a tensor operation fails, or the notebook's stop button is pressed: an accuracy on a part of the images would be

@@ -7,6 +7,16 @@ use serde::{Deserialize, Serialize};
 use std::fmt;
 
 /// What a run was computed on, as far as the system tells.
+///
+/// ```
+/// use kernel_helpers::prelude::*;
+/// use kernel_helpers::runs::machine::Machine;
+///
+/// let machine = Machine::here(&Device::Cpu)?;
+/// assert_eq!(machine.device, "CPU");
+/// assert!(machine.to_string().ends_with(&machine.instructions), "{machine}");
+/// # Ok::<(), Error>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Machine {
     /// The processor's name, where the system tells it.

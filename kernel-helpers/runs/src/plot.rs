@@ -8,6 +8,16 @@ use std::fmt::Display;
 
 /// The share of zeros in each layer, in percent: for each series its name, such as `per layer` and `global`, and the
 /// sparsity of the same network's layers.
+///
+/// ```
+/// use kernel_helpers::prelude::*;
+///
+/// # let net = Graph::new("small", [3, 32, 32], |x| x.conv(8, 3).relu().global_average_pool().linear(10))?
+/// #     .build(0, &Device::Cpu)?;
+/// let figure = plot_sparsity(&[("per layer", prune_layers(&net, 0.75)?)]).draw()?;
+/// assert!(figure.alt().starts_with("zeros (%). per layer: "), "{}", figure.alt());
+/// # Ok::<(), Error>(())
+/// ```
 pub fn plot_sparsity<N: Display, S: Borrow<Sparsity>>(series: &[(N, S)]) -> BarPlot {
     let layers = series.first().map_or(&[][..], |(_, sparsity)| &sparsity.borrow().layers);
     let plot = BarPlot::new(layers.iter().map(|layer| &layer.name)).x_label("zeros (%)").limit(100.0);
@@ -18,6 +28,18 @@ pub fn plot_sparsity<N: Display, S: Borrow<Sparsity>>(series: &[(N, S)]) -> BarP
 }
 
 /// Loss and accuracy of the training and the test images against epochs, side by side.
+///
+/// ```
+/// use kernel_helpers::prelude::*;
+///
+/// # let data = Cifar10::striped(64, 32);
+/// # let net = Graph::new("small", [3, 32, 32], |x| x.conv(8, 3).relu().global_average_pool().linear(10))?
+/// #     .build(0, &Device::Cpu)?;
+/// let history = finetune(&net, &data, &TrainConfig { epochs: 3, ..Default::default() })?;
+/// let figure = plot_history(&history).draw()?;
+/// assert!(figure.alt().contains("accuracy (%) against epoch"), "{}", figure.alt());
+/// # Ok::<(), Error>(())
+/// ```
 pub fn plot_history(history: &History) -> Grid {
     let line = |value: fn(&EpochRecord) -> f64| -> Vec<(f64, f64)> {
         history.epochs.iter().map(|epoch| (epoch.epoch as f64, value(epoch))).collect()
@@ -35,8 +57,20 @@ pub fn plot_history(history: &History) -> Grid {
     Grid::new(2).panel(loss).panel(accuracy).notes(history.remarks())
 }
 
-/// Test accuracy against epochs for several runs: names and histories. `float` is the accuracy of the float model, drawn
-/// as a line for comparison.
+/// Test accuracy against epochs for several runs: names and histories. `float` is the accuracy of the float model,
+/// drawn as a line for comparison.
+///
+/// ```
+/// use kernel_helpers::prelude::*;
+///
+/// # let data = Cifar10::striped(64, 32);
+/// # let net = Graph::new("small", [3, 32, 32], |x| x.conv(8, 3).relu().global_average_pool().linear(10))?
+/// #     .build(0, &Device::Cpu)?;
+/// let history = finetune(&net, &data, &TrainConfig { epochs: 3, ..Default::default() })?;
+/// let figure = plot_test_accuracy(&[("4 bits", &history)], Some(0.9151)).draw()?;
+/// assert!(figure.alt().contains("4 bits") && figure.alt().contains("float: 91.51 %"), "{}", figure.alt());
+/// # Ok::<(), Error>(())
+/// ```
 pub fn plot_test_accuracy<N: Display, H: Borrow<History>>(runs: &[(N, H)], float: Option<f64>) -> LinePlot {
     let points = |history: &History| -> Vec<(f64, f64)> {
         history.epochs.iter().map(|epoch| (epoch.epoch as f64, epoch.test_accuracy)).collect()

@@ -12,6 +12,22 @@ use serde::{Deserialize, Serialize};
 use std::path::Path;
 
 /// How a finished run came about and how it went, beside its weights as JSON.
+///
+/// ```
+/// use kernel_helpers::prelude::*;
+///
+/// # let data = Cifar10::striped(64, 32);
+/// # let net = Graph::new("small", [3, 32, 32], |x| x.conv(8, 3).relu().global_average_pool().linear(10))?
+/// #     .build(0, &Device::Cpu)?;
+/// # let folder = tempfile::tempdir().unwrap();
+/// let weights = folder.path().join("net.safetensors");
+/// let config = TrainConfig { epochs: 2, save_to: Some(weights.clone()), ..Default::default() };
+/// let history = train(&net, &data, &config)?;
+/// let record = RunRecord::load(RunFiles::of(&weights).record())?;
+/// assert_eq!((record.run.epochs, record.run.procedure), (2, Procedure::Train));
+/// assert_eq!(record.last.as_ref(), history.last());
+/// # Ok::<(), Error>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct RunRecord {
     /// The day on which the run was finished (UTC), such as `2026-11-23`.
@@ -40,8 +56,8 @@ pub struct RunRecord {
     pub last: Option<EpochRecord>,
     /// All epochs.
     pub history: History,
-    /// The SHA-256 sum of all the rest, in the form that [`Self::save`] writes but without line breaks and spaces. Absent from
-    /// what the first version wrote.
+    /// The SHA-256 sum of all the rest, in the form that [`Self::save`] writes but without line breaks and spaces.
+    /// Absent from what the first version wrote.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub checksum: Option<String>,
 }

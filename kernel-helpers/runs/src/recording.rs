@@ -23,13 +23,13 @@ use std::time::Instant;
 /// The environment variable that asks to train even what is recorded.
 const RETRAIN: &str = "LAB_RETRAIN";
 
-/// All epochs of a run. What `epoch` does with the trainer has to be determined by `procedure`, the network, the data and
-/// the configuration alone, for these are the identity under which the run is found again.
+/// All epochs of a run. What `epoch` does with the trainer has to be determined by `procedure`, the network, the data
+/// and the configuration alone, for these are the identity under which the run is found again.
 ///
 /// With `config.save_to`, the network has the best weights in the end, as that file holds them: it makes no difference
 /// whether the run was trained, resumed or found recorded. A run that the notebook's stop button or an error ends is an
-/// interrupted one; the network then has the best weights so far, or those of the start if there are none. Either way, the
-/// same call with the network as it was left is about the same run, so that a cell can be executed again.
+/// interrupted one; the network then has the best weights so far, or those of the start if there are none. Either way,
+/// the same call with the network as it was left is about the same run, so that a cell can be executed again.
 pub(super) fn run<N: Network>(
     procedure: Procedure,
     net: &N,
@@ -123,8 +123,8 @@ impl Recording {
         }))
     }
 
-    /// The history of the run and how it came about if it is recorded; the network then has its best weights. Otherwise takes
-    /// the run for this process, and brings network and trainer to where it was interrupted, if it was.
+    /// The history of the run and how it came about if it is recorded; the network then has its best weights. Otherwise
+    /// takes the run for this process, and brings network and trainer to where it was interrupted, if it was.
     fn begin<N: Network>(&mut self, net: &N, trainer: &mut Trainer) -> Result<Option<(History, String)>> {
         if let Some(found) = self.finished(net, trainer.watch())? {
             return Ok(Some(found));
@@ -142,8 +142,8 @@ impl Recording {
         Ok(None)
     }
 
-    /// The history of this run and how it came about if it is recorded, under whatever name; it is brought to the name that
-    /// was asked for. A run with the bits of this machine comes first.
+    /// The history of this run and how it came about if it is recorded, under whatever name; it is brought to the name
+    /// that was asked for. A run with the bits of this machine comes first.
     fn finished<N: Network>(&mut self, net: &N, watch: &Watch) -> Result<Option<(History, String)>> {
         if self.retrain {
             return Ok(None);
@@ -171,7 +171,8 @@ impl Recording {
         Ok(Some((History { recorded_on: Some(record.made_on), ..record.history }, provenance)))
     }
 
-    /// Whether a record is that of this run: it began with the network as it is now, or it left the network as it is now.
+    /// Whether a record is that of this run: it began with the network as it is now, or it left the network as it is
+    /// now.
     fn is_this(&self, kept: &Kept, is: fn(&RunIdentity, &RunIdentity) -> bool) -> bool {
         let run = &kept.record.run;
         let is_left = || {

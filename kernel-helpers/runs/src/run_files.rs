@@ -20,6 +20,20 @@ use std::path::{Path, PathBuf};
 /// | `NAME.KEY.lock` | nothing: the process that trains the run has it locked |
 ///
 /// KEY is the [`RunIdentity::key`] of the run. Weights of another name, such as `q=0.5`, have the record `q=0.5.json`.
+///
+/// ```
+/// use kernel_helpers::prelude::*;
+/// use std::path::Path;
+///
+/// # let data = Cifar10::striped(64, 32);
+/// # let net = Graph::new("small", [3, 32, 32], |x| x.conv(8, 3).relu().global_average_pool().linear(10))?
+/// #     .build(0, &Device::Cpu)?;
+/// let files = RunFiles::of("runs/net.safetensors");
+/// assert_eq!(files.record(), Path::new("runs/net.json"));
+/// let run = RunIdentity::of(Procedure::Train, &net, &data, &TrainConfig::default())?.unwrap();
+/// assert_eq!(files.state(&run), Path::new(&format!("runs/net.{}.state.safetensors", run.key())));
+/// # Ok::<(), Error>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RunFiles {
     weights: PathBuf,
@@ -91,9 +105,9 @@ impl RunFiles {
         self.remove_lock(run)
     }
 
-    /// Removes what a process has left of a finished run that died just before it would have done so: its state, and copies
-    /// of its weights without a record, under the run's key or, where they made room before they had one, under their sum.
-    /// A state that lacks epochs is another matter: somebody has begun to train the run anew.
+    /// Removes what a process has left of a finished run that died just before it would have done so: its state, and
+    /// copies of its weights without a record, under the run's key or, where they made room before they had one, under
+    /// their sum. A state that lacks epochs is another matter: somebody has begun to train the run anew.
     pub(super) fn remove_finished(&self, record: &RunRecord) -> Result<()> {
         let (run, sum) = (&record.run, &record.weights.sha256);
         for name in [&run.key(), &sum[..8]] {
@@ -167,8 +181,8 @@ impl RunFiles {
         Ok(moved)
     }
 
-    /// Puts the best weights of a run that has just been finished into their place, and its record beside them. Returns the
-    /// record, and where that of the run before it is now, if there was one.
+    /// Puts the best weights of a run that has just been finished into their place, and its record beside them. Returns
+    /// the record, and where that of the run before it is now, if there was one.
     ///
     /// # Errors
     /// If a file cannot be read or written; what was there is then still there.
@@ -183,8 +197,8 @@ impl RunFiles {
         Ok((self.put(weights, record)?, moved))
     }
 
-    /// Keeps a run that is there under a name of its own, for weights that are not recorded to take its place. Returns where
-    /// it is now.
+    /// Keeps a run that is there under a name of its own, for weights that are not recorded to take its place. Returns
+    /// where it is now.
     ///
     /// # Errors
     /// If a file cannot be read or written; what was there is then still there.
@@ -200,9 +214,9 @@ impl RunFiles {
         Ok(record)
     }
 
-    /// Keeps what is in the place of a new run's weights under a name of its own: a finished run under its key, weights that
-    /// are not recorded under the start of their sum. All is copied before the record goes, and the weights are replaced after
-    /// that: at no instant is a run nowhere, or a record beside weights that are not its own.
+    /// Keeps what is in the place of a new run's weights under a name of its own: a finished run under its key, weights
+    /// that are not recorded under the start of their sum. All is copied before the record goes, and the weights are
+    /// replaced after that: at no instant is a run nowhere, or a record beside weights that are not its own.
     fn make_room(&self, new: Option<(&RunIdentity, &str)>) -> Result<Option<PathBuf>> {
         let found = if self.weights.exists() { Some(sha256_of_file(&self.weights)?) } else { None };
         let (others, last) = (self.others(), self.last()?);

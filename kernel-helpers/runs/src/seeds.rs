@@ -4,12 +4,31 @@ use super::{RunFiles, RunIdentity, RunRecord};
 use base::{Error, Result};
 use std::path::{Path, PathBuf};
 
-/// The records of a run with every seed that is there, in the order of the seeds: that of `folder`, where runs with seed 0
-/// are, and those of its folders `seed-1`, `seed-2` and so on. `weights` is the run's file, such as
+/// The records of a run with every seed that is there, in the order of the seeds: that of `folder`, where runs with
+/// seed 0 are, and those of its folders `seed-1`, `seed-2` and so on. `weights` is the run's file, such as
 /// `net_after_finetune.safetensors`.
 ///
-/// A record that differs from the first one in more than the seed, such as in the number of epochs, is of another run and
-/// left out. So is a run that is not finished.
+/// A record that differs from the first one in more than the seed, such as in the number of epochs, is of another run
+/// and left out. So is a run that is not finished.
+///
+/// ```
+/// use kernel_helpers::prelude::*;
+///
+/// # let data = Cifar10::striped(64, 32);
+/// # let graph = Graph::new("small", [3, 32, 32], |x| x.conv(8, 3).relu().global_average_pool().linear(10))?;
+/// # let folder = tempfile::tempdir().unwrap();
+/// # let folder = folder.path();
+/// for (seed, place) in [(0, folder.to_owned()), (1, folder.join("seed-1"))] {
+///     let save_to = Some(place.join("net.safetensors"));
+///     let config = TrainConfig { epochs: 1, seed, save_to, ..Default::default() };
+///     train(&graph.clone().build(0, &Device::Cpu)?, &data, &config)?;
+/// }
+/// let records = records_over_seeds(folder, "net.safetensors")?;
+/// let accuracies: Vec<f64> = records.iter().map(|record| record.history.best_accuracy()).collect();
+/// let (mean, deviation) = mean_and_deviation(&accuracies);
+/// assert!(records.len() == 2 && mean <= 1.0 && deviation.is_some());
+/// # Ok::<(), Error>(())
+/// ```
 ///
 /// # Errors
 /// If a record cannot be read.
@@ -32,6 +51,14 @@ pub fn records_over_seeds(folder: impl AsRef<Path>, weights: &str) -> Result<Vec
 }
 
 /// The mean of some values and their sample standard deviation (with n - 1); none of a single value.
+///
+/// ```
+/// use kernel_helpers::prelude::*;
+///
+/// let (mean, deviation) = mean_and_deviation(&[0.91, 0.92, 0.93]);
+/// assert_eq!(format!("{mean:.2} ± {:.2}", deviation.unwrap()), "0.92 ± 0.01");
+/// assert_eq!(mean_and_deviation(&[0.91]), (0.91, None));
+/// ```
 pub fn mean_and_deviation(values: &[f64]) -> (f64, Option<f64>) {
     let count = values.len() as f64;
     let mean = values.iter().sum::<f64>() / count;

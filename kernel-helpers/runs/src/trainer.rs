@@ -16,6 +16,21 @@ use notebook::stop;
 use std::path::PathBuf;
 
 /// How to train. The defaults are those of the course's fine-tuning, for 20 epochs.
+///
+/// ```
+/// use kernel_helpers::prelude::*;
+///
+/// let config = TrainConfig {
+///     epochs: 40,
+///     learning_rate: 1e-3,
+///     optimizer: AdamWConfig::default().into(),
+///     schedule: Cosine.into(),
+///     save_to: Some(checkpoints_dir()?.join("net.safetensors")),
+///     ..Default::default()
+/// };
+/// assert_eq!((config.batch_size, config.weight_decay, config.seed), (256, 1e-4, 0));
+/// # Ok::<(), Error>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct TrainConfig {
     /// How often the training images are gone through.
@@ -42,11 +57,11 @@ pub struct TrainConfig {
     /// Whether the weights that are zero at the start stay zero; for [`super::finetune`].
     pub keep_zeros: bool,
     /// Where the best weights are saved when the run is finished, and beside them the run's state and record, see
-    /// [`super::RunFiles`], if the network has a [`Network::description`]. What is recorded there of another run is kept under
-    /// another name. Without a description, the best weights are saved as they come. `None` keeps nothing.
+    /// [`super::RunFiles`], if the network has a [`Network::description`]. What is recorded there of another run is
+    /// kept under another name. Without a description, the best weights are saved as they come. `None` keeps nothing.
     pub save_to: Option<PathBuf>,
-    /// Whether to train even if `save_to` holds a finished run of this configuration; one that was interrupted continues.
-    /// The environment variable `LAB_RETRAIN=1` asks for the same.
+    /// Whether to train even if `save_to` holds a finished run of this configuration; one that was interrupted
+    /// continues. The environment variable `LAB_RETRAIN=1` asks for the same.
     pub retrain: bool,
 }
 
@@ -80,6 +95,19 @@ impl TrainConfig {
 }
 
 /// How the training images fared in an epoch.
+///
+/// ```
+/// use kernel_helpers::prelude::*;
+///
+/// # let data = Cifar10::striped(64, 32);
+/// # let net = Graph::new("small", [3, 32, 32], |x| x.conv(8, 3).relu().global_average_pool().linear(10))?
+/// #     .build(0, &Device::Cpu)?;
+/// let mut trainer = Trainer::new(&net, &data, &TrainConfig::default())?;
+/// trainer.next_epoch();
+/// let EpochStatistics { loss, accuracy } = trainer.run_epoch(&net, false)?;
+/// assert!(loss > 1.0 && accuracy < 0.5, "the network has seen each image once");
+/// # Ok::<(), Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct EpochStatistics {
     /// Mean cross-entropy of the batches.
@@ -89,6 +117,22 @@ pub struct EpochStatistics {
 }
 
 /// A run in progress: optimizer, data, history and best weights, for a loop of one's own over the epochs.
+///
+/// ```
+/// use kernel_helpers::prelude::*;
+///
+/// # let data = Cifar10::striped(64, 32);
+/// # let net = Graph::new("small", [3, 32, 32], |x| x.conv(8, 3).relu().global_average_pool().linear(10))?
+/// #     .build(0, &Device::Cpu)?;
+/// let mut trainer = Trainer::new(&net, &data, &TrainConfig { epochs: 3, ..Default::default() })?;
+/// while let Some(epoch) = trainer.next_epoch() {
+///     trainer.set_learning_rate(0.01 / epoch as f64);
+///     trainer.run_epoch(&net, false)?;
+///     trainer.test(&net, true)?;
+/// }
+/// assert_eq!(trainer.finish().epochs[1].learning_rate, 0.005);
+/// # Ok::<(), Error>(())
+/// ```
 pub struct Trainer {
     config: TrainConfig,
     data: Data,
@@ -117,8 +161,8 @@ impl Trainer {
     /// Prepares a run of a network.
     ///
     /// # Errors
-    /// If the configuration has no epochs, no batch size or a rate that is no number, there are no training images, or the
-    /// notebook's stop button was pressed in this cell.
+    /// If the configuration has no epochs, no batch size or a rate that is no number, there are no training images, or
+    /// the notebook's stop button was pressed in this cell.
     pub fn new<N: Network>(net: &N, data: &Data, config: &TrainConfig) -> Result<Self> {
         if config.epochs == 0 {
             return Err(Error::argument("epochs", "at least 1", 0));
@@ -156,8 +200,8 @@ impl Trainer {
         })
     }
 
-    /// Goes to the next epoch, with the learning rate that the configuration's schedule has for it, if there is one, and returns
-    /// its number, counted from 1; `None` after the last and after a stop.
+    /// Goes to the next epoch, with the learning rate that the configuration's schedule has for it, if there is one,
+    /// and returns its number, counted from 1; `None` after the last and after a stop.
     pub fn next_epoch(&mut self) -> Option<usize> {
         if self.stopped || self.epoch == self.config.epochs {
             return None;
@@ -233,8 +277,8 @@ impl Trainer {
     }
 
     /// Tests the network after an epoch, adds the epoch to the history and, if it is a candidate and the best so far,
-    /// saves the weights, packed. After a stop there is nothing to test: the numbers are NaN, and the history stays as it
-    /// is.
+    /// saves the weights, packed. After a stop there is nothing to test: the numbers are NaN, and the history stays as
+    /// it is.
     ///
     /// # Errors
     /// If a tensor operation fails or the weights cannot be saved.

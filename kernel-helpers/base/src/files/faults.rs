@@ -1,4 +1,5 @@
-//! Faults on purpose, for tests: the operation of a number fails, or the process dies at it. Without a plan nothing happens.
+//! Faults on purpose, for tests: the operation of a number fails, or the process dies at it. Without a plan nothing
+//! happens.
 
 use std::cell::RefCell;
 use std::io;
@@ -8,6 +9,14 @@ use std::path::Path;
 pub const DIE_AT: &str = "KERNEL_HELPERS_TEST_DIE_AT";
 
 /// What is to happen at which operation of this thread, counted from 0.
+///
+/// ```
+/// use kernel_helpers::files::{faults, read};
+///
+/// let second_fails = faults::Plan { fail_at: Some(1), ..Default::default() };
+/// let twice = || [read("Cargo.toml").is_ok(), read("Cargo.toml").is_ok()];
+/// assert_eq!(faults::with(second_fails, twice).0, [true, false]);
+/// ```
 #[derive(Clone, Debug, Default)]
 pub struct Plan {
     /// The operation that fails.
@@ -23,6 +32,19 @@ thread_local! {
 }
 
 /// Runs something by a plan, and returns what it returns and the operations that it made.
+///
+/// ```
+/// use kernel_helpers::files::{faults, read, write_whole};
+///
+/// # let folder = tempfile::tempdir().unwrap();
+/// # let path = folder.path().join("results.json");
+/// write_whole(&path, b"old")?;
+/// let plan = faults::Plan { fail_at: Some(3), ..Default::default() };
+/// let (written, made) = faults::with(plan, || write_whole(&path, b"new"));
+/// assert!(written.is_err() && made[3] == "rename: results.json");
+/// assert_eq!(read(&path)?, b"old");
+/// # Ok::<(), kernel_helpers::Error>(())
+/// ```
 pub fn with<T>(plan: Plan, run: impl FnOnce() -> T) -> (T, Vec<String>) {
     PLAN.set(Some(plan));
     let result = run();

@@ -24,6 +24,16 @@ const HELP: &str = "Check the folder's permissions and the free space.";
 
 /// Writes a file beside and renames it into place, so that it is never there in part; makes the folder if need be.
 ///
+/// ```
+/// use kernel_helpers::files::{read, write_whole};
+///
+/// # let folder = tempfile::tempdir().unwrap();
+/// # let folder = folder.path();
+/// write_whole(folder.join("new/results.json"), b"{}")?;
+/// assert_eq!(read(folder.join("new/results.json"))?, b"{}");
+/// # Ok::<(), kernel_helpers::Error>(())
+/// ```
+///
 /// # Errors
 /// If the folder or the file cannot be written. What was there before is then untouched.
 pub fn write_whole(path: impl AsRef<Path>, bytes: &[u8]) -> Result<()> {
@@ -49,6 +59,13 @@ pub fn write_whole(path: impl AsRef<Path>, bytes: &[u8]) -> Result<()> {
 
 /// Reads a file.
 ///
+/// ```
+/// use kernel_helpers::files::read;
+///
+/// let message = read("no/such/file").unwrap_err().to_string();
+/// assert!(message.starts_with("no/such/file: "), "{message}");
+/// ```
+///
 /// # Errors
 /// If it cannot be read.
 pub fn read(path: impl AsRef<Path>) -> Result<Vec<u8>> {
@@ -58,6 +75,18 @@ pub fn read(path: impl AsRef<Path>) -> Result<Vec<u8>> {
 }
 
 /// Removes a file, if it is there.
+///
+/// ```
+/// use kernel_helpers::files::{remove, write_whole};
+///
+/// # let folder = tempfile::tempdir().unwrap();
+/// # let path = folder.path().join("results.json");
+/// write_whole(&path, b"{}")?;
+/// remove(&path)?;
+/// remove(&path)?; // it is gone already
+/// assert!(!path.exists());
+/// # Ok::<(), kernel_helpers::Error>(())
+/// ```
 ///
 /// # Errors
 /// If it is there and cannot be removed.
@@ -71,6 +100,17 @@ pub fn remove(path: impl AsRef<Path>) -> Result<()> {
 
 /// Gives a file another name in the same folder.
 ///
+/// ```
+/// use kernel_helpers::files::{read, rename, write_whole};
+///
+/// # let folder = tempfile::tempdir().unwrap();
+/// # let (path, to) = (folder.path().join("state"), folder.path().join("state.damaged"));
+/// write_whole(&path, b"...")?;
+/// rename(&path, &to)?;
+/// assert!(!path.exists() && read(&to)? == b"...");
+/// # Ok::<(), kernel_helpers::Error>(())
+/// ```
+///
 /// # Errors
 /// If that cannot be done.
 pub fn rename(path: &Path, to: &Path) -> Result<()> {
@@ -79,12 +119,34 @@ pub fn rename(path: &Path, to: &Path) -> Result<()> {
 }
 
 /// The folder that a file is in.
+///
+/// ```
+/// use kernel_helpers::files::folder_of;
+/// use std::path::Path;
+///
+/// assert_eq!(folder_of(Path::new("runs/net.json")), Path::new("runs"));
+/// assert_eq!(folder_of(Path::new("net.json")), Path::new("."));
+/// ```
 pub fn folder_of(path: &Path) -> &Path {
     path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
-/// Waits until no other process or thread has this folder locked, and locks it for as long as the value lives. The folder is made if
-/// need be.
+/// Waits until no other process or thread has this folder locked, and locks it for as long as the value lives. The
+/// folder is made if need be.
+///
+/// ```
+/// use kernel_helpers::files::{lock_folder, read, write_whole};
+///
+/// # let folder = tempfile::tempdir().unwrap();
+/// # let path = folder.path().join("count");
+/// # write_whole(&path, b"1")?;
+/// let lock = lock_folder(folder.path())?;
+/// let count = read(&path)?[0];
+/// write_whole(&path, &[count + 1])?;
+/// drop(lock); // others may write
+/// assert_eq!(read(&path)?, b"2");
+/// # Ok::<(), kernel_helpers::Error>(())
+/// ```
 ///
 /// # Errors
 /// If the folder cannot be made or opened.
@@ -98,8 +160,20 @@ pub fn lock_folder(folder: &Path) -> Result<File> {
     locked.map_err(|e| Error::io(folder, e, HELP))
 }
 
-/// Locks a file of its own for as long as the value lives, and makes it and its folder if need be; `None` if somebody else has it locked.
-/// The file can be removed while it is locked.
+/// Locks a file of its own for as long as the value lives, and makes it and its folder if need be; `None` if somebody
+/// else has it locked. The file can be removed while it is locked.
+///
+/// ```
+/// use kernel_helpers::files::try_lock;
+///
+/// # let folder = tempfile::tempdir().unwrap();
+/// # let path = folder.path().join("net.lock");
+/// let lock = try_lock(&path)?;
+/// assert!(lock.is_some() && try_lock(&path)?.is_none(), "one at a time");
+/// drop(lock);
+/// assert!(try_lock(&path)?.is_some());
+/// # Ok::<(), kernel_helpers::Error>(())
+/// ```
 ///
 /// # Errors
 /// If the file cannot be made.
@@ -141,14 +215,36 @@ fn is_at(_file: &File, path: &Path) -> bool {
 
 /// An instant at which a test may have an operation fail, or the process die, see [`faults`].
 ///
+/// ```
+/// use kernel_helpers::files::{faults, step};
+/// use std::path::Path;
+///
+/// let (done, made) = faults::with(faults::Plan::default(), || step("read", Path::new("runs/net.json")));
+/// assert!(done.is_ok());
+/// assert_eq!(made, ["read: net.json"]);
+/// ```
+///
 /// # Errors
 /// If a test has it so.
 pub fn step(operation: &'static str, path: &Path) -> io::Result<()> {
     faults::step(operation, path)
 }
 
-/// A folder for files that are not whole yet, beside where they belong. It goes with this value, or when somebody writes
-/// into the folder around it after this process has died.
+/// A folder for files that are not whole yet, beside where they belong. It goes with this value, or when somebody
+/// writes into the folder around it after this process has died.
+///
+/// ```
+/// use kernel_helpers::files::{PartialFolder, rename, write_whole};
+///
+/// # let data = tempfile::tempdir().unwrap();
+/// # let data = data.path();
+/// let unpacked = PartialFolder::new_in(data)?;
+/// write_whole(unpacked.path().join("images.bin"), b"...")?;
+/// rename(&unpacked.path().join("images.bin"), &data.join("images.bin"))?;
+/// drop(unpacked);
+/// assert_eq!(std::fs::read_dir(data).unwrap().count(), 1, "the file alone");
+/// # Ok::<(), kernel_helpers::Error>(())
+/// ```
 #[derive(Debug)]
 pub struct PartialFolder {
     folder: TempDir,
@@ -192,6 +288,19 @@ fn partial_file(folder: &Path) -> io::Result<NamedTempFile> {
 }
 
 /// Removes from a folder what processes have left unfinished that are no more.
+///
+/// ```
+/// use kernel_helpers::files::{PARTIAL, sweep};
+///
+/// # let folder = tempfile::tempdir().unwrap();
+/// # let left = folder.path().join(format!("{PARTIAL}a"));
+/// # let long_ago = std::time::SystemTime::now() - std::time::Duration::from_secs(3600);
+/// # std::fs::File::create(&left).unwrap().set_modified(long_ago).unwrap();
+/// // What a process left that was killed an hour ago.
+/// assert!(left.exists());
+/// sweep(folder.path());
+/// assert!(!left.exists());
+/// ```
 pub fn sweep(folder: &Path) {
     for path in abandoned(folder, UNLOCKED) {
         // If that fails, nothing is lost but space.

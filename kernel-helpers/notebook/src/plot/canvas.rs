@@ -129,8 +129,8 @@ pub(super) fn rectangle(area: &Area, rect: Rect, color: &impl Color) -> Result<(
     area.draw(&Rectangle::new(corners, color.filled())).map_err(failure)
 }
 
-/// Squares of color, `columns` by `rows` of them, that fill `rect`, which is moved to whole pixels of the figure so that there
-/// are no shades between them.
+/// Squares of color, `columns` by `rows` of them, that fill `rect`, which is moved to whole pixels of the figure so
+/// that there are no shades between them.
 pub(super) fn raster(
     area: &Area,
     rect: Rect,

@@ -17,6 +17,14 @@ pub fn plot_loss(losses: &[f64]) -> LinePlot {
 }
 
 /// The axes of [`plot_loss`], with nothing on them yet.
+///
+/// ```
+/// use kernel_helpers::plot::loss_axes;
+///
+/// let figure = loss_axes().series("λ = 0.2", &[27.0, 2.7, 0.3]).series("λ = 2", &[27.0, 9.0, 4.0]).draw()?;
+/// assert!(figure.alt().starts_with("L (log scale) against step. λ = 0.2"), "{}", figure.alt());
+/// # Ok::<(), kernel_helpers::Error>(())
+/// ```
 pub fn loss_axes() -> LinePlot {
     LinePlot::new().x_label("step").y_label("L (log scale)").log_y()
 }
@@ -49,6 +57,15 @@ pub fn plot_accuracy<N: Display, P: AsRef<[(f64, f64)]>>(
 
 /// Histograms of weights, one over the other, such as before and after pruning: names and values. Zeros are left out,
 /// for a pruned layer has little else; the legend gives their share.
+///
+/// ```
+/// use kernel_helpers::plot::plot_histogram;
+///
+/// let weights = [("before", [-0.2, -0.1, 0.1, 0.3]), ("after", [-0.2, 0.0, 0.0, 0.3])];
+/// let figure = plot_histogram(&weights, 10).draw()?;
+/// assert!(figure.alt().contains("after (and 50.0 % zeros)"), "{}", figure.alt());
+/// # Ok::<(), kernel_helpers::Error>(())
+/// ```
 pub fn plot_histogram<N: Display, T: Copy + Into<f64>, V: AsRef<[T]>>(
     series: &[(N, V)],
     bins: usize,

@@ -12,6 +12,15 @@ use display::{MimeBundle, Show, shows_itself};
 use std::fmt::{self, Display};
 
 /// Class numbers, one for each image: a tensor `[N]` of whole numbers, or an array, slice or vector of them.
+///
+/// ```
+/// use kernel_helpers::prelude::*;
+///
+/// let logits = Tensor::new(&[[0.1f32, 2.0], [3.0, 0.2]], &Device::Cpu)?;
+/// assert_eq!(logits.argmax(1)?.class_numbers()?, [1, 0]);
+/// assert!([0, -1].class_numbers().is_err());
+/// # Ok::<(), Error>(())
+/// ```
 pub trait ClassNumbers {
     /// The numbers; a negative one is an error.
     ///
@@ -78,8 +87,8 @@ pub struct ConfusionMatrix {
 }
 
 impl ConfusionMatrix {
-    /// Counts, image by image, the true class `labels[i]` taken for the class `predictions[i]`: tensors `[N]` or slices of
-    /// class numbers, the names of the classes by number.
+    /// Counts, image by image, the true class `labels[i]` taken for the class `predictions[i]`: tensors `[N]` or slices
+    /// of class numbers, the names of the classes by number.
     ///
     /// # Errors
     /// If there are no images, more or fewer labels than predictions, or a number that has no class.

@@ -11,6 +11,18 @@ use std::collections::HashMap;
 use std::path::Path;
 
 /// A picture: a PNG and a text that says what it shows. As the last value of a cell it shows itself.
+///
+/// ```
+/// use kernel_helpers::prelude::*;
+///
+/// let figure: Figure = LinePlot::new().series("loss", &[2.3, 1.1, 0.9]).x_label("epoch").draw()?;
+/// assert_eq!(figure.size().0, 1600, "16 cm on paper");
+/// # let folder = tempfile::tempdir().unwrap();
+/// let path = folder.path().join("figures/loss.png");
+/// figure.save(&path)?;
+/// assert_eq!(std::fs::read(&path).unwrap(), figure.png());
+/// # Ok::<(), Error>(())
+/// ```
 #[derive(Clone, PartialEq)]
 pub struct Figure {
     png: Vec<u8>,
@@ -117,9 +129,9 @@ fn encode(pixels: &Pixels, colors: Colors) -> Result<Vec<u8>> {
 /// This many of the most frequent colors, those of lines and areas, stay exactly as they are.
 const OWN_COLORS: usize = 16;
 
-/// At most `most` colors and for each pixel the number of its color. More would only make the file larger: they are shades
-/// of smooth edges. Neighboring colors become the most frequent one among them, so that lines and areas keep theirs, as do
-/// all of `kept`, and only those shades move.
+/// At most `most` colors and for each pixel the number of its color. More would only make the file larger: they are
+/// shades of smooth edges. Neighboring colors become the most frequent one among them, so that lines and areas keep
+/// theirs, as do all of `kept`, and only those shades move.
 fn indexed(rgb: &[u8], kept: &[[u8; 3]], most: usize) -> (Vec<u8>, Vec<u8>) {
     let mut counts: HashMap<[u8; 3], usize> = HashMap::new();
     for pixel in rgb.chunks_exact(3) {

@@ -38,7 +38,8 @@ const PADDING: f64 = 4.0;
 const TICK_LENGTH: f64 = 3.0;
 const GAP: f64 = 3.0;
 
-/// Names in rows, or side by side when turned, are all labelled if they are at least this part of a line's height apart.
+/// Names in rows, or side by side when turned, are all labelled if they are at least this part of a line's height
+/// apart.
 const NAME_PITCH: f64 = 0.75;
 /// Turned names longer than this are cut.
 const TURNED: f64 = 95.0;

@@ -33,6 +33,17 @@ pub(super) trait Plot {
 }
 
 /// A plot that can be part of a figure.
+///
+/// ```
+/// use kernel_helpers::prelude::*;
+///
+/// let panels: [Panel; 2] = [
+///     LinePlot::new().series("loss", &[2.3, 1.1, 0.9]).into(),
+///     HeatMap::new(&[[1.0, 0.5], [0.5, 1.0]])?.into(),
+/// ];
+/// assert_eq!(Grid::new(2).panels(panels).draw()?.size().0, 1600);
+/// # Ok::<(), Error>(())
+/// ```
 #[derive(Clone, Debug, PartialEq)]
 pub enum Panel {
     /// Lines and scattered points.
@@ -74,6 +85,16 @@ pub(super) fn alone(plot: &dyn Plot) -> Result<Figure> {
 }
 
 /// Several plots in one figure, row by row. Each is drawn for its place, so that text keeps its size.
+///
+/// ```
+/// use kernel_helpers::prelude::*;
+///
+/// let loss = LinePlot::new().series("training", &[2.3, 1.1]).x_label("epoch").y_label("loss");
+/// let layers = BarPlot::new(["conv", "fc"]).series("pruned", &[80.0, 40.0]).x_label("zeros (%)");
+/// let figure = Grid::new(2).panel(loss).panel(layers).title("A small network").draw()?;
+/// assert!(figure.alt().starts_with("A small network\nloss against epoch."), "{}", figure.alt());
+/// # Ok::<(), Error>(())
+/// ```
 #[derive(Clone, Debug, PartialEq)]
 pub struct Grid {
     columns: usize,

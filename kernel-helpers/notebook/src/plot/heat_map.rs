@@ -17,6 +17,15 @@ use std::fmt::Display;
 use std::ops::RangeInclusive;
 
 /// What a [`HeatMap`] is made of: a tensor `[rows, columns]`, or an array or vector of rows.
+///
+/// ```
+/// use kernel_helpers::prelude::*;
+///
+/// let weight = Tensor::new(&[[1f32, 2.0], [3.0, 4.0]], &Device::Cpu)?;
+/// assert_eq!(weight.values()?, [[1.0, 2.0], [3.0, 4.0]].values()?);
+/// assert!(weight.i(0)?.values().is_err(), "a row is no matrix");
+/// # Ok::<(), Error>(())
+/// ```
 pub trait Matrix {
     /// The values, row by row.
     ///

@@ -64,8 +64,8 @@ impl ImagePlot {
         Self::chosen(images, &indices.into_iter().collect::<Vec<_>>(), from_zero_to_one)
     }
 
-    /// The first sixty of images of any values, such as normalized ones or the filters of a first layer: the least value
-    /// of all becomes black, the greatest white.
+    /// The first sixty of images of any values, such as normalized ones or the filters of a first layer: the least
+    /// value of all becomes black, the greatest white.
     ///
     /// # Errors
     /// If there are no images, or values that are not finite.

@@ -79,8 +79,8 @@ impl LinePlot {
         self
     }
 
-    /// Makes the vertical axis logarithmic. Where a line reaches zero or less, as a loss may, it is drawn on the lower edge,
-    /// and the figure says so; of scattered points such values are an error.
+    /// Makes the vertical axis logarithmic. Where a line reaches zero or less, as a loss may, it is drawn on the lower
+    /// edge, and the figure says so; of scattered points such values are an error.
     pub fn log_y(mut self) -> Self {
         self.log_y = true;
         self
@@ -134,8 +134,8 @@ impl LinePlot {
     /// Draws the figure.
     ///
     /// # Errors
-    /// If there is no scattered point in a series or one that is not finite, or a value at or below zero has no place on a
-    /// logarithmic axis.
+    /// If there is no scattered point in a series or one that is not finite, or a value at or below zero has no place
+    /// on a logarithmic axis.
     pub fn draw(&self) -> Result<Figure> {
         alone(self)
     }

@@ -1,6 +1,7 @@
 //! Figures for a cell and for the printed page, drawn with plotters into a PNG.
 //!
-//! A plot is described step by step and drawn once: `LinePlot::new().series("loss", &losses).log_y().draw()?`. There are
+//! A plot is described step by step and drawn once: `LinePlot::new().series("loss", &losses).log_y().draw()?`. There
+//! are
 //!
 //! - [`LinePlot`] of lines, and of scattered points with or without names, on linear and logarithmic axes,
 //! - [`BarPlot`] of bars,

@@ -40,8 +40,8 @@ impl Series {
         runs.map(|run| thinned(run.iter().copied().flatten())).collect()
     }
 
-    /// Draws the series; of a line with many points `mark_few` says from which part of the distance between them some get
-    /// a marker.
+    /// Draws the series; of a line with many points `mark_few` says from which part of the distance between them some
+    /// get a marker.
     pub fn draw(&self, area: &Area, frame: &Frame, mark_few: Option<f64>) -> Result<()> {
         if self.is_scattered() { self.scatter(area, frame) } else { self.draw_line(area, frame, mark_few) }
     }
@@ -55,8 +55,8 @@ impl Series {
         places.into_iter().try_for_each(|at| sized_marker(area, at, shape, radius, &color))
     }
 
-    /// Draws the line, and markers where the points are few; where they are many, and `mark_few` says from which part of
-    /// the distance, a few markers along it.
+    /// Draws the line, and markers where the points are few; where they are many, and `mark_few` says from which part
+    /// of the distance, a few markers along it.
     fn draw_line(&self, area: &Area, frame: &Frame, mark_few: Option<f64>) -> Result<()> {
         for path in self.paths(frame) {
             // A line that goes up and down at every step would become a band.
@@ -109,8 +109,8 @@ impl Series {
         named.filter_map(|(name, &(x, y))| Some((name.as_str(), frame.point(x, y)?)))
     }
 
-    /// Whether the points can be drawn on such axes. A line may have gaps, and a loss may reach zero; a scattered point is
-    /// a measurement that has to be somewhere.
+    /// Whether the points can be drawn on such axes. A line may have gaps, and a loss may reach zero; a scattered point
+    /// is a measurement that has to be somewhere.
     pub fn check(&self, log_x: bool, log_y: bool) -> Result<()> {
         let of = if self.name.is_empty() { String::new() } else { format!(" of `{}`", self.name) };
         let scattered = self.is_scattered();

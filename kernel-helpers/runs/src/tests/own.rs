@@ -89,7 +89,8 @@ fn runs_of_other_quantizers_are_other_runs() {
     assert!(differences.contains("sign with a learned scale from 0.1 there"), "{differences}");
 }
 
-/// A criterion, a granularity and a schedule of one's own: the weights that shrink, by rows of the kernel, half at once.
+/// A criterion, a granularity and a schedule of one's own: the weights that shrink, by rows of the kernel, half at
+/// once.
 struct Shrinking;
 
 impl Criterion for Shrinking {

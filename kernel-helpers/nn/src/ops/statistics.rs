@@ -43,7 +43,7 @@ impl Moments {
 }
 
 /// `Σ term(item)` in sixteen strands, which compilers turn into vectors.
-pub fn sum<T>(items: &[T], term: impl Fn(&T) -> f32) -> f32 {
+pub(super) fn sum<T>(items: &[T], term: impl Fn(&T) -> f32) -> f32 {
     let mut strands = [0.0f32; 16];
     let chunks = items.chunks_exact(16);
     let rest: f32 = chunks.remainder().iter().map(&term).sum();
@@ -56,7 +56,7 @@ pub fn sum<T>(items: &[T], term: impl Fn(&T) -> f32) -> f32 {
 }
 
 /// For each channel of `[N, C, H · W]`: `merge` over the images, in their order, of `of_plane(offset of the plane)`.
-pub fn per_channel<T: Send + Default>(
+pub(super) fn per_channel<T: Send + Default>(
     batch: usize,
     channels: usize,
     plane: usize,

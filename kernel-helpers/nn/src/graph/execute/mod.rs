@@ -40,7 +40,7 @@ use workspace::Loan;
 
 /// A network that is about to compute something.
 #[derive(Clone)]
-pub struct Network {
+pub(crate) struct Network {
     pub graph: Arc<Graph>,
     pub plan: Arc<Plan>,
     pub isa: Isa,

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 /// Memory that a network's training steps reuse. A clone shares it. It holds as many steps' activations as were alive at
 /// the same time, usually one's.
 #[derive(Clone, Debug, Default)]
-pub struct Workspace {
+pub(crate) struct Workspace {
     free: Arc<Mutex<Vec<Buffers>>>,
 }
 

@@ -10,6 +10,7 @@
 #![allow(unsafe_code)]
 
 mod aligned;
+mod arena;
 pub(crate) mod channels;
 pub(crate) mod conv;
 pub(crate) mod layout;
@@ -21,6 +22,7 @@ mod simd;
 mod sparse;
 
 pub(crate) use aligned::AlignedVec;
+pub(crate) use arena::Arena;
 pub(crate) use map::{Map, NonzeroRange};
 pub(crate) use peak::Peak;
 pub use simd::Isa;

@@ -55,8 +55,6 @@ impl Way<'_> {
             let sums = self.rows_input_gradient(at, &input, &rows, arrival, &mut dy);
             self.arrived(arrival, dy, &sums);
         }
-        self.give_back(dz);
-        loaded.into_iter().for_each(|loaded| self.give_back(loaded));
     }
 
     /// The rows of an activation that has to be computed.

@@ -71,7 +71,7 @@ impl Network {
     ) -> Result<(Tensor, Statistics)> {
         let images = images.contiguous()?;
         let batch = images.dim(0)?;
-        let mut loan = workspace.borrow(&self.plan, batch);
+        let mut loan = workspace.borrow();
         let (images_values, parameter_values) = (Values::of(&images)?, Values::of(parameters)?);
         let forward = self.step(batch, true, &images_values, &parameter_values).forward(&mut loan.buffers)?;
         drop((images_values, parameter_values));
@@ -195,6 +195,9 @@ impl CustomOp2 for TrainingStep {
         let step = self.network.step(images.dim(0)?, true, &image_values, &values);
         let mut loan = self.loan.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
         let output_gradient = Values::of(&output_gradient)?;
+        if loan.buffers.are_spent() {
+            step.forward(&mut loan.buffers)?;
+        }
         let gradients =
             step.backward(&self.forward, &mut loan.buffers, &output_gradient, images.track_op())?;
         let images_gradient =

@@ -10,6 +10,7 @@
 #![allow(unsafe_code)]
 
 mod aligned;
+mod arena;
 pub mod channels;
 pub mod conv;
 pub mod layout;
@@ -21,6 +22,7 @@ mod simd;
 mod sparse;
 
 pub use aligned::AlignedVec;
+pub use arena::Arena;
 pub use map::{Map, NonzeroRange};
 pub use peak::Peak;
 pub use simd::{Isa, UnknownIsa};

@@ -11,13 +11,14 @@ use super::norm::{GradientSums, NormCoefficients};
 use super::parts::Parts;
 use super::pass::ByInput;
 use super::stage::reads_images;
-use super::workspace::{Buffers, Free};
+use super::workspace::{Buffers, Values};
 use crate::graph::plan::{Origin, Plan, Work};
 use base::Result;
-use cpu_kernels::AlignedVec;
 use cpu_kernels::conv::Pixels;
 use cpu_kernels::layout::{from_channels_last, to_channels_last};
+use cpu_kernels::{AlignedVec, Arena};
 use rayon::prelude::*;
+use std::ops::{Deref, DerefMut};
 
 /// The gradients by the parameters and, if wanted, by the images.
 pub struct Gradients {
@@ -25,12 +26,8 @@ pub struct Gradients {
     pub images: Option<Vec<f32>>,
 }
 
-/// The backward pass on its way.
-pub struct Way<'a> {
-    pub step: Step<'a>,
-    pub reader: Reader<'a>,
-    free: &'a mut Free,
-    pub images_wanted: bool,
+/// What the backward pass carries from stage to stage.
+pub struct Carried {
     /// By the parameters.
     pub gradient: Parts<Vec<f32>>,
     /// What has arrived at each activation; once all has, the gradient at its sum.
@@ -41,42 +38,107 @@ pub struct Way<'a> {
     awaited: Vec<usize>,
     /// Of each affine, once the gradient at its activation's sum is there.
     pub coefficients: Vec<NormCoefficients>,
-    /// Of each stage.
-    pub by_input: Vec<ByInput>,
 }
 
-impl<'a> Step<'a> {
+/// The backward pass on its way through a stage.
+pub struct Way<'a> {
+    pub step: Step<'a>,
+    pub reader: Reader<'a>,
+    arena: &'a Arena,
+    pub images_wanted: bool,
+    /// Of each stage.
+    pub by_input: &'a [ByInput],
+    carried: Carried,
+}
+
+impl Deref for Way<'_> {
+    type Target = Carried;
+
+    fn deref(&self) -> &Carried {
+        &self.carried
+    }
+}
+
+impl DerefMut for Way<'_> {
+    fn deref_mut(&mut self) -> &mut Carried {
+        &mut self.carried
+    }
+}
+
+impl Step<'_> {
+    /// The gradients. The values are given up on the way, each when nothing needs it any more, for the gradients to have the memory.
     pub fn backward(
         self,
-        forward: &'a Forward,
-        buffers: &'a mut Buffers,
+        forward: &Forward,
+        buffers: &mut Buffers,
         output_gradient: &[f32],
         images_wanted: bool,
     ) -> Result<Gradients> {
         let plan = self.plan;
-        let Buffers { values, free } = buffers;
+        let mut values = std::mem::take(&mut buffers.values);
+        let prepare = |at| ByInput::new(&self, at, images_wanted);
+        let by_input: Vec<ByInput> = (0..plan.stages.len()).into_par_iter().map(prepare).collect();
+        let backward = Backward { step: self, forward, arena: &buffers.arena, images_wanted, by_input };
+        let mut way = backward.way(&values, Carried::new(plan));
+        way.begin(output_gradient);
+        let mut carried = way.carried;
+        for at in (0..plan.stages.len()).rev() {
+            let mut way = backward.way(&values, carried);
+            way.stage(at)?;
+            carried = way.carried;
+            values.stages[at] = AlignedVec::default();
+            let complete = carried.outstanding.iter().zip(&mut values.kept).filter(|(count, _)| **count == 0);
+            complete.for_each(|(_, kept)| *kept = AlignedVec::default());
+        }
+        let images = images_wanted.then(|| self.images_gradient(&mut carried));
+        Ok(Gradients { parameters: carried.gradient.into_parts(), images })
+    }
+
+    /// The gradient by the images, as a tensor has it.
+    fn images_gradient(&self, carried: &mut Carried) -> Vec<f32> {
+        let (plan, extent) = (self.plan, self.plan.images);
+        let of_images =
+            plan.activations.iter().position(|activation| activation.terms[0].origin == Origin::Images);
+        let mut planes = vec![0.0; self.images.len()];
+        let Some(gradient) = of_images.and_then(|at| carried.arrived[at].take()) else { return planes };
+        let pixels = Pixels::dense(extent.size, extent.lanes());
+        let images = planes.chunks_exact_mut(extent.elements()).zip(gradient.chunks_exact(extent.values()));
+        for (planes, from) in images {
+            from_channels_last(from, pixels, planes, extent.channels, extent.size[1]);
+        }
+        planes
+    }
+}
+
+/// What the whole backward pass has.
+struct Backward<'a> {
+    step: Step<'a>,
+    forward: &'a Forward,
+    arena: &'a Arena,
+    images_wanted: bool,
+    by_input: Vec<ByInput>,
+}
+
+impl Backward<'_> {
+    fn way<'a>(&'a self, values: &'a Values, carried: Carried) -> Way<'a> {
+        let Backward { step, forward, arena, images_wanted, ref by_input } = *self;
+        let reader = step.reader(&forward.scalings, &forward.unit, values);
+        Way { step, reader, arena, images_wanted, by_input, carried }
+    }
+}
+
+impl Carried {
+    fn new(plan: &Plan) -> Self {
         let outstanding = |(at, activation): (usize, &crate::graph::plan::Activation)| {
             activation.consumers.len() + activation.readers.len() + usize::from(at == plan.output)
         };
-        let prepare = |at| ByInput::new(&self, at, images_wanted);
-        let by_input: Vec<ByInput> = (0..plan.stages.len()).into_par_iter().map(prepare).collect();
-        let mut way = Way {
-            step: self,
-            reader: self.reader(&forward.scalings, &forward.unit, values),
-            free,
-            images_wanted,
+        Carried {
             gradient: Parts::zeros(plan),
             arrived: vec![None; plan.activations.len()],
             outstanding: plan.activations.iter().enumerate().map(outstanding).collect(),
             awaited: (0..plan.activations.len()).map(|at| plan.sources(at).count()).collect(),
             coefficients: vec![NormCoefficients::default(); plan.affines.len()],
-            by_input,
-        };
-        way.begin(output_gradient);
-        for stage in (0..plan.stages.len()).rev() {
-            way.stage(stage)?;
         }
-        Ok(way.end())
     }
 }
 
@@ -85,12 +147,9 @@ impl<'a> Way<'a> {
         self.step.plan
     }
 
-    pub fn room(&mut self, length: usize) -> AlignedVec {
-        self.free.take(length)
-    }
-
-    pub fn give_back(&mut self, room: AlignedVec) {
-        self.free.give_back(room);
+    /// Room for so many values, which are arbitrary.
+    pub fn room(&self, length: usize) -> AlignedVec {
+        self.arena.take(length)
     }
 
     fn begin(&mut self, output_gradient: &[f32]) {
@@ -146,7 +205,6 @@ impl<'a> Way<'a> {
     fn arrive(&mut self, activation: usize, mut gradient: AlignedVec) {
         if let Some(before) = self.arrived[activation].take() {
             add(&before, &mut gradient);
-            self.free.give_back(before);
         }
         let arrival = Arrival { activation, adds: true, last: self.outstanding[activation] == 1 };
         let sums = match arrival.last && arrival.is_gated(self.plan()) {
@@ -166,8 +224,9 @@ impl<'a> Way<'a> {
             if affine.norm.is_some() {
                 let norm = &self.reader.scalings[place];
                 let gradient = &mut self.gradient;
-                self.coefficients[place] =
+                let coefficients =
                     NormCoefficients::new(affine, norm, &sums.gradients, products, count, gradient);
+                self.coefficients[place] = coefficients;
             } else {
                 let bias = self.gradient[affine.shift.clone()].iter_mut();
                 bias.zip(&sums.gradients).for_each(|(to, from)| *to += *from as f32);
@@ -202,8 +261,8 @@ impl<'a> Way<'a> {
             self.pass_on(at, true);
         }
         let images = self.plan().activations[at].terms[0].origin == Origin::Images;
-        if let Some(gradient) = self.arrived[at].take_if(|_| !images) {
-            self.free.give_back(gradient);
+        if !images {
+            self.arrived[at] = None;
         }
     }
 
@@ -214,7 +273,7 @@ impl<'a> Way<'a> {
             let gradient = match give_away && index + 1 == kept.len() {
                 true => self.arrived[at].take(),
                 false => self.arrived[at].as_ref().map(|gradient| {
-                    let mut copy = self.free.take(gradient.len());
+                    let mut copy = self.room(gradient.len());
                     copy.copy_from_slice(gradient);
                     copy
                 }),
@@ -228,8 +287,8 @@ impl<'a> Way<'a> {
         let stage = &self.plan().stages[at];
         let layer = self.step.candle_layer(at).expect("a layer that candle computes");
         let dz = self.output_gradient(at);
-        let by_inputs = layer.backward(&self.reader, self.step.batch, &dz, &mut self.gradient)?;
-        self.free.give_back(dz);
+        let (reader, batch) = (self.reader, self.step.batch);
+        let by_inputs = layer.backward(&reader, batch, &dz, &mut self.gradient)?;
         for (&activation, gradient) in stage.inputs.iter().zip(by_inputs) {
             let length = self.step.batch * self.plan().activations[activation].extent.values();
             self.arrive(activation, gradient.unwrap_or_else(|| AlignedVec::zeros(length)));
@@ -264,7 +323,6 @@ impl<'a> Way<'a> {
             self.gradient[bias.clone()].copy_from_slice(&by_bias);
         }
         *self.gradient.part_mut(weight) = by_weight;
-        self.free.give_back(dz);
         self.arrive(stage.inputs[0], by_input);
     }
 
@@ -277,25 +335,5 @@ impl<'a> Way<'a> {
             self.norm_gradient(at, image_at, dz, pixels);
         }
         dz
-    }
-
-    fn end(mut self) -> Gradients {
-        let plan = self.plan();
-        let of_images =
-            plan.activations.iter().position(|activation| activation.terms[0].origin == Origin::Images);
-        let arrived = of_images.and_then(|at| Some((plan.activations[at].extent, self.arrived[at].take()?)));
-        let images = self.images_wanted.then(|| {
-            let mut planes = vec![0.0; self.step.images.len()];
-            let Some((extent, gradient)) = arrived else { return planes };
-            let pixels = Pixels::dense(extent.size, extent.lanes());
-            let images =
-                planes.chunks_exact_mut(extent.elements()).zip(gradient.chunks_exact(extent.values()));
-            for (planes, from) in images {
-                from_channels_last(from, pixels, planes, extent.channels, extent.size[1]);
-            }
-            self.free.give_back(gradient);
-            planes
-        });
-        Gradients { parameters: self.gradient.into_parts(), images }
     }
 }

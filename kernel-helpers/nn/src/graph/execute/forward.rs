@@ -13,7 +13,6 @@ use cpu_kernels::AlignedVec;
 use cpu_kernels::conv::Pixels;
 use cpu_kernels::layout::from_channels_last;
 use rayon::prelude::*;
-use std::mem::take;
 
 /// What the backward pass needs beside the buffers.
 #[derive(Debug)]
@@ -37,10 +36,11 @@ impl<'a> Step<'a> {
             })
             .collect();
         let unit = Scaling::unit(self.most_lanes());
+        buffers.begin(plan, self.batch);
         let prepare = |at| Prepared::new(plan, at, self.parameters, self.groups(at).images);
         let prepared: Vec<Prepared> = (0..plan.stages.len()).into_par_iter().map(prepare).collect();
         for (stage, prepared) in plan.stages.iter().zip(&prepared) {
-            let moments = self.stage(prepared, &scalings, &unit, &mut buffers.values)?;
+            let moments = self.stage(prepared, &scalings, &unit, buffers)?;
             if let Some(affine) = stage.moments {
                 scalings[affine] = Scaling::of_batch(&plan.affines[affine], self.parameters, moments);
             }
@@ -80,7 +80,7 @@ impl<'a> Step<'a> {
         prepared: &Prepared,
         scalings: &[Scaling],
         unit: &Scaling,
-        values: &mut Values,
+        Buffers { values, arena }: &mut Buffers,
     ) -> Result<Vec<Vec<Moments>>> {
         let (at, stage) = (prepared.stage, &self.plan.stages[prepared.stage]);
         let read = stage.inputs[0];
@@ -88,9 +88,9 @@ impl<'a> Step<'a> {
         let writes = activation.kept && activation.consumers[0] == at;
         let groups = self.groups(at);
         let candle = self.candle_layer(at);
-        let mut z = take(&mut values.stages[at]);
-        let mut kept = if writes { take(&mut values.kept[read]) } else { AlignedVec::default() };
         let (z_image, kept_image) = (stage.output.values(), activation.extent.values());
+        let mut z = arena.take(self.batch * z_image);
+        let mut kept = arena.take(if writes { self.batch * kept_image } else { 0 });
         let parts = groups.split(&mut z, z_image).into_iter().zip(groups.split(&mut kept, kept_image));
         let reader = self.reader(scalings, unit, values);
         let run_group = |(group, (z, kept)): (usize, (&mut [f32], &mut [f32]))| {

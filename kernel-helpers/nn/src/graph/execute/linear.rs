@@ -55,8 +55,6 @@ impl Way<'_> {
             let sums = self.rows_input_gradient(at, &input, &rows, arrival, &mut dy);
             self.arrived(arrival, dy, &sums);
         }
-        self.give_back(dz);
-        loaded.into_iter().for_each(|loaded| self.give_back(loaded));
     }
 
     /// The rows of an activation that has to be computed.
@@ -101,8 +99,6 @@ impl Way<'_> {
                 gradient.iter_mut().zip(sum).for_each(|(gradient, sum)| *gradient += sum);
             }
         });
-        self.give_back(input);
-        self.give_back(output);
     }
 
     /// Rows in blocks.

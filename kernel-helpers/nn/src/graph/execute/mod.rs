@@ -21,7 +21,7 @@ mod pass;
 mod stage;
 mod workspace;
 
-pub use workspace::Workspace;
+pub(crate) use workspace::Workspace;
 
 use super::Graph;
 use super::layered::{self, Context, Statistics};
@@ -75,7 +75,7 @@ impl Network {
     ) -> Result<(Tensor, Statistics)> {
         let images = images.contiguous()?;
         let batch = images.dim(0)?;
-        let mut loan = workspace.borrow(&self.plan, batch);
+        let mut loan = workspace.borrow();
         let (joined, chain) = Joined::new(&contiguous(parameters)?)?;
         let forward = joined.read(&self.plan, |parameters| {
             self.step(batch, true, &Values::of(&images)?, parameters).forward(&mut loan.buffers)
@@ -212,6 +212,9 @@ impl CustomOp2 for TrainingStep {
         let gradients = self.joined.read(&self.network.plan, |parameters| {
             let (image_values, output_gradient) = (Values::of(images)?, Values::of(&output_gradient)?);
             let step = self.network.step(images.dim(0)?, true, &image_values, parameters);
+            if loan.buffers.are_spent() {
+                step.forward(&mut loan.buffers)?;
+            }
             step.backward(&self.forward, &mut loan.buffers, &output_gradient, images.track_op())
         })?;
         let tensor =

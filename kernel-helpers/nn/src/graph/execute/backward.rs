@@ -96,11 +96,13 @@ impl Step<'_> {
 
     /// The gradient by the images, as a tensor has it.
     fn images_gradient(&self, carried: &mut Carried) -> Vec<f32> {
-        let (plan, extent) = (self.plan, self.plan.images);
+        let plan = self.plan;
         let of_images =
             plan.activations.iter().position(|activation| activation.terms[0].origin == Origin::Images);
+        let arrived =
+            of_images.and_then(|at| Some((plan.activations[at].extent, carried.arrived[at].take()?)));
         let mut planes = vec![0.0; self.images.len()];
-        let Some(gradient) = of_images.and_then(|at| carried.arrived[at].take()) else { return planes };
+        let Some((extent, gradient)) = arrived else { return planes };
         let pixels = Pixels::dense(extent.size, extent.lanes());
         let images = planes.chunks_exact_mut(extent.elements()).zip(gradient.chunks_exact(extent.values()));
         for (planes, from) in images {

@@ -1,10 +1,10 @@
-//! The crate's error: short enough for a cell, complete enough to act on.
+//! The helpers' error: short enough for a cell, complete enough to act on.
 
 use crate::printable::{part, whole};
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-/// What can go wrong in this crate. `Display` and `Debug` print the same sentence, so that `?` and `unwrap` read alike
+/// What can go wrong in the helpers. `Display` and `Debug` print the same sentence, so that `?` and `unwrap` read alike
 /// in a notebook cell.
 ///
 /// ```
@@ -65,7 +65,7 @@ pub enum Error {
     Plot(String),
 }
 
-/// This crate's results; another error type can be named, as with the standard one.
+/// The helpers' results; another error type can be named, as with the standard one.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 impl Error {

@@ -115,7 +115,7 @@ pub struct Scan {
     pub made_on: String,
     /// What it was computed on.
     pub machine: Machine,
-    /// The version of this crate.
+    /// The version of the helpers.
     pub version: String,
     /// The checkpoint's file.
     pub checkpoint: Weights,

@@ -39,7 +39,7 @@ pub struct RunRecord {
     pub minutes: f64,
     /// What it was computed on; of a resumed run, at the end.
     pub machine: Machine,
-    /// The version of this crate.
+    /// The version of the helpers.
     pub version: String,
     /// The [`NUMERICS`] that the run was computed with, where they are known; of a resumed run, at its start.
     #[serde(default, skip_serializing_if = "Option::is_none")]

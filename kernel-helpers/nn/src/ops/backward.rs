@@ -12,8 +12,20 @@ thread_local! {
     static HANDED: RefCell<Option<Handed>> = const { RefCell::new(None) };
 }
 
-/// The gradients of a loss, as [`Tensor::backward`] gives them, in less time: for each gradient that an operation of a graph gives,
-/// candle fills a tensor with zeros and adds the gradient to it. Networks hand the gradients by their variables over instead.
+/// The gradients of a loss, as [`Tensor::backward`] gives them, in less time: for each gradient that an operation of a
+/// graph gives, candle fills a tensor with zeros and adds the gradient to it. Networks hand the gradients by their
+/// variables over instead.
+///
+/// ```
+/// use kernel_helpers::prelude::*;
+/// let net = mlp(10)?.build(0, &Device::Cpu)?;
+/// let images = randn(0f32, 1., (4, 1, 28, 28), &mut ChaCha8Rng::seed_from_u64(0), &Device::Cpu)?;
+/// let loss = net.forward_t(&images, true)?.sqr()?.mean_all()?;
+/// let (_, weight) = &net.named_parameters()[0];
+/// let by_weight = ops::backward(&loss)?.get(weight).unwrap().flatten_all()?.to_vec1::<f32>()?;
+/// assert_eq!(by_weight, loss.backward()?.get(weight).unwrap().flatten_all()?.to_vec1::<f32>()?);
+/// # Ok::<(), Error>(())
+/// ```
 ///
 /// # Errors
 /// If a tensor operation fails.

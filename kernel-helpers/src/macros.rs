@@ -8,9 +8,10 @@ macro_rules! cell_result {
         match &$value {
             value => {
                 #[allow(unused_imports)] // of these, Rust takes the first that the type allows
-                use $crate::display::{DisplayPlain as _, DisplayTypeName as _};
-                #[allow(unused_imports)]
-                use $crate::nn::DisplayNetwork as _;
+                use $crate::{
+                    display::{DisplayPlain as _, DisplayTypeName as _},
+                    nn::DisplayNetwork as _,
+                };
                 $crate::display::begin_result();
                 $crate::display::ShownValue::of(value).evcxr_display();
                 $crate::display::end_result();

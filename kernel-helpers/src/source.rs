@@ -22,3 +22,28 @@ static SOURCES: Dir = include_dir!("$CARGO_MANIFEST_DIR");
 pub fn show_source(names: &str) -> Result<Source> {
     source::find(&SOURCES, "kernel-helpers", names)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_unknown_name_is_answered_with_similar_ones() {
+        let error = show_source("prcent").unwrap_err().to_string();
+        assert!(error.contains("`percent`"), "{error}");
+        assert!(show_source(" ").is_err());
+    }
+
+    #[test]
+    fn this_crate_shows_its_own_code() {
+        let source = show_source("percent, Source").unwrap();
+        assert!(source.code().contains("impl fmt::Display for Source {"));
+        let markdown = source.to_markdown();
+        assert!(
+            markdown.starts_with("`kernel-helpers/display/src/table.rs`\n\n```rust\n/// A fraction"),
+            "{markdown}"
+        );
+        let fences: Vec<_> = markdown.lines().filter(|line| line.starts_with("```")).collect();
+        assert_eq!(fences, ["```rust", "```", "```rust", "```"]);
+    }
+}

@@ -47,6 +47,7 @@ pub(crate) fn summary<N: Network + ?Sized>(net: &N) -> Table {
 /// ```
 /// use kernel_helpers::prelude::*;
 /// use kernel_helpers::display::ShownValue;
+/// use kernel_helpers::nn::DisplayNetwork as _;
 ///
 /// struct Classifier(FpLinear);
 ///

@@ -1,6 +1,7 @@
 //! Copies of the warm build folder, one for each running kernel.
 
 use super::BuildFolder;
+use super::metadata::HELPERS;
 use crate::locks;
 use crate::project::Project;
 use anyhow::{Context, Result};
@@ -129,10 +130,6 @@ fn is_of_warm_alone(name: &str) -> bool {
     ["ctx-", "ctx.", "libctx", "libcode_"].iter().any(|start| name.starts_with(start))
         || ["stamp", "incremental", "toolchain"].contains(&name)
 }
-
-/// The packages of the helpers.
-const HELPERS: [&str; 9] =
-    ["kernel-helpers", "base", "bench", "cpu-kernels", "display", "homework", "nn", "notebook", "runs"];
 
 /// Whether this is a file or folder of cargo's that is named after one of the helpers: `nn-0f3a`, `libnn-0f3a.rlib`.
 fn is_of_helpers(name: &str) -> bool {

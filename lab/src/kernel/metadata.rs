@@ -14,23 +14,12 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// The crates of the helpers, whose types a cell meets, and the others that it meets through them.
-const SHOWN: [&str; 14] = [
-    "kernel-helpers",
-    "base",
-    "display",
-    "nn",
-    "notebook",
-    "runs",
-    "bench",
-    "homework",
-    "candle-core",
-    "candle-nn",
-    "half",
-    "rand",
-    "rand_chacha",
-    "rand_core",
-];
+/// The packages of the helpers.
+pub const HELPERS: [&str; 9] =
+    ["kernel-helpers", "base", "bench", "cpu-kernels", "display", "homework", "nn", "notebook", "runs"];
+
+/// Other crates whose types a cell meets through the helpers.
+const SHOWN: [&str; 6] = ["candle-core", "candle-nn", "half", "rand", "rand_chacha", "rand_core"];
 
 /// The crate that holds the cells, and the name that it has while evcxr tries a `:dep`.
 const EVCXR_CRATES: [&str; 2] = ["ctx", "evcxr_dummy_validate_dep"];
@@ -196,10 +185,14 @@ impl Graph {
     }
 }
 
-/// Leaves what the workspace's crates depend on, except for what only the [`SHOWN`] crates use inside. What a cell
+/// Leaves what the workspace's crates depend on, except for what only the helpers and the [`SHOWN`] crates use inside. What a cell
 /// adds by `:dep` stays as it is.
 fn show_less(metadata: &mut Value, graph: &Graph) -> Option<()> {
-    let is_shown = |id: &str| graph.packages.get(id).is_some_and(|package| SHOWN.contains(&&*package.name));
+    let is_shown = |id: &str| {
+        let name = graph.packages.get(id).map(|package| &*package.name);
+        // No cell meets a type of the kernels, and there are many.
+        name.is_some_and(|name| SHOWN.contains(&name) || (HELPERS.contains(&name) && name != "cpu-kernels"))
+    };
     let members = strings(&metadata["workspace_members"])?;
     let reached = graph.reach(members, |package, dependency| !is_shown(package) || is_shown(dependency));
     let keep = |value: &mut Value, key: &dyn Fn(&Value) -> Option<String>| {

@@ -12,6 +12,8 @@ pub struct Direct<'a> {
     pub input_pixels: Pixels,
     pub weight: &'a PackedWeight,
     pub stride: usize,
+    /// The rows of each input that hold values. The others are zeros, and are passed over.
+    pub filled: Range<usize>,
     pub output: &'a mut [f32],
     pub output_pixels: Pixels,
     /// Rows and columns of the output.
@@ -163,11 +165,14 @@ unsafe fn tile<S: Simd, const PIXELS: usize, const VECTORS: usize, const TAPS: u
     // After the last tap, and where a filter has none, these two point behind their slices and are not read.
     let mut taps =
         weight.data.as_ptr().wrapping_add(first / weight.panel * panel_size + first % weight.panel);
-    let start = job.input_pixels.of_image(image).shifted(STRIDE * y, STRIDE * x).start;
+    let [passed, end] =
+        [job.filled.start, job.filled.end].map(|row| row.saturating_sub(STRIDE * y).min(weight.taps[0]));
+    taps = taps.wrapping_add(passed * weight.inputs * TAPS * weight.panel);
+    let start = job.input_pixels.of_image(image).shifted(STRIDE * y + passed, STRIDE * x).start;
     let mut input_row = job.input.as_ptr().wrapping_add(start);
     // SAFETY: every address that is read or written lies in its slice by the caller's promise.
     unsafe {
-        for _ in 0..weight.taps[0] {
+        for _ in passed..end {
             for channel in 0..weight.inputs {
                 let mut loaded = [[simd.splat(0.0); VECTORS]; TAPS];
                 for (tap, loaded) in loaded.iter_mut().enumerate() {

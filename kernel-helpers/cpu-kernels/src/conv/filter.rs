@@ -4,6 +4,7 @@ use super::scratch::with_scratch;
 use super::winograd::{self, Wide, Winograd, WinogradWeight};
 use super::{Depthwise, DepthwiseWeight, Direct, Gathered, PackedWeight, Pixels, Split, direct};
 use crate::{Isa, LANES_MAX};
+use std::ops::Range;
 
 /// A weight, prepared for the algorithms that compute its convolution fastest.
 #[derive(Clone, Debug)]
@@ -15,6 +16,8 @@ pub struct Filter {
     stride: usize,
     /// Rows and columns of the output.
     size: [usize; 2],
+    /// The input's rows that hold values.
+    filled: Range<usize>,
 }
 
 #[derive(Clone, Debug)]
@@ -56,7 +59,12 @@ impl Filter {
                 ((0..count).map(part).collect(), [inputs, outputs])
             }
         };
-        Filter { algorithms, channels, stride, size }
+        Filter { algorithms, channels, stride, size, filled: 0..usize::MAX }
+    }
+
+    /// For images that hold values in these rows of their inputs alone, and zeros in the others.
+    pub fn filled(self, rows: Range<usize>) -> Self {
+        Self { filled: rows, ..self }
     }
 
     /// Convolves images that carry their own borders. Writes output channels up to the next multiple of 16.
@@ -88,7 +96,18 @@ impl Filter {
         let (size, stride) = (self.size, self.stride);
         match algorithm {
             Algorithm::Direct(weight) => {
-                isa.run(Direct { images, input, input_pixels, weight, stride, output, output_pixels, size });
+                let filled = self.filled.clone();
+                isa.run(Direct {
+                    images,
+                    input,
+                    input_pixels,
+                    weight,
+                    stride,
+                    filled,
+                    output,
+                    output_pixels,
+                    size,
+                });
             }
             Algorithm::Gathered(weight) => {
                 isa.run(Gathered {

@@ -38,6 +38,7 @@ impl InputGradient {
     pub fn new(convolution: Convolution, weight: &[f32], size: [usize; 2]) -> Self {
         let stride = convolution.stride;
         let border = convolution.gradient_border() as isize;
+        let rows = convolution.output_size(size).map_or(0, |[rows, _]| rows as isize);
         let mut phases = Vec::new();
         for y in 0..stride.min(size[0]) {
             for x in 0..stride.min(size[1]) {
@@ -47,13 +48,15 @@ impl InputGradient {
                 let taps = if empty { [0, 1] } else { [taps_y.len(), taps_x.len()] };
                 let shape = FilterShape { split: convolution.split().reversed(), taps, stride: 1 };
                 let size = [(size[0] - y).div_ceil(stride), (size[1] - x).div_ceil(stride)];
+                let filter = Filter::new(shape, size, |input, output, ky, kx| {
+                    let place = convolution.weight_place(output, input, taps_y[ky], taps_x[kx]);
+                    place.map_or(0.0, |place| weight[place])
+                });
+                let [begin, end] = [0, rows].map(|row| (row - distance_y).max(0) as usize);
                 phases.push(Phase {
                     first: [y, x],
                     start: [(border + distance_y) as usize, (border + distance_x) as usize],
-                    filter: Filter::new(shape, size, |input, output, ky, kx| {
-                        let place = convolution.weight_place(output, input, taps_y[ky], taps_x[kx]);
-                        place.map_or(0.0, |place| weight[place])
-                    }),
+                    filter: filter.filled(begin..end),
                 });
             }
         }

@@ -53,11 +53,13 @@ impl Pixels {
     }
 
     /// The same pixels from image `at` on.
+    #[inline]
     pub fn of_image(self, at: usize) -> Self {
         Pixels { start: self.start + at * self.image, ..self }
     }
 
     /// The same pixels from row `y` and column `x` on.
+    #[inline]
     pub fn shifted(self, y: usize, x: usize) -> Self {
         Pixels { start: self.start + y * self.row + x * self.pixel, ..self }
     }

@@ -17,7 +17,7 @@ pub(crate) mod testing;
 pub use backward::backward;
 pub(crate) use backward::hand_over;
 pub use conv::{conv2d, grouped_conv2d};
-pub(crate) use cpu::Values;
+pub(crate) use cpu::{Values, among_threads};
 pub use loss::cross_entropy;
 pub use norm::{BatchStatistics, batch_norm_eval, batch_norm_train};
 pub use pointwise::{add_relu, global_average_pool, linear, relu};

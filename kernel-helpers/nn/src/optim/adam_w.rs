@@ -4,6 +4,7 @@ use super::Optimizer;
 use super::in_place::{CHUNK, change, is_in_place, read, readable};
 use crate::Network;
 use crate::checkpoint::StateDict;
+use crate::ops::among_threads;
 use base::Result;
 use candle_core::backprop::GradStore;
 use candle_core::{Device, Tensor, Var};
@@ -154,28 +155,30 @@ impl Moments {
 impl Optimizer for AdamW {
     fn step(&mut self, gradients: &GradStore) -> Result<()> {
         let AdamWConfig { betas, eps } = self.config;
-        for Parameter { var, moments, .. } in &mut self.parameters {
-            let Some(gradient) = gradients.get(var) else { continue };
-            let fresh = || -> candle_core::Result<_> {
-                Ok(Moments { steps: 0, first: var.zeros_like()?, second: var.zeros_like()? })
-            };
-            let mut state = moments.take().map_or_else(fresh, Ok)?;
-            state.steps += 1;
-            let correction = |beta: f64| 1.0 - beta.powf(state.steps as f64);
-            let step = Step {
-                keep: 1.0 - self.learning_rate * self.weight_decay,
-                betas,
-                eps,
-                size: self.learning_rate / correction(betas.0),
-                correction: correction(betas.1).sqrt(),
-            };
-            match is_in_place(var) {
-                true => state.step_in_place(var, gradient, step)?,
-                false => state.step_by_tensors(var, gradient, step)?,
+        among_threads(|| {
+            for Parameter { var, moments, .. } in &mut self.parameters {
+                let Some(gradient) = gradients.get(var) else { continue };
+                let fresh = || -> candle_core::Result<_> {
+                    Ok(Moments { steps: 0, first: var.zeros_like()?, second: var.zeros_like()? })
+                };
+                let mut state = moments.take().map_or_else(fresh, Ok)?;
+                state.steps += 1;
+                let correction = |beta: f64| 1.0 - beta.powf(state.steps as f64);
+                let step = Step {
+                    keep: 1.0 - self.learning_rate * self.weight_decay,
+                    betas,
+                    eps,
+                    size: self.learning_rate / correction(betas.0),
+                    correction: correction(betas.1).sqrt(),
+                };
+                match is_in_place(var) {
+                    true => state.step_in_place(var, gradient, step)?,
+                    false => state.step_by_tensors(var, gradient, step)?,
+                }
+                *moments = Some(state);
             }
-            *moments = Some(state);
-        }
-        Ok(())
+            Ok(())
+        })
     }
 
     fn learning_rate(&self) -> f64 {

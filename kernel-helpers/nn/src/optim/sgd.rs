@@ -4,6 +4,7 @@ use super::Optimizer;
 use super::in_place::{CHUNK, change, is_in_place, read, readable};
 use crate::Network;
 use crate::checkpoint::StateDict;
+use crate::ops::among_threads;
 use base::Result;
 use candle_core::backprop::GradStore;
 use candle_core::{Tensor, Var};
@@ -137,12 +138,14 @@ impl Parameter {
 
 impl Optimizer for Sgd {
     fn step(&mut self, gradients: &GradStore) -> Result<()> {
-        for parameter in &mut self.parameters {
-            if let Some(gradient) = gradients.get(&parameter.var) {
-                parameter.step(gradient, self.config)?;
+        among_threads(|| {
+            for parameter in &mut self.parameters {
+                if let Some(gradient) = gradients.get(&parameter.var) {
+                    parameter.step(gradient, self.config)?;
+                }
             }
-        }
-        Ok(())
+            Ok(())
+        })
     }
 
     fn learning_rate(&self) -> f64 {

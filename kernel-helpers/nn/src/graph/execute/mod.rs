@@ -26,7 +26,7 @@ pub(crate) use workspace::Workspace;
 use super::Graph;
 use super::layered::{self, Context, Statistics};
 use super::plan::Plan;
-use crate::ops::{BatchStatistics, Values};
+use crate::ops::{BatchStatistics, Values, among_threads};
 use base::Result;
 use candle::CandleLayer;
 use candle_core::{CpuStorage, CustomOp2, Layout, Shape, Tensor, Var};
@@ -78,7 +78,9 @@ impl Network {
         let mut loan = workspace.borrow();
         let (joined, chain) = Joined::new(&contiguous(parameters)?)?;
         let forward = joined.read(&self.plan, |parameters| {
-            self.step(batch, true, &Values::of(&images)?, parameters).forward(&mut loan.buffers)
+            let images = Values::of(&images)?;
+            let step = self.step(batch, true, &images, parameters);
+            among_threads(|| step.forward(&mut loan.buffers))
         })?;
         let mut statistics = Vec::new();
         for stage in &self.plan.stages {
@@ -109,7 +111,10 @@ impl Network {
         let (joined, chain) = Joined::new(&contiguous(parameters)?)?;
         let output = joined.read(&self.plan, |parameters| {
             let scalings = self.scalings(parameters, running)?;
-            self.step(images.dim(0)?, false, &Values::of(&images)?, parameters).evaluate(&scalings)
+            let batch = images.dim(0)?;
+            let images = Values::of(&images)?;
+            let step = self.step(batch, false, &images, parameters);
+            among_threads(|| step.evaluate(&scalings))
         })?;
         let op = Evaluation { network: self.clone(), joined, running: running.to_vec(), output };
         Ok(images.apply_op2(&chain, op)?)
@@ -212,10 +217,14 @@ impl CustomOp2 for TrainingStep {
         let gradients = self.joined.read(&self.network.plan, |parameters| {
             let (image_values, output_gradient) = (Values::of(images)?, Values::of(&output_gradient)?);
             let step = self.network.step(images.dim(0)?, true, &image_values, parameters);
-            if loan.buffers.are_spent() {
-                step.forward(&mut loan.buffers)?;
-            }
-            step.backward(&self.forward, &mut loan.buffers, &output_gradient, images.track_op())
+            let (buffers, images_wanted) = (&mut loan.buffers, images.track_op());
+            let output_gradient = &*output_gradient;
+            among_threads(|| {
+                if buffers.are_spent() {
+                    step.forward(buffers)?;
+                }
+                step.backward(&self.forward, buffers, output_gradient, images_wanted)
+            })
         })?;
         let tensor =
             |(values, like): (Vec<f32>, &Tensor)| Tensor::from_vec(values, like.dims(), like.device());

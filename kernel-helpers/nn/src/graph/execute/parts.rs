@@ -1,6 +1,8 @@
 //! One slice of values for each parameter.
 
 use crate::graph::plan::Plan;
+use rayon::iter::repeat_n;
+use rayon::prelude::*;
 use std::ops::{Deref, DerefMut, Index, IndexMut, Range};
 
 /// Slices that lie wherever they are, found by the places that the plan gives the parameters.
@@ -38,7 +40,10 @@ impl<V> Parts<V> {
 impl Parts<Vec<f32>> {
     /// Zeros for each parameter.
     pub fn zeros(plan: &Plan) -> Self {
-        Self::new(plan, plan.parameters.iter().flatten().map(|place| vec![0.0; place.len()]))
+        /// How many a thread writes at a time.
+        const TOGETHER: usize = 1 << 15;
+        let zeros = |place: &Range<usize>| repeat_n(0.0, place.len()).with_min_len(TOGETHER).collect();
+        Self::new(plan, plan.parameters.iter().flatten().map(zeros))
     }
 }
 

@@ -85,7 +85,7 @@ impl Prepared<'_> {
         Rooms {
             input: input_room(plan, self.at, images),
             dz,
-            dx: AlignedVec::zeros(images * self.input.values()),
+            dx: AlignedVec::default(),
             weight_sum: AlignedVec::zeros(self.weighted.as_ref().map_or(0, sum)),
             sums: GradientSums::zeros(self.input.lanes()),
         }
@@ -164,6 +164,9 @@ impl<'a> Way<'a> {
             if arrival.is_plain(self.plan()) {
                 self.input_gradient(prepared, count, &rooms.input, &rooms.dz, dy);
                 continue;
+            }
+            if rooms.dx.is_empty() {
+                rooms.dx = self.room(prepared.together * values);
             }
             let Rooms { input, dz, dx, sums, .. } = &mut rooms;
             self.input_gradient(prepared, count, input, dz, dx);

@@ -4,4 +4,7 @@ pub use crate::lab1::*;
 pub use crate::plot::*;
 pub use crate::results::Results;
 pub use crate::scan::{Case, Mode, Scan};
-pub use crate::{Scale, cifar10, cifar10_in, output_dir, pretrained_model, seed_from_env};
+pub use crate::{
+    Numbers, Scale, cifar10, cifar10_in, output_dir, pretrained_model, same_numbers, seed_from_env,
+    show_notebook_source,
+};

@@ -11,7 +11,7 @@ use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
 /// `[inputs, outputs, rows, columns, kernel, stride, padding, groups]`.
-const CASES: [[usize; 8]; 49] = [
+const CASES: [[usize; 8]; 50] = [
     [3, 16, 4, 5, 3, 1, 1, 1],    // direct; three input channels together
     [9, 7, 3, 6, 3, 1, 0, 1],     // channels that fill no vector
     [5, 3, 5, 4, 3, 2, 1, 1],     // stride 2: four phases going back
@@ -41,6 +41,7 @@ const CASES: [[usize; 8]; 49] = [
     [16, 96, 20, 9, 1, 1, 0, 1],  // many channels, one tap, more pixels than are multiplied together
     [3, 6, 12, 16, 5, 1, 2, 1],   // 5 x 5, tiles of eight pixels
     [6, 16, 7, 6, 5, 1, 0, 1],    // 5 x 5 without a border
+    [6, 16, 14, 14, 5, 1, 0, 1],  // the same, wide enough for tiles
     [3, 20, 9, 8, 5, 2, 2, 1],    // 5 x 5, stride 2
     [2, 5, 8, 9, 7, 2, 3, 1],     // 7 x 7, stride 2
     [2, 3, 8, 8, 7, 1, 3, 1],     // 7 x 7

@@ -1,12 +1,14 @@
 //! Source code that a library carries with it, shown in a cell.
 
+mod cells;
 mod items;
 
 use base::{Error, Result};
 use display::{MimeBundle, Show, shows_itself};
 use include_dir::Dir;
-use items::{Excerpt, Item, items};
+use items::{Excerpt, Item, items, items_of_file};
 use std::fmt;
+use std::path::Path;
 
 /// Source code of one or more items, with their comments. As the last value of a cell it shows itself.
 ///
@@ -43,10 +45,35 @@ pub struct Source {
 /// # Errors
 /// If there is no item of that name; the message lists similar ones.
 pub fn find(sources: &Dir, place: &str, names: &str) -> Result<Source> {
-    let items = items(sources, place);
+    of_names(&items(sources, place), place, names)
+}
+
+/// The same of the items that the cells of a notebook define; `place` is what it is called.
+///
+/// ```
+/// use kernel_helpers::notebook::source::find_in_cells;
+///
+/// # let folder = tempfile::tempdir().unwrap();
+/// # let path = folder.path().join("half.ipynb");
+/// let cell = r#"{"cell_type": "code", "source": ["fn half(x: f64) -> f64 {\n", "    x / 2.0\n", "}\n", "half(8.0)"]}"#;
+/// std::fs::write(&path, format!(r#"{{"cells": [{cell}]}}"#)).unwrap();
+/// let source = find_in_cells(&path, "notebooks/half.ipynb", "half")?;
+/// assert_eq!(source.code(), "fn half(x: f64) -> f64 {\n    x / 2.0\n}");
+/// # Ok::<(), kernel_helpers::Error>(())
+/// ```
+///
+/// # Errors
+/// If the file cannot be read or is no notebook, or as [`find`].
+pub fn find_in_cells(notebook: &Path, place: &str, names: &str) -> Result<Source> {
+    let cells = cells::code_cells(notebook)?;
+    let items: Vec<Item> = cells.iter().flat_map(|cell| items_of_file(place, cell)).collect();
+    of_names(&items, place, names)
+}
+
+fn of_names(items: &[Item], place: &str, names: &str) -> Result<Source> {
     let mut excerpts = Vec::new();
     for name in names.split(',').map(str::trim).filter(|name| !name.is_empty()) {
-        let found = select(&items, name)?;
+        let found = select(items, place, name)?;
         excerpts.extend(found.into_iter().map(|item| item.excerpt.clone()));
     }
     if excerpts.is_empty() {
@@ -89,7 +116,7 @@ impl fmt::Display for Source {
 }
 
 /// The items that `name` means: exact names of free items first, then methods.
-fn select<'a>(items: &'a [Item], name: &str) -> Result<Vec<&'a Item>> {
+fn select<'a>(items: &'a [Item], place: &str, name: &str) -> Result<Vec<&'a Item>> {
     let matching =
         |wanted: &dyn Fn(&Item) -> bool| items.iter().filter(|item| wanted(item)).collect::<Vec<_>>();
     let mut found = matching(&|item| item.owner.is_none() && item.name == name);
@@ -106,7 +133,7 @@ fn select<'a>(items: &'a [Item], name: &str) -> Result<Vec<&'a Item>> {
         1 => Ok(methods),
         0 => Err(Error::argument(
             "the name of the source code to show",
-            format!("an item of the helpers, such as {}", similar_names(items, name)),
+            format!("an item of {place}, such as {}", similar_names(items, name)),
             format!("`{name}`"),
         )),
         _ => Err(Error::argument(

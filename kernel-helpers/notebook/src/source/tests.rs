@@ -65,7 +65,7 @@ fn names() -> Vec<String> {
 
 fn code(name: &str) -> Vec<String> {
     let items = items_of_file("a.rs", FILE);
-    select(&items, name).unwrap().iter().map(|item| item.excerpt.code.clone()).collect()
+    select(&items, "the library", name).unwrap().iter().map(|item| item.excerpt.code.clone()).collect()
 }
 
 #[test]
@@ -117,4 +117,26 @@ fn without_literals(line: &str) -> String {
 #[test]
 fn a_fence_is_longer_than_those_inside() {
     assert_eq!(fence("/// ```\n/// x\n/// ```"), "````");
+}
+
+#[test]
+fn cells_are_searched_too() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("lab.ipynb");
+    let write = |text: &str| std::fs::write(&path, text).unwrap();
+    write(
+        r#"{"cells": [
+            {"cell_type": "markdown", "source": "fn text() {}"},
+            {"cell_type": "code", "source": "let a = 1;\n\n/// Twice.\nfn twice(x: f64) -> f64 {\n    2.0 * x\n}\n\ntwice(1.0)"},
+            {"cell_type": "code", "source": ["struct Half;\n", "\n", "impl Half {\n", "    fn of() {}\n", "}"]}
+        ]}"#,
+    );
+    let code = |name: &str| find_in_cells(&path, "notebooks/lab.ipynb", name).map(|source| source.code());
+    assert_eq!(code("twice").unwrap(), "/// Twice.\nfn twice(x: f64) -> f64 {\n    2.0 * x\n}");
+    assert_eq!(code("Half").unwrap(), "struct Half;\n\nimpl Half {\n    fn of() {}\n}");
+    let message = code("twise").unwrap_err().to_string();
+    assert!(message.contains("an item of notebooks/lab.ipynb, such as `twice`"), "{message}");
+    assert!(code("text").is_err(), "Markdown is no code");
+    write("[]");
+    assert!(code("twice").unwrap_err().to_string().contains("lab.ipynb"));
 }

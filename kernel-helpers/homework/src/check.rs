@@ -1,6 +1,6 @@
 //! Comparing what a cell has computed with what the helpers compute.
 
-use crate::lab1::Trajectory;
+use crate::lab1::{Trajectory, element_name};
 use base::{Error, Result};
 use candle_core::{DType, Tensor, Var};
 use nn::Network;
@@ -22,6 +22,11 @@ pub trait Numbers {
     /// # Errors
     /// If a tensor operation fails.
     fn numbers(&self) -> Result<Vec<f64>>;
+
+    /// What number `at` is, in words.
+    fn place(&self, at: usize) -> String {
+        format!("number {}", at + 1)
+    }
 }
 
 impl Numbers for Tensor {
@@ -59,15 +64,36 @@ impl Numbers for Trajectory {
     fn numbers(&self) -> Result<Vec<f64>> {
         Ok(self.losses.iter().chain(self.weights.iter().flatten()).copied().collect())
     }
+
+    fn place(&self, at: usize) -> String {
+        let elements = self.weights.first().map_or(1, Vec::len);
+        match at.checked_sub(self.losses.len()) {
+            None => format!("the loss after step {at}"),
+            Some(at) => format!("{} after step {}", element_name(at % elements), at / elements),
+        }
+    }
 }
 
 /// All parameters and buffers.
 impl Numbers for Model {
     fn numbers(&self) -> Result<Vec<f64>> {
-        let tensors = self.named_parameters().into_iter().chain(self.named_buffers());
-        let numbers = tensors.map(|(_, var)| var.numbers()).collect::<Result<Vec<_>>>()?;
+        let numbers = tensors(self).map(|(_, var)| var.numbers()).collect::<Result<Vec<_>>>()?;
         Ok(numbers.concat())
     }
+
+    fn place(&self, mut at: usize) -> String {
+        for (name, var) in tensors(self) {
+            if at < var.elem_count() {
+                return format!("number {} of `{name}`", at + 1);
+            }
+            at -= var.elem_count();
+        }
+        String::new()
+    }
+}
+
+fn tensors(net: &Model) -> impl Iterator<Item = (String, Var)> {
+    net.named_parameters().into_iter().chain(net.named_buffers())
 }
 
 /// Says that two things hold the same numbers, to the last digit.
@@ -76,24 +102,24 @@ impl Numbers for Model {
 /// use kernel_helpers::homework::prelude::*;
 /// same_numbers("the sum", &(1.0 + 2.0), &3.0)?; // prints "the sum: the same number"
 /// let error = same_numbers("the squares", &vec![1.0, 4.0, 8.0], &vec![1.0, 4.0, 9.0]).unwrap_err();
-/// assert_eq!(error.to_string(), "the squares: expected 9 as number 3 of 3, found 8");
+/// assert_eq!(error.to_string(), "the squares: expected 9 as number 3, found 8");
 /// # Ok::<(), kernel_helpers::Error>(())
 /// ```
 ///
 /// # Errors
 /// If they do not, with the first number that differs.
 pub fn same_numbers(what: &str, found: &impl Numbers, expected: &impl Numbers) -> Result<()> {
-    let (found, expected) = (found.numbers()?, expected.numbers()?);
-    if found.len() != expected.len() {
-        return Err(Error::argument(what, format!("{} numbers", expected.len()), found.len()));
+    let (numbers, others) = (found.numbers()?, expected.numbers()?);
+    if numbers.len() != others.len() {
+        return Err(Error::argument(what, format!("{} numbers", others.len()), numbers.len()));
     }
     // Two that are not a number are as good as equal here; a zero equals a zero of the other sign.
     let differs = |(a, b): (&f64, &f64)| a != b && !(a.is_nan() && b.is_nan());
-    if let Some(at) = found.iter().zip(&expected).position(differs) {
-        let expected = format!("{} as number {} of {}", expected[at], at + 1, expected.len());
-        return Err(Error::argument(what, expected, found[at]));
+    if let Some(at) = numbers.iter().zip(&others).position(differs) {
+        let as_what = format!("{} as {}", others[at] + 0.0, found.place(at));
+        return Err(Error::argument(what, as_what, numbers[at] + 0.0));
     }
-    match found.len() {
+    match numbers.len() {
         1 => println!("{what}: the same number"),
         count => println!("{what}: the same {count} numbers"),
     }
@@ -115,18 +141,27 @@ mod tests {
     #[test]
     fn what_differs_is_told() {
         let message = |found: Vec<f64>| same_numbers("W", &found, &vec![1.0, 2.0]).unwrap_err().to_string();
-        assert_eq!(message(vec![1.0, 2.5]), "W: expected 2 as number 2 of 2, found 2.5");
+        assert_eq!(message(vec![1.0, 2.5]), "W: expected 2 as number 2, found 2.5");
         assert_eq!(message(vec![1.0]), "W: expected 2 numbers, found 1");
-        assert_eq!(message(vec![f64::NAN, 2.0]), "W: expected 1 as number 1 of 2, found NaN");
+        assert_eq!(message(vec![f64::NAN, 2.0]), "W: expected 1 as number 1, found NaN");
     }
 
     #[test]
-    fn networks_differ_by_a_statistic_alone() {
+    fn networks_differ_by_a_single_tensor() {
         let build = || lenet(10).unwrap().build(0, &Device::Cpu).unwrap();
         let (one, other) = (build(), build());
         same_numbers("networks", &one, &other).unwrap();
         let (_, var) = &other.named_parameters()[0];
         var.set(&(var.as_tensor() + 1.0).unwrap()).unwrap();
-        assert!(same_numbers("networks", &one, &other).is_err());
+        let message = same_numbers("networks", &one, &other).unwrap_err().to_string();
+        assert!(message.contains("as number 1 of `conv1.weight`, found"), "{message}");
+    }
+
+    #[test]
+    fn a_trajectory_tells_the_step() {
+        let run = |w: f64| Trajectory { losses: vec![0.0; 2], weights: vec![vec![0.0; 2], vec![0.0, w]] };
+        let message = same_numbers("projected", &run(0.5), &run(-0.5)).unwrap_err().to_string();
+        assert_eq!(message, "projected: expected -0.5 as W₂ after step 1, found 0.5");
+        assert_eq!(run(0.5).place(1), "the loss after step 1");
     }
 }

@@ -95,20 +95,20 @@ impl LinePlot {
 
     /// Adds a line through points (x, y), in their order.
     pub fn points(self, name: impl Display, points: &[(f64, f64)]) -> Self {
-        let style = Style::of(self.series.len());
+        let style = Style::of(self.told().count());
         self.with(name.to_string(), points.to_vec(), Vec::new(), style)
     }
 
     /// Adds points (x, y) without a line through them.
     pub fn scatter(self, name: impl Display, points: &[(f64, f64)]) -> Self {
-        let style = Style::of_scatter(self.series.len());
+        let style = Style::of_scatter(self.told().count());
         self.with(name.to_string(), points.to_vec(), Vec::new(), style)
     }
 
     /// Adds points without a line through them, each with its own name beside it: (name, x, y). Where there is no room
     /// for all names, some are left out, and the figure says so.
     pub fn scatter_named<N: Display>(self, name: impl Display, points: &[(N, f64, f64)]) -> Self {
-        let style = Style::of_scatter(self.series.len());
+        let style = Style::of_scatter(self.told().count());
         let names = points.iter().map(|point| point.0.to_string()).collect();
         self.with(name.to_string(), points.iter().map(|point| (point.1, point.2)).collect(), names, style)
     }
@@ -116,8 +116,18 @@ impl LinePlot {
     /// Adds a step outline through points (x, y), filled down to zero.
     pub(super) fn filled(mut self, name: impl Display, points: &[(f64, f64)]) -> Self {
         self.y_from = Some(0.0);
-        let style = Style::of_area(self.series.len());
+        let style = Style::of_area(self.told().count());
         self.with(name.to_string(), points.to_vec(), Vec::new(), style)
+    }
+
+    /// Adds a thin gray line through points (x, y) that is in no legend, such as a contour or a bound.
+    pub fn guide(self, points: &[(f64, f64)]) -> Self {
+        self.with(String::new(), points.to_vec(), Vec::new(), Style::guide())
+    }
+
+    /// The series that are told apart.
+    fn told(&self) -> impl Iterator<Item = &Series> {
+        self.series.iter().filter(|series| series.style != Style::guide())
     }
 
     fn with(mut self, name: String, points: Vec<(f64, f64)>, point_names: Vec<String>, style: Style) -> Self {
@@ -261,7 +271,7 @@ impl Plot for LinePlot {
 
     fn alt(&self) -> String {
         let Labels { words, x, y } = &self.labels;
-        let series = self.series.iter().map(Series::describe);
+        let series = self.told().map(Series::describe);
         let references = self.references.iter().map(|(name, value)| format!("{name}: {value:.4}"));
         let all = series.chain(references).collect::<Vec<_>>().join("; ");
         format!("{}{y} against {x}. {all}", words.sentence())

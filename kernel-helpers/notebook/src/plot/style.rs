@@ -15,6 +15,7 @@ pub(super) fn pt(points: f64) -> f64 {
 
 pub(super) const INK: RGBColor = RGBColor(0x22, 0x22, 0x22);
 pub(super) const AXIS: RGBColor = RGBColor(0x55, 0x55, 0x55);
+pub(super) const GUIDE: RGBColor = RGBColor(0x88, 0x88, 0x88);
 pub(super) const GRID: RGBColor = RGBColor(0xe0, 0xe0, 0xe0);
 pub(super) const PAPER: RGBColor = RGBColor(0xff, 0xff, 0xff);
 
@@ -80,6 +81,11 @@ impl Style {
     /// The look of the scattered points of the series number `index`: there is no line between them.
     pub fn of_scatter(index: usize) -> Self {
         Style { width: 0.0, dashes: &[], ..Style::of(index) }
+    }
+
+    /// The look of what only guides the eye.
+    pub fn guide() -> Self {
+        Style { color: GUIDE, width: 0.8, dashes: &[], marker: None, filled: false }
     }
 
     /// The look of the bars or the filled outline number `index`.

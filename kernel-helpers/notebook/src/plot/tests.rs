@@ -47,6 +47,17 @@ fn a_histogram_counts_zeros_apart() {
 }
 
 #[test]
+fn a_guide_takes_no_color_and_no_words() {
+    let line = |plot: LinePlot| plot.points("path", &[(0.0, 0.0), (1.0, 2.0)]);
+    let corners = [(0.0, 1.8), (0.2, 1.8), (0.4, 1.6)];
+    let (before, after) = (line(LinePlot::new().guide(&corners)), line(LinePlot::new()).guide(&corners));
+    let plain = line(LinePlot::new());
+    assert_eq!(check(before.draw()).alt(), check(plain.draw()).alt());
+    assert!(before.draw().unwrap().png() == after.draw().unwrap().png(), "the order must not matter");
+    assert_ne!(before.draw().unwrap().png(), plain.draw().unwrap().png());
+}
+
+#[test]
 fn the_same_plot_gives_the_same_bytes() {
     let draw = || plot_loss(&decaying(0.7)).note("quick scale").draw().unwrap();
     assert_eq!(draw().png(), draw().png());

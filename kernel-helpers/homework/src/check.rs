@@ -47,18 +47,6 @@ impl Numbers for Vec<f64> {
     }
 }
 
-impl<const N: usize> Numbers for [f64; N] {
-    fn numbers(&self) -> Result<Vec<f64>> {
-        Ok(self.to_vec())
-    }
-}
-
-impl Numbers for f64 {
-    fn numbers(&self) -> Result<Vec<f64>> {
-        Ok(vec![*self])
-    }
-}
-
 /// The losses, then the weights of each step.
 impl Numbers for Trajectory {
     fn numbers(&self) -> Result<Vec<f64>> {
@@ -100,7 +88,7 @@ fn tensors(net: &Model) -> impl Iterator<Item = (String, Var)> {
 ///
 /// ```
 /// use kernel_helpers::homework::prelude::*;
-/// same_numbers("the sum", &(1.0 + 2.0), &3.0)?; // prints "the sum: the same number"
+/// same_numbers("the sums", &vec![1.0 + 2.0, 1.0], &vec![3.0, 1.0])?; // prints "the sums: the same 2 numbers"
 /// let error = same_numbers("the squares", &vec![1.0, 4.0, 8.0], &vec![1.0, 4.0, 9.0]).unwrap_err();
 /// assert_eq!(error.to_string(), "the squares: expected 9 as number 3, found 8");
 /// # Ok::<(), kernel_helpers::Error>(())
@@ -119,10 +107,7 @@ pub fn same_numbers(what: &str, found: &impl Numbers, expected: &impl Numbers) -
         let as_what = format!("{} as {}", others[at] + 0.0, found.place(at));
         return Err(Error::argument(what, as_what, numbers[at] + 0.0));
     }
-    match numbers.len() {
-        1 => println!("{what}: the same number"),
-        count => println!("{what}: the same {count} numbers"),
-    }
+    println!("{what}: the same {} numbers", numbers.len());
     Ok(())
 }
 

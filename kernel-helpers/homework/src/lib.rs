@@ -1,5 +1,5 @@
 //! What belongs to the homework alone: the problem of Lab 1, and of the other labs the scale at which they run, the
-//! data, results, scans and figures.
+//! data, results, scans, figures and checks of what a cell has written.
 
 mod check;
 mod data;

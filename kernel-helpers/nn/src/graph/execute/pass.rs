@@ -64,7 +64,6 @@ impl ByInput {
 struct Rooms {
     input: BorderedImages,
     dz: BorderedImages,
-    dx: AlignedVec,
     weight_sum: AlignedVec,
     sums: GradientSums,
 }
@@ -85,7 +84,6 @@ impl Prepared<'_> {
         Rooms {
             input: input_room(plan, self.at, images),
             dz,
-            dx: AlignedVec::default(),
             weight_sum: AlignedVec::zeros(self.weighted.as_ref().map_or(0, sum)),
             sums: GradientSums::zeros(self.input.lanes()),
         }
@@ -146,6 +144,10 @@ impl<'a> Way<'a> {
     ) -> (AlignedVec, GradientSums) {
         let mut rooms = prepared.rooms(self.plan());
         let (images, values) = (groups.images_of(group, self.step.batch), prepared.input.values());
+        let mut dx = match prepared.arrival {
+            Some(arrival) if !arrival.is_plain(self.plan()) => self.room(prepared.together * values),
+            _ => AlignedVec::default(),
+        };
         for index in (0..images).step_by(prepared.together) {
             let (first, count) = (group * groups.images + index, prepared.together.min(images - index));
             for slot in 0..count {
@@ -165,14 +167,11 @@ impl<'a> Way<'a> {
                 self.input_gradient(prepared, count, &rooms.input, &rooms.dz, dy);
                 continue;
             }
-            if rooms.dx.is_empty() {
-                rooms.dx = self.room(prepared.together * values);
-            }
-            let Rooms { input, dz, dx, sums, .. } = &mut rooms;
-            self.input_gradient(prepared, count, input, dz, dx);
+            let Rooms { input, dz, sums, .. } = &mut rooms;
+            self.input_gradient(prepared, count, input, dz, &mut dx);
             for (slot, dy) in dy.chunks_exact_mut(values).enumerate() {
                 let values_of = (&*input.values, input.inner().of_image(slot));
-                self.reader.arrive(arrival, first + slot, image(dx, slot, values), values_of, dy, sums);
+                self.reader.arrive(arrival, first + slot, image(&dx, slot, values), values_of, dy, sums);
             }
         }
         (rooms.weight_sum, rooms.sums)

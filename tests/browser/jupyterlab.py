@@ -137,8 +137,9 @@ class Student:
         expect(self.notebook()).to_have_count(1)
 
     def wait_for_kernel(self):
-        # JupyterLab forgets a cell that is run before the notebook has a kernel, and queues it while the kernel starts.
-        has_kernel = re.compile(r"Rust \| (Connecting|Unknown|Idle)")
+        # For a moment the status bar goes on showing the notebook that was in front before.
+        name = self.page.locator("#jp-main-dock-panel .lm-TabBar-tab.lm-mod-current").inner_text().strip()
+        has_kernel = re.compile(rf"Rust \| (Connecting|Unknown|Idle).*{re.escape(name)}", re.DOTALL)
         expect(self.page.locator("#jp-bottom-panel")).to_have_text(has_kernel, timeout=PATIENCE)
 
     def write(self, index, source):
@@ -151,9 +152,16 @@ class Student:
         """Runs a cell without waiting for its end."""
         prompt = self.prompt(index)
         before = prompt.inner_text()
-        self.cell(index).locator(".cm-content").click()
-        self.page.keyboard.press("Shift+Enter")
-        expect(prompt).not_to_have_text(before)
+
+        def pressed():
+            self.cell(index).locator(".cm-content").click()
+            self.page.keyboard.press("Shift+Enter")
+            with contextlib.suppress(AssertionError):
+                expect(prompt).not_to_have_text(before, timeout=20 * SECOND)
+            return prompt.inner_text() != before
+
+        # While a notebook gets its kernel, JupyterLab forgets a cell that is run; once it has it, the prompt changes at once.
+        until(pressed, "the cell runs", seconds=90)
 
     def step(self):
         """Runs the selected cell, whose place JupyterLab knows best in a long notebook, and waits for its end."""

@@ -34,18 +34,51 @@ local function keep_with_next(blocks)
   return result
 end
 
--- A table stays on one page with its caption, unless it is so long that it would leave much of the page before it empty.
+-- A table stays on one page with its caption, and a function in one piece, unless they are so long that they would leave
+-- much of the page before them empty.
+local LONGEST_TABLE, LONGEST_CODE = 15, 45
+
 local function rich_output(content)
   local blocks = content:walk({ Blocks = keep_with_next })
-  local rows = 0
+  local rows, lines = 0, 0
   blocks:walk({
     Table = function(block)
       for _, body in ipairs(block.bodies) do
         rows = rows + #body.body
       end
     end,
+    CodeBlock = function(block)
+      lines = lines + select(2, block.text:gsub("\n", "")) + 1
+    end,
   })
-  return wrapped(0 < rows and rows <= 15 and "table-output" or "rich-output", blocks)
+  if 0 < rows and rows <= LONGEST_TABLE then
+    return wrapped("table-output", blocks)
+  end
+  return wrapped(0 < lines and lines <= LONGEST_CODE and "rich-output(breakable: false)" or "rich-output", blocks)
+end
+
+-- "**Figure 3.** …", as the first words of a paragraph.
+local function is_caption(block)
+  local first = block and block.t == "Para" and block.content[1]
+  return first and first.t == "Strong" and pandoc.utils.stringify(first):match("^Figure %d+%.$")
+end
+
+-- The caption of a picture is the paragraph after it. Pictures are paragraphs of Typst by now, alone in an output.
+local function join_captions(blocks)
+  local result = pandoc.Blocks({})
+  for _, block in ipairs(blocks) do
+    local size = #result
+    local path = size >= 3 and result[size - 1].t == "RawBlock" and result[size - 1].text:match('^#picture%("(.*)"%)$')
+    if path and result[size].text == "]" and is_caption(block) then
+      for _ = 1, 3 do
+        result:remove()
+      end
+      result:extend(wrapped('captioned-picture("' .. path .. '")', { block }))
+    else
+      result:insert(block)
+    end
+  end
+  return result
 end
 
 local function code_cell(cell)
@@ -123,7 +156,7 @@ function Pandoc(doc)
       blocks:insert(block)
     end
   end
-  doc.blocks = blocks:walk({ Para = picture, Plain = picture })
+  doc.blocks = join_captions(blocks:walk({ Para = picture, Plain = picture }))
   take_title(doc)
   doc.blocks = keep_links(doc.blocks)
   return doc

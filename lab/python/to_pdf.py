@@ -132,11 +132,20 @@ class Typesetting:
         """Leaves the document as Typst source in the folder."""
         options = ["--from=json", "--to=typst", "--standalone", "--wrap=none", "--syntax-highlighting=idiomatic"]
         options += ["--lua-filter=notebook.lua", "--template=template.typ"]
-        scale = self.notebook.metadata.get("lab", {}).get("scale", "full")
-        if scale != "full":
-            document["meta"]["smaller-scale"] = {"t": "MetaString", "c": str(scale)}
+        document["meta"] |= {name: {"t": "MetaString", "c": text} for name, text in self.about().items()}
         source = self.pandoc(json.dumps(document), *options)
         (self.folder / "notebook.typ").write_text(source, encoding="utf-8")
+
+    def about(self):
+        """What the first page tells: the scale, if it is a smaller one, and whose work this is, where that is asked for."""
+        metadata = self.notebook.metadata
+        scale = metadata.get("lab", {}).get("scale", "full")
+        about = {} if scale == "full" else {"smaller-scale": str(scale)}
+        authors = metadata.get("authors")
+        if isinstance(authors, list):
+            names = [str(author.get("name", "")) for author in authors if isinstance(author, dict)]
+            about |= {"fields": "yes", "author": ", ".join(filter(None, names)), "date": str(metadata.get("date", ""))}
+        return about
 
     def typeset(self, document):
         """Fails if a picture is broken, which then is known to be."""

@@ -9,6 +9,7 @@ mod cifar;
 mod images;
 mod loader;
 mod mnist;
+mod subset;
 mod tensors;
 
 pub use augmentation::{Augmentation, Example, RandomCrop, RandomErasing, RandomHorizontalFlip};
@@ -19,6 +20,7 @@ pub use cifar::{
 pub use images::Images;
 pub use loader::{Batch, Batches, DataLoader};
 pub use mnist::Mnist;
+pub use subset::Subset;
 pub use tensors::TensorDataset;
 
 use base::{Error, Result};
@@ -188,6 +190,27 @@ impl Data {
     /// generated stand-in. `None` if there is nothing to say.
     pub fn note(&self) -> Option<&str> {
         self.note.as_deref()
+    }
+
+    /// A validation split: the data without its last `count` training examples, first with these to test on, so that
+    /// an epoch or a setting can be chosen without the test examples, then with the test examples.
+    ///
+    /// ```
+    /// use kernel_helpers::prelude::*;
+    ///
+    /// let (validated, tested) = Cifar10::striped(64, 32).hold_out(10)?;
+    /// assert_eq!((validated.train.len(), validated.test.len(), tested.test.len()), (54, 10, 32));
+    /// # Ok::<(), Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// If there are fewer training examples.
+    pub fn hold_out(&self, count: usize) -> Result<(Self, Self)> {
+        let all = self.train.len();
+        let first = all.saturating_sub(count);
+        let held_out = Subset::new(&self.train, first..first + count)?;
+        let tested = Self { train: Arc::new(Subset::new(&self.train, 0..first)?), ..self.clone() };
+        Ok((Self { test: Arc::new(held_out), ..tested.clone() }, tested))
     }
 
     /// The training examples in batches, shuffled and augmented anew in each epoch.

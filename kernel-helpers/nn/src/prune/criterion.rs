@@ -1,5 +1,6 @@
 //! What makes a weight matter.
 
+use crate::quant::{Quantizer, Ste};
 use base::digest::sha256;
 use base::{Error, Result};
 use candle_core::Tensor;
@@ -97,6 +98,38 @@ impl Criterion for Magnitude {
 
     fn description(&self) -> String {
         "magnitude".to_owned()
+    }
+}
+
+/// The magnitude of the quantized weight, which is all that a quantized model has. Weights on one level are equal, and
+/// which of them go first is drawn from the layer's name, so that any sparsity can be reached.
+///
+/// ```
+/// use kernel_helpers::prelude::*;
+/// let weight = Tensor::new(&[-3f32, -0.9, 1.1, 3.0], &Device::Cpu)?;
+/// let layer = LayerToPrune { name: "linear1", weight: &weight, gradient: None };
+/// let two_bits = QuantizedMagnitude { quantizer: Ste { n_bits: Some(2), symmetric: false } };
+/// let scores: Vec<f32> = two_bits.scores(&layer)?.to_vec1()?;
+/// assert!((scores[1] - scores[2]).abs() < 0.002, "both are on levels of magnitude 1: {scores:?}");
+/// # Ok::<(), Error>(())
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct QuantizedMagnitude {
+    /// How the layers are quantized.
+    pub quantizer: Ste,
+}
+
+impl Criterion for QuantizedMagnitude {
+    fn scores(&self, layer: &LayerToPrune) -> Result<Tensor> {
+        let magnitudes = self.quantizer.apply(layer.weight)?.abs()?;
+        // Levels lie further apart than a thousandth of the largest one.
+        let largest = f64::from(magnitudes.max_all()?.to_scalar::<f32>()?);
+        let order = Random { seed: 0 }.scores(layer)?;
+        Ok((magnitudes + order * (largest / 1000.0))?)
+    }
+
+    fn description(&self) -> String {
+        format!("magnitude with {}", self.quantizer.description())
     }
 }
 

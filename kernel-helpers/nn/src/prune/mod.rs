@@ -9,7 +9,7 @@ mod schedule;
 #[cfg(test)]
 mod tests;
 
-pub use criterion::{Criterion, LayerToPrune, Magnitude, Random, Sensitivity};
+pub use criterion::{Criterion, LayerToPrune, Magnitude, QuantizedMagnitude, Random, Sensitivity};
 pub use granularity::{Block, Element, Filter, Granularity, NOfM};
 pub use pruning::Pruning;
 pub use schedule::{AtOnce, CubicRamp, LinearRamp, SparsitySchedule};

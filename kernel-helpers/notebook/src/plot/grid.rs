@@ -1,12 +1,13 @@
 //! Several plots in one figure.
 
 use super::bars::BarPlot;
-use super::canvas::{Area, Pixels, failure};
+use super::canvas::{Area, Pixels, Rect, failure};
 use super::confusion::ConfusionMatrix;
 use super::figure::{Colors, Figure, drawn};
 use super::header::{Header, Words, title_and_notes};
 use super::heat_map::HeatMap;
 use super::images::ImagePlot;
+use super::legend::Legend;
 use super::lines::LinePlot;
 use super::style::OVERSAMPLING;
 use base::Result;
@@ -76,6 +77,15 @@ macro_rules! panel_of {
     };
 }
 
+impl Panel {
+    fn lines(&self) -> Option<&LinePlot> {
+        match self {
+            Panel::Lines(plot) => Some(plot),
+            _ => None,
+        }
+    }
+}
+
 panel_of!(Lines(LinePlot), Bars(BarPlot), HeatMap(HeatMap), Confusion(ConfusionMatrix), Images(ImagePlot));
 
 /// The whole figure with nothing but this plot.
@@ -100,6 +110,7 @@ pub struct Grid {
     columns: usize,
     panels: Vec<Panel>,
     words: Words,
+    shares_legend: bool,
 }
 
 title_and_notes!(Grid, words);
@@ -107,7 +118,7 @@ title_and_notes!(Grid, words);
 impl Grid {
     /// An empty grid of this many columns, best one or two.
     pub fn new(columns: usize) -> Self {
-        Grid { columns: columns.max(1), panels: Vec::new(), words: Words::default() }
+        Grid { columns: columns.max(1), panels: Vec::new(), words: Words::default(), shares_legend: false }
     }
 
     /// Adds a plot.
@@ -121,16 +132,49 @@ impl Grid {
         panels.into_iter().fold(self, Grid::panel)
     }
 
+    /// One legend above all panels in place of one in each: that of the first panel with lines of several names, for all
+    /// panels that have the same.
+    ///
+    /// ```
+    /// use kernel_helpers::prelude::*;
+    ///
+    /// let run = |end: f64| LinePlot::new().series("W₁", &[0.0, end]).series("W₂", &[0.0, -end]);
+    /// let figure = Grid::new(2).panel(run(1.0)).panel(run(2.0)).shared_legend().draw()?;
+    /// assert_eq!(figure.size().0, 1600);
+    /// # Ok::<(), Error>(())
+    /// ```
+    pub fn shared_legend(mut self) -> Self {
+        self.shares_legend = true;
+        self
+    }
+
+    /// The legend for several panels, and the panels without it.
+    fn take_legend(&self, width: f64) -> (Legend, Vec<Panel>) {
+        let mut plots = self.panels.iter().filter_map(Panel::lines);
+        let first = plots.find(|plot| self.shares_legend && plot.legend_names().len() > 1);
+        let Some(first) = first else { return (Legend::none(), self.panels.clone()) };
+        let panels = self.panels.iter().map(|panel| match panel.lines() {
+            Some(plot) if plot.legend_names() == first.legend_names() => {
+                Panel::Lines(plot.clone().without_legend())
+            }
+            _ => panel.clone(),
+        });
+        (first.legend(width), panels.collect())
+    }
+
     /// Draws the figure.
     ///
     /// # Errors
     /// If a plot's data does not fit together.
     pub fn draw(&self) -> Result<Figure> {
-        let header = Header::lay_out(&self.words, f64::from(FIGURE_WIDTH * OVERSAMPLING));
+        let width = f64::from(FIGURE_WIDTH * OVERSAMPLING);
+        let header = Header::lay_out(&self.words, width);
+        let words_height = if header.is_empty() { 0.0 } else { header.bottom() };
+        let (legend, panels) = self.take_legend(width);
         let header_height =
-            if header.is_empty() { 0 } else { (header.bottom() / f64::from(OVERSAMPLING)).ceil() as u32 };
+            ((words_height + legend.strip_height(width)) / f64::from(OVERSAMPLING)).ceil() as u32;
         let columns = self.columns.min(self.panels.len().max(1));
-        let plots: Vec<_> = self.panels.iter().map(Panel::plot).collect();
+        let plots: Vec<_> = panels.iter().map(Panel::plot).collect();
         let rows: Vec<_> = plots.chunks(columns).collect();
         let heights: Vec<u32> =
             rows.iter().map(|row| row.iter().map(|plot| plot.height(columns)).max().unwrap_or(0)).collect();
@@ -139,6 +183,8 @@ impl Grid {
         let pixels = Pixels::paint(FIGURE_WIDTH, height.max(1), |area| {
             let (top, mut rest) = area.split_vertically((header_height * OVERSAMPLING) as i32);
             header.draw(&top)?;
+            let strip = Rect { left: 0.0, top: words_height, right: width, bottom: words_height };
+            legend.draw_strip(&top, strip)?;
             for (row, height) in rows.iter().zip(&heights) {
                 let (place, below) = rest.split_vertically((height * OVERSAMPLING) as i32);
                 let places = place.split_evenly((1, columns));

@@ -36,6 +36,11 @@ impl Legend {
         Legend { entries, sample }
     }
 
+    /// A legend of nothing.
+    pub fn none() -> Self {
+        Legend { entries: Vec::new(), sample: Sample::Line }
+    }
+
     /// The height in device pixels of the legend as rows on a strip of this width.
     pub fn strip_height(&self, width: f64) -> f64 {
         self.rows(width).len() as f64 * self.row_height()

@@ -53,6 +53,7 @@ pub struct LinePlot {
     log_x: bool,
     log_y: bool,
     y_from: Option<f64>,
+    hides_legend: bool,
 }
 
 impl LinePlot {
@@ -216,7 +217,19 @@ impl LinePlot {
         .collect()
     }
 
-    fn legend(&self, width: f64) -> Legend {
+    /// The same without a legend, for a figure that has one for several plots.
+    pub(super) fn without_legend(self) -> Self {
+        Self { hides_legend: true, ..self }
+    }
+
+    /// What the legend has entries for; none of a single series without a name.
+    pub(super) fn legend_names(&self) -> Vec<&str> {
+        let references = self.references.iter().map(|(name, _)| name.as_str());
+        let names = self.series.iter().map(|series| series.name.as_str()).chain(references);
+        names.filter(|name| !name.is_empty()).collect()
+    }
+
+    pub(super) fn legend(&self, width: f64) -> Legend {
         let series = self.series.iter().map(|series| (series.name.clone(), series.style));
         let references = self.references.iter().map(|(name, _)| (name.clone(), Style::reference()));
         let all = |is: fn(&Series) -> bool| !self.series.is_empty() && self.series.iter().all(is);
@@ -247,7 +260,10 @@ impl Plot for LinePlot {
     fn paint(&self, area: &Area) -> Result<()> {
         self.series.iter().try_for_each(|series| series.check(self.log_x, self.log_y))?;
         let size = area.dim_in_pixel();
-        let legend = self.legend(f64::from(size.0));
+        let legend = match self.hides_legend {
+            true => Legend::none(),
+            false => self.legend(f64::from(size.0)),
+        };
         let (frame, names, place) = self.arrange(size, &legend);
 
         frame.draw_background(area)?;

@@ -1,6 +1,6 @@
 """Typesets a notebook as a PDF: pandoc reads it, a filter marks code and output, Typst lays it out.
 
-usage: to_pdf.py NOTEBOOK PDF
+usage: to_pdf.py NOTEBOOK PDF [AUTHOR DATE]
 
 A notebook may come from anywhere, so nothing in it is code here. Pandoc reads it in its sandbox, and what it read is
 made harmless before it becomes Typst. Typst sees one folder, with pictures that were copied into it: from the notebook,
@@ -176,13 +176,17 @@ def export(notebook, beside):
             raise RuntimeError("the notebook's text is nested too deeply") from None
 
 
-def main(notebook, pdf):
-    content = export(notebook_file.read(notebook), os.path.dirname(os.path.abspath(notebook)))
-    partial.write_whole(pdf, content)
+def main(path, pdf, author="", date=""):
+    notebook = notebook_file.read(path)
+    if author:
+        notebook.metadata["authors"] = [{"name": author}]
+    if date:
+        notebook.metadata["date"] = date
+    partial.write_whole(pdf, export(notebook, os.path.dirname(os.path.abspath(path))))
 
 
 if __name__ == "__main__":
     try:
-        main(sys.argv[1], sys.argv[2])
+        main(*sys.argv[1:])
     except (notebook_file.BrokenNotebook, RuntimeError, OSError) as error:
         sys.exit(printable(str(error)))

@@ -182,6 +182,20 @@ fn a_display_that_its_cell_emptied_is_left_out() {
     assert_eq!(text(&outputs[0]["data"]["text/plain"]), "kept");
 }
 
+#[test]
+fn a_picture_has_the_caption_of_the_cell_after_it_and_the_first_page_its_author() {
+    let picture = || code(&[json!({ "image/png": PIXEL })]);
+    let caption = markdown("**Figure 1.** Loss by $q$.");
+    let path = notebook_of("captions", json!([picture(), caption, picture(), markdown("Plain text.")]));
+    let mut content = read(&path);
+    content["metadata"]["authors"] = json!([{ "name": "A # B" }, 5]);
+    write(&path, &content);
+    let source = typst_source(&path);
+    assert_eq!(source.matches("\n#captioned-picture(\"").count(), 1, "{source}");
+    assert_eq!(source.matches("\n#picture(\"").count(), 1, "{source}");
+    assert!(source.contains("A \\# B"), "{source}");
+}
+
 /// Texts that would read a file if something in them were code for Typst or LaTeX.
 fn attacks(secret: &str) -> Vec<String> {
     let read = format!("read(\"{secret}\")");

@@ -1,6 +1,6 @@
 //! The rules of the repository that a compiler does not check.
 
-use homework_tests::project_root;
+use homework_tests::{notebook, project_root};
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
@@ -105,4 +105,32 @@ fn public_item(line: &str) -> Option<&str> {
     let item = line.strip_prefix("pub ")?;
     let name = ["fn ", "struct ", "enum ", "trait "].iter().find_map(|keyword| item.strip_prefix(keyword))?;
     name.split(|c: char| !(c.is_alphanumeric() || c == '_')).next()
+}
+
+#[test]
+fn figures_and_tables_of_the_report_are_numbered_in_order_and_referred_to() {
+    let report = notebook::read(&project_root().join("notebooks/report.ipynb"));
+    let cells = report["cells"].as_array().unwrap().iter();
+    let text: String = cells.map(|cell| notebook::text(&cell["source"]) + "\n").collect();
+    for (kind, caption) in [("Figure", "**Figure "), ("Table", ".caption(\"Table ")] {
+        let numbers: Vec<usize> = text.split(caption).skip(1).map(leading_number).collect();
+        assert_eq!(numbers, (1..=numbers.len()).collect::<Vec<_>>(), "{kind}s");
+        let referred_to: HashSet<usize> = text
+            .split(&format!("{kind} "))
+            .zip(text.split(&format!("{kind} ")).skip(1))
+            .filter(|(before, _)| !caption.ends_with(&format!("{}{kind} ", last_character(before))))
+            .map(|(_, after)| leading_number(after))
+            .collect();
+        let missing: Vec<_> = numbers.iter().filter(|number| !referred_to.contains(number)).collect();
+        assert!(missing.is_empty(), "{kind}s that no sentence refers to: {missing:?}");
+    }
+}
+
+fn leading_number(text: &str) -> usize {
+    let end = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    text[..end].parse().unwrap_or(0)
+}
+
+fn last_character(text: &str) -> String {
+    text.chars().last().map(String::from).unwrap_or_default()
 }

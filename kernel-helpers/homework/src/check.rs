@@ -1,6 +1,7 @@
 //! Comparing what a cell has computed with what the helpers compute.
 
 use crate::lab1::{Trajectory, element_name};
+use base::units::grouped;
 use base::{Error, Result};
 use candle_core::{DType, Tensor, Var};
 use nn::Network;
@@ -107,7 +108,7 @@ pub fn same_numbers(what: &str, found: &impl Numbers, expected: &impl Numbers) -
         let as_what = format!("{} as {}", others[at] + 0.0, found.place(at));
         return Err(Error::argument(what, as_what, numbers[at] + 0.0));
     }
-    println!("{what}: the same {} numbers", numbers.len());
+    println!("{what}: the same {} numbers", grouped(numbers.len()));
     Ok(())
 }
 

@@ -53,8 +53,13 @@ enum Command {
         #[arg(long, value_enum, default_value_t)]
         kernel: Kernelspec,
     },
-    /// Write PDFs of the notebooks, executing them first where they have not been.
-    Report(Notebooks),
+    /// Write PDFs of the notebooks, executing them first where they have not been, and gather what is to be handed in.
+    Report {
+        #[command(flatten)]
+        notebooks: Notebooks,
+        #[command(flatten)]
+        first_page: report::FirstPage,
+    },
     /// Test a checkpoint in every deterministic case of the homework.
     Scan(scan::Options),
     /// Train a checkpoint from scratch.
@@ -131,9 +136,9 @@ pub fn run(cli: Cli) -> Result<ExitCode> {
         Command::Run { notebooks, seed, kernel } => {
             run::run(&Project::find()?, &notebooks.names, notebooks.execution(seed, kernel))?;
         }
-        Command::Report(notebooks) => {
+        Command::Report { notebooks, first_page } => {
             let execution = notebooks.execution(0, Kernelspec::Rust);
-            report::report(&Project::find()?, &notebooks.names, execution)?;
+            report::report(&Project::find()?, &notebooks.names, execution, &first_page)?;
         }
         Command::Scan(options) => scan::scan(&Project::find()?, &options)?,
         Command::Train(options) => train::train(&Project::find()?, &options)?,

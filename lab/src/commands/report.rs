@@ -1,4 +1,4 @@
-//! `cargo lab report`: PDFs of the notebooks, executed where they have not been in this clone.
+//! `cargo lab report`: PDFs of the notebooks, executed where they have not been in this clone, and the files to hand in.
 
 use super::execute::execute;
 use super::run::Execution;
@@ -7,12 +7,34 @@ use crate::executions::Executions;
 use crate::notebook::{self, Notebook};
 use crate::project::Project;
 use crate::python;
-use anyhow::Result;
+use anyhow::{Context, Result};
+use clap::Args;
+use kernel_helpers::files::{self, write_whole};
 use std::path::{Path, PathBuf};
 
+/// What the assignment wants handed in.
+const TO_HAND_IN: [&str; 3] = ["report.pdf", "lab1.ipynb", "hw4.ipynb"];
+
+/// What stands on the first page of a report, in place of empty lines to write on.
+#[derive(Args)]
+pub struct FirstPage {
+    /// The author, for the first page.
+    #[arg(long, default_value_t)]
+    author: String,
+    /// The date, for the first page.
+    #[arg(long, default_value_t)]
+    date: String,
+}
+
 /// Executes the notebooks whose outputs were not computed here at this scale, by their present code and from what is here
-/// now, or all if they are to train anew; then writes a PDF of each.
-pub fn report(project: &Project, names: &[PathBuf], execution: Execution) -> Result<()> {
+/// now, or all if they are to train anew; then writes a PDF of each. Of the whole homework, the files to hand in are put
+/// together in a folder.
+pub fn report(
+    project: &Project,
+    names: &[PathBuf],
+    execution: Execution,
+    first_page: &FirstPage,
+) -> Result<()> {
     let notebooks = notebook::select(&project.notebooks(), names)?;
     // A broken one is told of before hours of training.
     notebooks.iter().try_for_each(|path| Notebook::read(path).map(drop))?;
@@ -24,14 +46,29 @@ pub fn report(project: &Project, names: &[PathBuf], execution: Execution) -> Res
             execute(project, &notebook, execution)?;
         }
         let pdf = notebook.path().with_extension("pdf");
-        typeset(project, notebook.path(), &pdf)?;
+        typeset(project, notebook.path(), &pdf, first_page)?;
         println!("{}", project.relative(&pdf));
+    }
+    if names.is_empty() {
+        gather(project)?;
     }
     Ok(())
 }
 
-fn typeset(project: &Project, notebook: &Path, pdf: &Path) -> Result<()> {
+/// Copies what is to be handed in to a folder of its own.
+fn gather(project: &Project) -> Result<()> {
+    let folder = project.notebooks().join("hand-in");
+    for name in TO_HAND_IN {
+        let content = files::read(project.notebooks().join(name))?;
+        write_whole(folder.join(name), &content).with_context(|| format!("could not copy {name}"))?;
+    }
+    println!("to hand in: {} in {}", TO_HAND_IN.join(", "), project.relative(&folder));
+    Ok(())
+}
+
+fn typeset(project: &Project, notebook: &Path, pdf: &Path, first_page: &FirstPage) -> Result<()> {
     let mut command = python::command(project);
     command.arg(project.python_scripts().join("to_pdf.py")).arg(notebook).arg(pdf);
+    command.args([&first_page.author, &first_page.date]);
     run::script(&mut command, &format!("typesetting {}", project.relative(notebook)))
 }

@@ -132,8 +132,8 @@ impl Grid {
         panels.into_iter().fold(self, Grid::panel)
     }
 
-    /// One legend above all panels in place of one in each: that of the first panel with lines of several names, for all
-    /// panels that have the same.
+    /// One legend above all panels in place of one in each, for those panels with lines that have the same names: of
+    /// several such groups the largest.
     ///
     /// ```
     /// use kernel_helpers::prelude::*;
@@ -150,9 +150,14 @@ impl Grid {
 
     /// The legend for several panels, and the panels without it.
     fn take_legend(&self, width: f64) -> (Legend, Vec<Panel>) {
-        let mut plots = self.panels.iter().filter_map(Panel::lines);
-        let first = plots.find(|plot| self.shares_legend && plot.legend_names().len() > 1);
-        let Some(first) = first else { return (Legend::none(), self.panels.clone()) };
+        let named: Vec<_> = self.panels.iter().filter_map(Panel::lines).collect();
+        let alike = |plot: &LinePlot| {
+            named.iter().filter(|other| other.legend_names() == plot.legend_names()).count()
+        };
+        let several = named.iter().filter(|plot| self.shares_legend && plot.legend_names().len() > 1);
+        let Some(first) = several.max_by_key(|plot| alike(plot)) else {
+            return (Legend::none(), self.panels.clone());
+        };
         let panels = self.panels.iter().map(|panel| match panel.lines() {
             Some(plot) if plot.legend_names() == first.legend_names() => {
                 Panel::Lines(plot.clone().without_legend())
@@ -213,3 +218,23 @@ impl Show for Grid {
 }
 
 shows_itself!(Grid);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_largest_group_of_panels_shares_a_legend() {
+        let plot = |names: [&str; 2]| {
+            names.iter().fold(LinePlot::new(), |plot, name| plot.series(name, &[1.0, 2.0]))
+        };
+        let (losses, weights) = (plot(["λ = 1", "λ = 2"]), plot(["W₁", "W₂"]));
+        let grid = Grid::new(3).panels([losses.clone(), weights.clone(), weights.clone()]);
+        let width = f64::from(FIGURE_WIDTH * OVERSAMPLING);
+        assert_eq!(grid.take_legend(width).0.strip_height(width), 0.0);
+        let (legend, panels) = grid.shared_legend().take_legend(width);
+        assert!(legend.strip_height(width) > 0.0);
+        let bare = Panel::Lines(weights.without_legend());
+        assert_eq!(panels, [Panel::Lines(losses), bare.clone(), bare]);
+    }
+}

@@ -1,7 +1,7 @@
 //! A run in lines, for logs and for plain evcxr.
 
 use super::{Observer, Plan, Step, curves, rounded};
-use crate::History;
+use crate::{EpochRecord, History};
 use display::{print_line, show};
 use std::time::{Duration, Instant};
 
@@ -49,7 +49,9 @@ impl Observer for Lines {
 
     fn end(&mut self, history: &History, record: Option<&str>) {
         // Of a run that was trained just now, the lines of its epochs say it all.
-        if let (Some(record), Some(_)) = (record, &history.recorded_on) {
+        let silent = self.plan.log_every_n == 0 && self.plan.log_every_epochs == 0;
+        if let (false, Some(record), Some(_)) = (silent, record, &history.recorded_on) {
+            epoch_lines(&self.plan, history).iter().for_each(|line| self.print(line));
             self.print(record);
         }
         if std::mem::take(&mut self.figure)
@@ -68,19 +70,42 @@ fn step_line(number: usize, step: &Step) -> String {
 
 /// The line of the last epoch, if its turn has come.
 pub(super) fn epoch_line(plan: &Plan, history: &History) -> Option<String> {
-    let Plan { epochs, log_every_epochs: every, .. } = *plan;
     let last = history.last()?;
-    let due = last.epoch.is_multiple_of(every) || (every > 0 && last.epoch == epochs);
-    due.then(|| {
-        let (epoch, loss, accuracy) = (last.epoch, last.test_loss, last.test_accuracy);
-        format!("Epoch {epoch}/{epochs}: Test Loss={loss:.4}, Test acc={accuracy:.4}")
-    })
+    is_due(plan, last, plan.log_every_epochs).then(|| line_of(plan, last))
+}
+
+/// The lines of a whole run, at most about twenty.
+pub(super) fn epoch_lines(plan: &Plan, history: &History) -> Vec<String> {
+    let every =
+        plan.log_every_epochs.max(if plan.log_every_epochs > 0 { plan.epochs.div_ceil(20) } else { 0 });
+    let due = history.epochs.iter().filter(|epoch| is_due(plan, epoch, every));
+    due.map(|epoch| line_of(plan, epoch)).collect()
+}
+
+fn is_due(plan: &Plan, epoch: &EpochRecord, every: usize) -> bool {
+    epoch.epoch.is_multiple_of(every) || (every > 0 && epoch.epoch == plan.epochs)
+}
+
+fn line_of(plan: &Plan, epoch: &EpochRecord) -> String {
+    let (number, epochs) = (epoch.epoch, plan.epochs);
+    format!("Epoch {number}/{epochs}: Test Loss={:.4}, Test acc={:.4}", epoch.test_loss, epoch.test_accuracy)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::progress::curves::tests::history;
+
+    #[test]
+    fn a_whole_run_has_its_lines_but_no_more_than_twenty() {
+        let lines = |epochs, log_every_epochs| {
+            let plan = Plan { epochs, steps: 1, log_every_n: 0, log_every_epochs };
+            epoch_lines(&plan, &history(epochs))
+        };
+        assert_eq!(lines(8, 0), [""; 0]);
+        assert_eq!((lines(8, 5).len(), lines(160, 1).len()), (2, 20));
+        assert!(lines(8, 5)[1].starts_with("Epoch 8/8: Test Loss="), "{:?}", lines(8, 5));
+    }
 
     #[test]
     fn every_nth_epoch_has_a_line_and_the_last() {

@@ -1,6 +1,7 @@
 //! A run in a notebook: two outputs that change in place.
 
 use super::curves::{self, Batches};
+use super::lines::epoch_lines;
 use super::{Observer, Plan, Step, bar, rounded};
 use crate::History;
 use display::table::escape;
@@ -50,18 +51,22 @@ fn put(place: &mut Option<DisplayHandle>, value: &impl Show) {
 /// Lines of text.
 pub(super) struct Text {
     lines: Vec<String>,
+    /// What the epochs have reached, line below line.
+    log: Vec<String>,
     /// Whether the run is over, and it can be typeset.
     finished: bool,
 }
 
 impl Show for Text {
     fn forms(&self) -> MimeBundle {
-        let plain = MimeBundle::plain(self.lines.join("\n"));
+        let all: Vec<_> = self.log.iter().chain(&self.lines).map(String::as_str).collect();
+        let plain = MimeBundle::plain(all.join("\n"));
         if !self.finished {
             return plain;
         }
-        let paragraphs: Vec<_> = self.lines.iter().map(|line| escape(line)).collect();
-        plain.markdown(paragraphs.join("\n\n"))
+        let escaped = |lines: &[String]| lines.iter().map(|line| escape(line)).collect::<Vec<_>>();
+        let log = Some(escaped(&self.log).join("\\\n")).filter(|log| !log.is_empty());
+        plain.markdown(log.into_iter().chain(escaped(&self.lines)).collect::<Vec<_>>().join("\n\n"))
     }
 }
 
@@ -100,7 +105,7 @@ impl<S: Screen> Live<S> {
 
     fn show_running(&mut self, state: String) {
         let lines = std::iter::once(state).chain(self.passing.iter().chain(&self.lasting).cloned());
-        self.screen.text(&Text { lines: lines.collect(), finished: false });
+        self.screen.text(&Text { lines: lines.collect(), log: Vec::new(), finished: false });
         self.text_due = Instant::now() + TEXT_PAUSE;
     }
 
@@ -128,7 +133,8 @@ impl<S: Screen> Live<S> {
         let (lines, epochs) = (lines.collect::<Vec<_>>(), self.history.epochs.len());
         let (shown, drawn) = self.ended.take().unwrap_or_default();
         if shown != lines {
-            self.screen.text(&Text { lines: lines.clone(), finished: true });
+            let log = epoch_lines(&self.plan, &self.history);
+            self.screen.text(&Text { lines: lines.clone(), log, finished: true });
         }
         if drawn != epochs
             && let Some(figure) = curves::of(&self.history)
@@ -288,7 +294,10 @@ mod tests {
         assert_eq!(ends[0], ends[1]);
         assert_eq!(ends[0], ends[2]);
         let (text, figure) = &ends[0];
-        let plain = "best test accuracy 0.7500 (epoch 3 of 3), last 0.7500\n\
+        let plain = "Epoch 1/3: Test Loss=1.0000, Test acc=0.5000\n\
+                     Epoch 2/3: Test Loss=0.5000, Test acc=0.6667\n\
+                     Epoch 3/3: Test Loss=0.3333, Test acc=0.7500\n\
+                     best test accuracy 0.7500 (epoch 3 of 3), last 0.7500\n\
                      Recorded on 2026-11-23 in 1.5 minutes (net_a.json)";
         assert_eq!(text.get("text/plain"), Some(plain));
         assert!(text.get("text/markdown").unwrap().contains("\n\nRecorded on"));
@@ -305,7 +314,8 @@ mod tests {
         drop(live);
         assert_eq!(
             shown.texts().last().unwrap(),
-            "best test accuracy 0.5000 (epoch 1 of 1), last 0.5000\nstopped"
+            "Epoch 1/3: Test Loss=1.0000, Test acc=0.5000\n\
+             best test accuracy 0.5000 (epoch 1 of 1), last 0.5000\nstopped"
         );
     }
 

@@ -24,12 +24,14 @@ fn records(folder: &Path) -> Vec<PathBuf> {
 /// The ResNet-20 of a run.
 fn network(run: &RunIdentity) -> Option<Model> {
     let widths = [None].into_iter().chain((1..=16).map(Some));
-    let mut networks = widths.flat_map(|n_bits| [false, true].map(|symmetric| (n_bits, symmetric))).map(
+    let networks = widths.flat_map(|n_bits| [false, true].map(|symmetric| (n_bits, symmetric))).map(
         |(n_bits, symmetric)| {
             let config = ResNetConfig { n_bits, symmetric, ..Default::default() };
             resnet_cifar(config).unwrap().build(0, &Device::Cpu).unwrap()
         },
     );
+    let everywhere = resnet_cifar(ResNetConfig::default()).unwrap().build(0, &Device::Cpu).unwrap();
+    let mut networks = networks.chain([everywhere.quantized(|_layer| Ste::BINARY).unwrap()]);
     let quantizers =
         |net: &Model| net.quantizers().into_iter().map(|(name, q)| (name, q.to_string())).collect();
     networks.find(|net| {

@@ -82,9 +82,15 @@ impl Environment {
     /// The environment's Python, with nothing of the user's or the system's Python and Jupyter leaking in.
     pub fn command(&self, project: &Project) -> Command {
         let mut command = Command::new(self.python());
+        let programs = std::env::var_os("PATH").unwrap_or_default();
+        let programs = [self.folder.join("bin")].into_iter().chain(std::env::split_paths(&programs));
         let jupyter = project.installed().join("jupyter");
         for variable in ["PYTHONPATH", "PYTHONHOME", "PYTHONSTARTUP", "JUPYTER_PATH", "JUPYTER_CONFIG_PATH"] {
             command.env_remove(variable);
+        }
+        if let Ok(path) = std::env::join_paths(programs) {
+            // nbgrader calls a program of its environment by its bare name.
+            command.env("PATH", path);
         }
         command
             .env("PYTHONNOUSERSITE", "1")

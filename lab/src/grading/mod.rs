@@ -49,11 +49,6 @@ impl Course {
         self.notebook("submitted", Some(student), notebook)
     }
 
-    /// The page that tells a student what was right and what was not.
-    pub fn feedback(&self, student: &str, notebook: &str) -> PathBuf {
-        self.notebook("feedback", Some(student), notebook).with_extension("html")
-    }
-
     /// What is known of the gradings so far.
     pub fn graded(&self) -> PathBuf {
         self.folder.join("graded.json")

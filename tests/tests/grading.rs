@@ -118,7 +118,7 @@ const WRONG: [Wrong; 6] = [
             ),
             ("lab2-d-source-iterative_prune", "epoch >= ramp)?", "true)?"),
             ("lab3-a-source-quantize", "(2f32).powi(bits as i32) - 1.0", "(2f32).powi(bits as i32)"),
-            ("lab4-source-quantize", "+ (weight - weight.detach())?", ""),
+            ("lab4-source-quantize", "Ok((quantized + (weight - weight.detach())?)?)", "Ok(quantized)"),
         ],
         lost: &[("2b", 1.0), ("2c", 3.0), ("2d", 1.0), ("3a", 11.0), ("4", 1.0)],
         told: &[
@@ -142,7 +142,11 @@ const WRONG: [Wrong; 6] = [
     Wrong {
         student: "dora",
         notebook: "hw4",
-        faults: &[("lab3-a-source-quantize", "+ (weight - weight.detach())?", "")],
+        faults: &[(
+            "lab3-a-source-quantize",
+            "Ok((quantized + (weight - weight.detach())?)?)",
+            "Ok(quantized)",
+        )],
         lost: &[("3a", 4.0)],
         told: &["as if nothing had been rounded or scaled"],
     },

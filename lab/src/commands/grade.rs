@@ -103,8 +103,8 @@ fn grade_one(course: &Course, submission: &Submission, limits: &Limits) -> Resul
 }
 
 fn read(path: &Path) -> Result<Value> {
-    // It says what is wrong in a sentence.
-    Notebook::read(path)?;
+    // It has a bound, and says what is wrong in a sentence.
+    Notebook::check(path)?;
     let bytes = fs::read(path).with_context(|| format!("could not read {}", path.display()))?;
     serde_json::from_slice(&bytes).with_context(|| format!("{}", path.display()))
 }

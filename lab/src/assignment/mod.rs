@@ -57,7 +57,7 @@ mod tests {
             for (_, answer) in describe(&project(), name).unwrap().answers() {
                 assert_eq!(ids.iter().filter(|id| **id == answer.id).count(), 1, "{}", answer.id);
             }
-            let written = |cell: &&serde_json::Value| cell["metadata"]["nbgrader"]["solution"] == true;
+            let written = |cell: &&Value| cell["metadata"]["nbgrader"]["solution"] == true;
             assert!(cells.iter().filter(written).all(|cell| text(cell).contains("// BEGIN SOLUTION\n")));
         }
     }

@@ -79,7 +79,7 @@ pub fn grade(project: &Project, options: &Options) -> Result<()> {
             .or_default()
             .insert(submission.notebook.to_owned(), graded);
         // After each one, so that a run that was interrupted goes on where it was.
-        write_whole(&course.graded(), format!("{:#}\n", serde_json::to_value(&gradings)?).as_bytes())?;
+        write_whole(course.graded(), format!("{:#}\n", serde_json::to_value(&gradings)?).as_bytes())?;
     }
     progress.bar.finish_and_clear();
     show(project, &course, &gradings)
@@ -92,7 +92,7 @@ fn grade_one(course: &Course, submission: &Submission, limits: &Limits) -> Resul
         Ok(made) => made,
         Err(error) => return Ok(Some(lines(format!("not graded: {error:#}")).to_string())),
     };
-    write_whole(&course.submitted(student, notebook), format!("{made:#}\n").as_bytes())?;
+    write_whole(course.submitted(student, notebook), format!("{made:#}\n").as_bytes())?;
     course.clear_scratch()?;
     let end = course.grade(student, notebook, limits)?;
     Ok(match end {

@@ -71,7 +71,7 @@ impl Course {
         let config = self.project.python_scripts().join("nbgrader_config.py");
         fs::copy(config, self.folder.join("nbgrader_config.py")).context("could not configure nbgrader")?;
         for (name, source) in sources {
-            write_whole(&self.source(name), format!("{source:#}\n").as_bytes())?;
+            write_whole(self.source(name), format!("{source:#}\n").as_bytes())?;
             self.nbgrader(&["generate_assignment", name, "--force"])?;
         }
         Ok(())

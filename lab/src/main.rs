@@ -1,9 +1,11 @@
 //! The command `cargo lab`: sets up, fetches the data, opens JupyterLab, executes notebooks, makes PDFs. The same
 //! executable is the notebook kernel.
 
+mod assignment;
 mod commands;
 mod dataset;
 mod executions;
+mod grading;
 mod json;
 mod kernel;
 mod locks;

@@ -38,6 +38,12 @@ impl Notebook {
         Ok(Notebook { path: path.canonicalize()?, code_sha256, says: content.metadata.lab })
     }
 
+    /// Fails, with what is wrong, if this is no notebook.
+    pub fn check(path: &Path) -> Result<()> {
+        let file = File::open(path).with_context(|| format!("could not read {}", path.display()))?;
+        content(file).map(drop).context("it is not a notebook")
+    }
+
     /// The file's absolute path.
     pub fn path(&self) -> &Path {
         &self.path

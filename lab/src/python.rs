@@ -1,5 +1,5 @@
-//! The project's own Python environment: JupyterLab, nbclient, pandoc and Typst, at the versions of
-//! `lab/python/requirements.txt`.
+//! The project's own Python environments: JupyterLab, nbclient, pandoc and Typst, at the versions of
+//! `lab/python/requirements.txt`, and one of nbgrader, at those of `grading-requirements.txt`.
 
 use crate::project::Project;
 use anyhow::{Context, Result, bail};
@@ -10,65 +10,107 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-/// The environment's Python, with nothing of the user's or the system's Python and Jupyter leaking in.
-pub fn command(project: &Project) -> Command {
-    let mut command = Command::new(python(project));
-    let jupyter = project.installed().join("jupyter");
-    for variable in ["PYTHONPATH", "PYTHONHOME", "PYTHONSTARTUP", "JUPYTER_PATH", "JUPYTER_CONFIG_PATH"] {
-        command.env_remove(variable);
+/// A Python environment of the project's own.
+pub struct Environment {
+    folder: PathBuf,
+    /// The file with its packages, and those that it includes.
+    requirements: Vec<PathBuf>,
+}
+
+impl Environment {
+    /// JupyterLab and what executes and exports notebooks.
+    pub fn notebooks(project: &Project) -> Self {
+        Environment { folder: project.venv(), requirements: vec![requirements(project, "requirements.txt")] }
     }
-    command
-        .env("PYTHONNOUSERSITE", "1")
-        .env("PYTHONDONTWRITEBYTECODE", "1")
-        .env("JUPYTER_CONFIG_DIR", jupyter_config(project))
-        .env("JUPYTER_DATA_DIR", jupyter.join("data"))
-        .env("JUPYTER_RUNTIME_DIR", jupyter.join("runtime"))
-        .env("JUPYTER_PREFER_ENV_PATH", "1");
-    command
+
+    /// nbgrader.
+    pub fn grading(project: &Project) -> Self {
+        let files = ["grading-requirements.txt", "requirements.txt"];
+        let requirements = files.map(|name| requirements(project, name)).to_vec();
+        Environment { folder: project.installed().join("grading"), requirements }
+    }
+
+    /// Whether the environment is there with the packages of the present requirements.
+    pub fn is_current(&self) -> bool {
+        let installed = fs::read(self.installed_requirements()).ok();
+        installed.is_some() && installed == self.required().ok() && self.python().is_file()
+    }
+
+    /// Makes the environment and installs the packages if they are not there. Returns whether it had to.
+    pub fn install(&self) -> Result<bool> {
+        if self.is_current() {
+            return Ok(false);
+        }
+        check_version()?;
+        // Cleared of packages that are no longer required, and of a Python that was removed or upgraded under it.
+        let output = run(Command::new("python3").args(["-m", "venv", "--clear"]).arg(&self.folder))?;
+        if !output.status.success() {
+            bail!(
+                "`python3 -m venv` failed. On Debian and Ubuntu, install the package `python3-venv`.\n{}",
+                text(&output)
+            );
+        }
+        let pip = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-deps"];
+        let output =
+            run(Command::new(self.python()).args(pip).arg("--requirement").arg(&self.requirements[0]))?;
+        if !output.status.success() {
+            bail!(
+                "the Python packages could not be installed. This needs the network once.\n{}",
+                text(&output)
+            );
+        }
+        fs::write(self.installed_requirements(), self.required()?)
+            .context("could not note what was installed")?;
+        Ok(true)
+    }
+
+    fn python(&self) -> PathBuf {
+        self.folder.join("bin/python")
+    }
+
+    fn required(&self) -> Result<Vec<u8>> {
+        let read =
+            |path: &PathBuf| fs::read(path).with_context(|| format!("could not read {}", path.display()));
+        Ok(self.requirements.iter().map(read).collect::<Result<Vec<_>>>()?.concat())
+    }
+
+    /// A copy of the requirements that were installed, written last.
+    fn installed_requirements(&self) -> PathBuf {
+        self.folder.join("installed-requirements.txt")
+    }
+
+    /// The environment's Python, with nothing of the user's or the system's Python and Jupyter leaking in.
+    pub fn command(&self, project: &Project) -> Command {
+        let mut command = Command::new(self.python());
+        let programs = std::env::var_os("PATH").unwrap_or_default();
+        let programs = [self.folder.join("bin")].into_iter().chain(std::env::split_paths(&programs));
+        let jupyter = project.installed().join("jupyter");
+        for variable in ["PYTHONPATH", "PYTHONHOME", "PYTHONSTARTUP", "JUPYTER_PATH", "JUPYTER_CONFIG_PATH"] {
+            command.env_remove(variable);
+        }
+        if let Ok(path) = std::env::join_paths(programs) {
+            // nbgrader calls a program of its environment by its bare name.
+            command.env("PATH", path);
+        }
+        command
+            .env("PYTHONNOUSERSITE", "1")
+            .env("PYTHONDONTWRITEBYTECODE", "1")
+            .env("JUPYTER_CONFIG_DIR", jupyter_config(project))
+            .env("JUPYTER_DATA_DIR", jupyter.join("data"))
+            .env("JUPYTER_RUNTIME_DIR", jupyter.join("runtime"))
+            .env("JUPYTER_PREFER_ENV_PATH", "1");
+        command
+    }
+}
+
+/// The Python of the notebooks.
+pub fn command(project: &Project) -> Command {
+    Environment::notebooks(project).command(project)
 }
 
 /// Where Jupyter keeps its configuration, and none of the user's other Jupyters does.
 pub fn jupyter_config(project: &Project) -> PathBuf {
     project.installed().join("jupyter/config")
-}
-
-/// Whether the environment is there with the packages of the present requirements.
-pub fn is_current(project: &Project) -> bool {
-    let installed = fs::read(installed_requirements(project)).ok();
-    installed.is_some() && installed == fs::read(requirements(project)).ok() && python(project).is_file()
-}
-
-/// Makes the environment and installs the packages if they are not there. Returns whether it had to.
-pub fn install(project: &Project) -> Result<bool> {
-    if is_current(project) {
-        return Ok(false);
-    }
-    check_version()?;
-    // Cleared of packages that are no longer required, and of a Python that was removed or upgraded under it.
-    let output = run(Command::new("python3").args(["-m", "venv", "--clear"]).arg(project.venv()))?;
-    if !output.status.success() {
-        bail!(
-            "`python3 -m venv` failed. On Debian and Ubuntu, install the package `python3-venv`.\n{}",
-            text(&output)
-        );
-    }
-    let output = run(Command::new(python(project))
-        .args([
-            "-m",
-            "pip",
-            "install",
-            "--quiet",
-            "--disable-pip-version-check",
-            "--no-deps",
-            "--requirement",
-        ])
-        .arg(requirements(project)))?;
-    if !output.status.success() {
-        bail!("the Python packages could not be installed. This needs the network once.\n{}", text(&output));
-    }
-    fs::copy(requirements(project), installed_requirements(project))
-        .context("could not note what was installed")?;
-    Ok(true)
 }
 
 /// Registers the kernels in the environment, and only there.
@@ -125,17 +167,8 @@ impl Kernelspec {
     }
 }
 
-fn python(project: &Project) -> PathBuf {
-    project.venv().join("bin/python")
-}
-
-fn requirements(project: &Project) -> PathBuf {
-    project.python_scripts().join("requirements.txt")
-}
-
-/// A copy of the requirements that were installed, written last.
-fn installed_requirements(project: &Project) -> PathBuf {
-    project.venv().join("installed-requirements.txt")
+fn requirements(project: &Project, name: &str) -> PathBuf {
+    project.python_scripts().join(name)
 }
 
 fn check_version() -> Result<()> {
@@ -188,7 +221,7 @@ mod tests {
             }
         }
         let project = Project::at(&root).unwrap();
-        assert!(install(&project).unwrap());
+        assert!(Environment::notebooks(&project).install().unwrap());
         register_kernels(&project).unwrap();
 
         let listed = answer(command(&project).args(["-m", "jupyter_client.kernelspecapp", "list", "--json"]));

@@ -112,6 +112,44 @@ pub fn same_numbers(what: &str, found: &impl Numbers, expected: &impl Numbers) -
     Ok(())
 }
 
+/// Says that something holds the numbers that it should, up to a rounding error; `why` helps whoever looks for the mistake.
+///
+/// ```
+/// use kernel_helpers::homework::prelude::*;
+/// expect_numbers("the thirds", &vec![0.1 + 0.2], &vec![0.3], "divide by 3")?;
+/// let error = expect_numbers("the half of 3", &vec![1.0], &vec![1.5], "do not round").unwrap_err();
+/// assert_eq!(error.to_string(), "the half of 3: expected [1.5], found [1]; do not round");
+/// # Ok::<(), kernel_helpers::Error>(())
+/// ```
+///
+/// # Errors
+/// If it does not; the message has the numbers if they are few, and the first that differs if they are many.
+pub fn expect_numbers(what: &str, found: &impl Numbers, expected: &impl Numbers, why: &str) -> Result<()> {
+    const FEW: usize = 8;
+    let (numbers, others) = (found.numbers()?, expected.numbers()?);
+    let agree = |(a, b): (&f64, &f64)| (a - b).abs() <= 1e-5 * b.abs().max(1.0);
+    let wrong = match numbers.len() == others.len() {
+        true => numbers.iter().zip(&others).position(|pair| !agree(pair)),
+        false => Some(0),
+    };
+    let Some(at) = wrong else { return Ok(()) };
+    if numbers.len() <= FEW && others.len() <= FEW {
+        return Err(Error::argument(what, list(&others), format!("{}; {why}", list(&numbers))));
+    }
+    if numbers.len() != others.len() {
+        let lengths = (format!("{} numbers", others.len()), format!("{}; {why}", numbers.len()));
+        return Err(Error::argument(what, lengths.0, lengths.1));
+    }
+    let as_what = format!("{} as {}", others[at] + 0.0, found.place(at));
+    Err(Error::argument(what, as_what, format!("{}; {why}", numbers[at] + 0.0)))
+}
+
+/// The numbers as they are read: a zero has no sign, and what is not a digit of a 32-bit number is left out.
+fn list(numbers: &[f64]) -> String {
+    let texts: Vec<String> = numbers.iter().map(|&number| (number as f32 + 0.0).to_string()).collect();
+    format!("[{}]", texts.join(", "))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -122,6 +160,19 @@ mod tests {
     fn equal_numbers_pass_whatever_holds_them() {
         let tensor = Tensor::new(&[1f32, -0.0, f32::NAN], &Device::Cpu).unwrap();
         same_numbers("values", &tensor, &vec![1.0, 0.0, f64::NAN]).unwrap();
+    }
+
+    #[test]
+    fn what_is_not_expected_is_told_with_its_reason() {
+        let message = |found: Vec<f64>, expected: Vec<f64>| {
+            expect_numbers("W", &found, &expected, "why").err().map(|error| error.to_string())
+        };
+        assert_eq!(message(vec![1.0 + 1e-9, -0.0], vec![1.0, 0.0]), None);
+        assert_eq!(message(vec![f64::NAN], vec![1.0]).unwrap(), "W: expected [1], found [NaN]; why");
+        assert_eq!(message(vec![], vec![1.0]).unwrap(), "W: expected [1], found []; why");
+        assert_eq!(message(vec![0.0; 9], vec![0.0; 10]).unwrap(), "W: expected 10 numbers, found 9; why");
+        let many = message(vec![0.0; 9], vec![0.5; 9]).unwrap();
+        assert_eq!(many, "W: expected 0.5 as number 1, found 0; why");
     }
 
     #[test]

@@ -12,7 +12,7 @@ mod scale;
 pub mod scan;
 mod source;
 
-pub use check::{Numbers, same_numbers};
+pub use check::{Numbers, expect_numbers, same_numbers};
 pub use data::{cifar10, cifar10_in};
 pub use paths::{output_dir, pretrained_model};
 pub use plot::{compare_losses, plot_trajectory, plot_weights};

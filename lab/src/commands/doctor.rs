@@ -18,9 +18,12 @@ pub fn doctor(project: &Project) -> Result<ExitCode> {
     }
     report.tool("Rust", "rustc", &["--version"], "install it from https://rustup.rs");
     report.tool("Python", "python3", &["--version"], "install Python 3.10 or newer");
-    let packages =
-        if python::is_current(project) { Ok("in .lab/venv".to_owned()) } else { Err("`cargo lab setup`") };
+    let packages = python::Environment::notebooks(project).is_current();
+    let packages = if packages { Ok("in .lab/venv".to_owned()) } else { Err("`cargo lab setup`") };
     report.installable("Python packages", packages);
+    let nbgrader = python::Environment::grading(project).is_current();
+    let nbgrader = if nbgrader { Ok("in .lab/grading".to_owned()) } else { Err("`cargo lab assignment`") };
+    report.installable("nbgrader", nbgrader);
     let helpers = if kernel::warm::is_current(project)? {
         Ok("compiled, in .lab/kernel".to_owned())
     } else {

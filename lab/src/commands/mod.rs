@@ -1,11 +1,13 @@
 //! One file and one function per subcommand.
 
+mod assignment;
 mod bench;
 mod bench_kernel;
 mod data;
 mod doctor;
 mod execute;
 mod finetune;
+mod grade;
 mod jupyter;
 mod report;
 mod run;
@@ -72,6 +74,16 @@ enum Command {
     Bench(bench::Options),
     /// Measure how long a notebook's start and its cells take.
     BenchKernel(bench_kernel::Options),
+    /// Make the students' edition of the notebooks, with nbgrader.
+    ///
+    /// Functions that lab/assignment/ names lose their bodies, answers in words make room for the students' own, and tests with
+    /// points follow each exercise.
+    Assignment(assignment::Options),
+    /// Grade submissions, with nbgrader, and write feedback and points.
+    ///
+    /// Tests run on few images, within limits of time and memory. What a submission may read, and the network, is not limited:
+    /// grade what strangers hand in on a machine with nothing to lose.
+    Grade(grade::Options),
     /// Show what is there, what is missing, and what to do.
     Doctor,
     /// The notebook kernel; Jupyter calls it.
@@ -146,6 +158,8 @@ pub fn run(cli: Cli) -> Result<ExitCode> {
         Command::Runs(options) => runs::runs(&Project::find()?, &options)?,
         Command::Bench(options) => bench::bench(&Project::find()?, &options)?,
         Command::BenchKernel(options) => bench_kernel::bench_kernel(&Project::find()?, &options)?,
+        Command::Assignment(options) => assignment::assignment(&Project::find()?, &options)?,
+        Command::Grade(options) => grade::grade(&Project::find()?, &options)?,
         Command::Doctor => return doctor::doctor(&Project::find()?),
         Command::Kernel { root, connection_file: Some(connection_file), evcxr_jupyter, .. } => {
             let project = root.map_or_else(Project::find, Project::at)?;

@@ -22,11 +22,11 @@ pub fn ensure(project: &Project) -> Result<()> {
     let started = Instant::now();
     let spinner = ProgressBar::new_spinner()
         .with_style(ProgressStyle::with_template("{spinner} {msg} {elapsed}").expect("a valid template"));
-    if !python::is_current(project) {
+    if !python::Environment::notebooks(project).is_current() {
         spinner.set_message("Installing JupyterLab, pandoc and Typst into .lab/venv");
         spinner.enable_steady_tick(Duration::from_millis(200));
     }
-    let installed = python::install(project);
+    let installed = python::Environment::notebooks(project).install();
     spinner.finish_and_clear();
     if installed? {
         eprintln!("Installed JupyterLab, pandoc and Typst into .lab/venv in {}.", seconds(started));

@@ -34,27 +34,36 @@ local function keep_with_next(blocks)
   return result
 end
 
--- A table stays on one page with its caption, and a function in one piece, unless they are so long that they would leave
--- much of the page before them empty.
-local LONGEST_TABLE, LONGEST_CODE = 15, 45
+-- A table stays on one page with its caption, and each item of source code in one piece, unless they are so long that they
+-- would leave much of the page before them empty.
+local LONGEST_TABLE, LONGEST_ITEM = 15, 45
+
+-- The items of some source code: what stands between an empty line and the next that something not indented follows.
+local function items(code)
+  local result = pandoc.Blocks({})
+  for part in (code.text .. "\n"):gsub("\n\n(%S)", "\n\0%1"):gmatch("[^%z]+") do
+    local text = part:gsub("%s+$", "")
+    local _, lines = text:gsub("\n", "")
+    local block = pandoc.CodeBlock(text, code.attr)
+    result:extend(wrapped(lines < LONGEST_ITEM and "item" or "block", { block }))
+  end
+  return result
+end
 
 local function rich_output(content)
-  local blocks = content:walk({ Blocks = keep_with_next })
-  local rows, lines = 0, 0
-  blocks:walk({
+  local rows = 0
+  content:walk({
     Table = function(block)
       for _, body in ipairs(block.bodies) do
         rows = rows + #body.body
       end
     end,
-    CodeBlock = function(block)
-      lines = lines + select(2, block.text:gsub("\n", "")) + 1
-    end,
   })
+  local blocks = content:walk({ Blocks = keep_with_next })
   if 0 < rows and rows <= LONGEST_TABLE then
     return wrapped("table-output", blocks)
   end
-  return wrapped(0 < lines and lines <= LONGEST_CODE and "rich-output(breakable: false)" or "rich-output", blocks)
+  return wrapped("rich-output", blocks:walk({ CodeBlock = items }))
 end
 
 -- "**Figure 3.** …", as the first words of a paragraph.

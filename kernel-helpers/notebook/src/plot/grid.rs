@@ -109,6 +109,8 @@ pub(super) fn alone(plot: &dyn Plot) -> Result<Figure> {
 pub struct Grid {
     columns: usize,
     panels: Vec<Panel>,
+    /// How many columns each panel takes.
+    spans: Vec<usize>,
     words: Words,
     shares_legend: bool,
 }
@@ -118,12 +120,28 @@ title_and_notes!(Grid, words);
 impl Grid {
     /// An empty grid of this many columns, best one or two.
     pub fn new(columns: usize) -> Self {
-        Grid { columns: columns.max(1), panels: Vec::new(), words: Words::default(), shares_legend: false }
+        let (panels, spans, words) = (Vec::new(), Vec::new(), Words::default());
+        Grid { columns: columns.max(1), panels, spans, words, shares_legend: false }
     }
 
     /// Adds a plot.
-    pub fn panel(mut self, panel: impl Into<Panel>) -> Self {
+    pub fn panel(self, panel: impl Into<Panel>) -> Self {
+        self.wide_panel(1, panel)
+    }
+
+    /// Adds a plot that is as wide as some of the columns.
+    ///
+    /// ```
+    /// use kernel_helpers::prelude::*;
+    ///
+    /// let plot = LinePlot::new().series("loss", &[2.3, 1.1]);
+    /// let figure = Grid::new(3).wide_panel(2, plot.clone()).panel(plot).draw()?;
+    /// assert_eq!(figure.size(), (1600, 500), "one row");
+    /// # Ok::<(), Error>(())
+    /// ```
+    pub fn wide_panel(mut self, columns: usize, panel: impl Into<Panel>) -> Self {
         self.panels.push(panel.into());
+        self.spans.push(columns.clamp(1, self.columns));
         self
     }
 
@@ -178,11 +196,13 @@ impl Grid {
         let (legend, panels) = self.take_legend(width);
         let header_height =
             ((words_height + legend.strip_height(width)) / f64::from(OVERSAMPLING)).ceil() as u32;
-        let columns = self.columns.min(self.panels.len().max(1));
+        let columns = self.columns.min(self.spans.iter().sum::<usize>().max(1));
         let plots: Vec<_> = panels.iter().map(Panel::plot).collect();
-        let rows: Vec<_> = plots.chunks(columns).collect();
-        let heights: Vec<u32> =
-            rows.iter().map(|row| row.iter().map(|plot| plot.height(columns)).max().unwrap_or(0)).collect();
+        let rows = self.rows(&plots);
+        let heights: Vec<u32> = rows
+            .iter()
+            .map(|row| row.iter().map(|(plot, _)| plot.height(columns)).max().unwrap_or(0))
+            .collect();
         let height = header_height + heights.iter().sum::<u32>();
 
         let pixels = Pixels::paint(FIGURE_WIDTH, height.max(1), |area| {
@@ -193,7 +213,11 @@ impl Grid {
             for (row, height) in rows.iter().zip(&heights) {
                 let (place, below) = rest.split_vertically((height * OVERSAMPLING) as i32);
                 let places = place.split_evenly((1, columns));
-                row.iter().zip(&places).try_for_each(|(plot, place)| plot.paint(place))?;
+                let mut column = 0;
+                for (plot, span) in row {
+                    plot.paint(&across(&place, &places[column..column + span]))?;
+                    column += span;
+                }
                 rest = below;
             }
             area.present().map_err(failure)
@@ -202,12 +226,34 @@ impl Grid {
         Figure::new(&pixels, colors, self.alt())
     }
 
+    /// The plots row by row, each with the number of its columns.
+    fn rows<'a>(&self, plots: &[&'a dyn Plot]) -> Vec<Vec<(&'a dyn Plot, usize)>> {
+        let mut rows: Vec<Vec<_>> = Vec::new();
+        let mut free = 0;
+        for (plot, span) in plots.iter().zip(&self.spans) {
+            if *span > free {
+                rows.push(Vec::new());
+                free = self.columns;
+            }
+            free -= span;
+            rows.last_mut().expect("the first plot starts a row").push((*plot, *span));
+        }
+        rows
+    }
+
     fn alt(&self) -> String {
         let panels = self.panels.iter().map(|panel| panel.plot().alt());
         let all: Vec<_> =
             [self.words.title.clone()].into_iter().chain(panels).filter(|text| !text.is_empty()).collect();
         all.join("\n")
     }
+}
+
+/// The part of a row that these of its places take together.
+fn across<'a>(row: &Area<'a>, places: &[Area<'a>]) -> Area<'a> {
+    let (whole, _) = row.get_pixel_range();
+    let [start, end] = [&places[0], &places[places.len() - 1]].map(|place| place.get_pixel_range().0);
+    row.margin(0, 0, start.start - whole.start, whole.end - end.end)
 }
 
 impl Show for Grid {

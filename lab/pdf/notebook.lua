@@ -41,7 +41,7 @@ local LONGEST_TABLE, LONGEST_ITEM = 15, 45
 -- The items of some source code: what stands between an empty line and the next that something not indented follows.
 local function items(code)
   local result = pandoc.Blocks({})
-  for part in (code.text .. "\n"):gsub("\n\n(%S)", "\n\0%1"):gmatch("[^%z]+") do
+  for part in (code.text .. "\n"):gsub("\n\n(%S)", "\n\0%1"):gmatch("[^\0]+") do
     local text = part:gsub("%s+$", "")
     local _, lines = text:gsub("\n", "")
     local block = pandoc.CodeBlock(text, code.attr)

@@ -108,9 +108,8 @@ pub(super) fn alone(plot: &dyn Plot) -> Result<Figure> {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Grid {
     columns: usize,
-    panels: Vec<Panel>,
-    /// How many columns each panel takes.
-    spans: Vec<usize>,
+    /// The panels, each with how many columns it takes.
+    panels: Vec<(Panel, usize)>,
     words: Words,
     shares_legend: bool,
 }
@@ -120,8 +119,7 @@ title_and_notes!(Grid, words);
 impl Grid {
     /// An empty grid of this many columns, best one or two.
     pub fn new(columns: usize) -> Self {
-        let (panels, spans, words) = (Vec::new(), Vec::new(), Words::default());
-        Grid { columns: columns.max(1), panels, spans, words, shares_legend: false }
+        Grid { columns: columns.max(1), panels: Vec::new(), words: Words::default(), shares_legend: false }
     }
 
     /// Adds a plot.
@@ -140,8 +138,7 @@ impl Grid {
     /// # Ok::<(), Error>(())
     /// ```
     pub fn wide_panel(mut self, columns: usize, panel: impl Into<Panel>) -> Self {
-        self.panels.push(panel.into());
-        self.spans.push(columns.clamp(1, self.columns));
+        self.panels.push((panel.into(), columns.clamp(1, self.columns)));
         self
     }
 
@@ -167,8 +164,8 @@ impl Grid {
     }
 
     /// The legend for several panels, and the panels without it.
-    fn take_legend(&self, width: f64) -> (Legend, Vec<Panel>) {
-        let named: Vec<_> = self.panels.iter().filter_map(Panel::lines).collect();
+    fn take_legend(&self, width: f64) -> (Legend, Vec<(Panel, usize)>) {
+        let named: Vec<_> = self.panels.iter().filter_map(|(panel, _)| panel.lines()).collect();
         let alike = |plot: &LinePlot| {
             named.iter().filter(|other| other.legend_names() == plot.legend_names()).count()
         };
@@ -176,11 +173,11 @@ impl Grid {
         let Some(first) = several.max_by_key(|plot| alike(plot)) else {
             return (Legend::none(), self.panels.clone());
         };
-        let panels = self.panels.iter().map(|panel| match panel.lines() {
+        let panels = self.panels.iter().map(|(panel, span)| match panel.lines() {
             Some(plot) if plot.legend_names() == first.legend_names() => {
-                Panel::Lines(plot.clone().without_legend())
+                (Panel::Lines(plot.clone().without_legend()), *span)
             }
-            _ => panel.clone(),
+            _ => (panel.clone(), *span),
         });
         (first.legend(width), panels.collect())
     }
@@ -196,9 +193,8 @@ impl Grid {
         let (legend, panels) = self.take_legend(width);
         let header_height =
             ((words_height + legend.strip_height(width)) / f64::from(OVERSAMPLING)).ceil() as u32;
-        let columns = self.columns.min(self.spans.iter().sum::<usize>().max(1));
-        let plots: Vec<_> = panels.iter().map(Panel::plot).collect();
-        let rows = self.rows(&plots);
+        let columns = self.columns.min(panels.iter().map(|(_, span)| span).sum::<usize>().max(1));
+        let rows = in_rows(&panels, columns);
         let heights: Vec<u32> = rows
             .iter()
             .map(|row| row.iter().map(|(plot, _)| plot.height(columns)).max().unwrap_or(0))
@@ -222,31 +218,31 @@ impl Grid {
             }
             area.present().map_err(failure)
         })?;
-        let colors = plots.iter().map(|plot| plot.colors()).max().unwrap_or(Colors::Few);
+        let colors = panels.iter().map(|(panel, _)| panel.plot().colors()).max().unwrap_or(Colors::Few);
         Figure::new(&pixels, colors, self.alt())
     }
 
-    /// The plots row by row, each with the number of its columns.
-    fn rows<'a>(&self, plots: &[&'a dyn Plot]) -> Vec<Vec<(&'a dyn Plot, usize)>> {
-        let mut rows: Vec<Vec<_>> = Vec::new();
-        let mut free = 0;
-        for (plot, span) in plots.iter().zip(&self.spans) {
-            if *span > free {
-                rows.push(Vec::new());
-                free = self.columns;
-            }
-            free -= span;
-            rows.last_mut().expect("the first plot starts a row").push((*plot, *span));
-        }
-        rows
-    }
-
     fn alt(&self) -> String {
-        let panels = self.panels.iter().map(|panel| panel.plot().alt());
+        let panels = self.panels.iter().map(|(panel, _)| panel.plot().alt());
         let all: Vec<_> =
             [self.words.title.clone()].into_iter().chain(panels).filter(|text| !text.is_empty()).collect();
         all.join("\n")
     }
+}
+
+/// The plots row by row, each with the number of its columns.
+fn in_rows(panels: &[(Panel, usize)], columns: usize) -> Vec<Vec<(&dyn Plot, usize)>> {
+    let mut rows: Vec<Vec<_>> = Vec::new();
+    let mut free = 0;
+    for (panel, span) in panels {
+        if *span > free {
+            rows.push(Vec::new());
+            free = columns;
+        }
+        free -= span;
+        rows.last_mut().expect("the first plot starts a row").push((panel.plot(), *span));
+    }
+    rows
 }
 
 /// The part of a row that these of its places take together.
@@ -280,7 +276,7 @@ mod tests {
         assert_eq!(grid.take_legend(width).0.strip_height(width), 0.0);
         let (legend, panels) = grid.shared_legend().take_legend(width);
         assert!(legend.strip_height(width) > 0.0);
-        let bare = Panel::Lines(weights.without_legend());
-        assert_eq!(panels, [Panel::Lines(losses), bare.clone(), bare]);
+        let bare = (Panel::Lines(weights.without_legend()), 1);
+        assert_eq!(panels, [(Panel::Lines(losses), 1), bare.clone(), bare]);
     }
 }

@@ -76,8 +76,10 @@ pub(super) fn epoch_line(plan: &Plan, history: &History) -> Option<String> {
 
 /// The lines of a whole run, at most about twenty.
 pub(super) fn epoch_lines(plan: &Plan, history: &History) -> Vec<String> {
-    let every =
-        plan.log_every_epochs.max(if plan.log_every_epochs > 0 { plan.epochs.div_ceil(20) } else { 0 });
+    let every = match plan.log_every_epochs {
+        0 => return Vec::new(),
+        every => every.max(plan.epochs.div_ceil(20)),
+    };
     let due = history.epochs.iter().filter(|epoch| is_due(plan, epoch, every));
     due.map(|epoch| line_of(plan, epoch)).collect()
 }

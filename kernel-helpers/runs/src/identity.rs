@@ -72,6 +72,9 @@ pub struct RunIdentity {
     pub start_sha256: String,
     /// The examples to train on.
     pub training_images: Examples,
+    /// The examples by which the best epoch is chosen, if it is not on those to test on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub validation_images: Option<Examples>,
     /// The examples to test on.
     pub test_images: Examples,
 }
@@ -199,6 +202,7 @@ impl RunIdentity {
             augmentations: Some(data.augmentations.iter().map(|one| one.description()).collect()),
             start_sha256: sha256_of_state(&state_dict(net)?),
             training_images: Examples::of(&*data.train),
+            validation_images: data.validation.as_ref().map(|dataset| Examples::of(&**dataset)),
             test_images: Examples::of(&*data.test),
         }))
     }

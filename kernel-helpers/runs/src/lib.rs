@@ -36,13 +36,14 @@ use crate::progress::TestWatch;
 use base::{Error, Result};
 use candle_core::D;
 use display::{MimeBundle, Show, shows_itself};
-use nn::data::{Data, DataLoader};
+use nn::data::{Data, DataLoader, Dataset};
 use nn::optim::StepDecay;
 use nn::prune::Pruning;
 use nn::{Network, ops};
 use notebook::stop;
 use serde::{Deserialize, Serialize};
 use std::fmt;
+use std::sync::Arc;
 
 /// Images in a batch of [`test`]; the loss is a mean over batches, so it belongs to the definition.
 const TEST_BATCH: usize = 100;
@@ -212,27 +213,32 @@ pub struct TestResult {
 /// another number.
 pub fn test<N: Network>(net: &N, data: &Data) -> Result<TestResult> {
     let mut watch = TestWatch::new(data.test.len());
-    test_watched(net, data, |images| watch.done(images))
+    let result = test_watched(net, &data.test, |images| watch.done(images))?;
+    Ok(TestResult { note: data.note().map(str::to_owned), ..result })
 }
 
-/// [`test`], which tells after each batch how many images have been tested.
-fn test_watched<N: Network>(net: &N, data: &Data, mut done: impl FnMut(usize)) -> Result<TestResult> {
-    let loader = DataLoader::new(&data.test, TEST_BATCH)?.on(net.device());
+/// [`test`] on a dataset, which tells after each batch how many of its images have been tested.
+fn test_watched<N: Network>(
+    net: &N,
+    dataset: &Arc<dyn Dataset>,
+    mut done: impl FnMut(usize),
+) -> Result<TestResult> {
+    let images = dataset.len();
+    let loader = DataLoader::new(dataset, TEST_BATCH)?.on(net.device());
     let (mut loss, mut correct) = (0.0, 0);
     for (index, batch) in loader.epoch(0).enumerate() {
-        stop::check(|| format!("{} of {} images were tested", index * TEST_BATCH, data.test.len()))?;
+        stop::check(|| format!("{} of {images} images were tested", index * TEST_BATCH))?;
         let batch = batch?;
         let logits = net.forward_t(&batch.images, false)?.detach();
         loss += f64::from(ops::cross_entropy(&logits, &batch.labels)?.to_scalar::<f32>()?);
         correct += correct_predictions(&logits, &batch.labels)?;
-        done((index * TEST_BATCH + batch.labels.dims()[0]).min(data.test.len()));
+        done((index * TEST_BATCH + batch.labels.dims()[0]).min(images));
     }
-    let images = data.test.len();
     Ok(TestResult {
         loss: loss / loader.batches_per_epoch() as f64,
         accuracy: correct as f64 / images as f64,
         images,
-        note: data.note().map(str::to_owned),
+        note: None,
     })
 }
 

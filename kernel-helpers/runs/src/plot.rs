@@ -27,7 +27,8 @@ pub fn plot_sparsity<N: Display, S: Borrow<Sparsity>>(series: &[(N, S)]) -> BarP
     })
 }
 
-/// Loss and accuracy of the training and the test images against epochs, side by side.
+/// Loss and accuracy of the training, the validation (if there are such) and the test images against epochs, side by
+/// side.
 ///
 /// ```
 /// use kernel_helpers::prelude::*;
@@ -41,20 +42,32 @@ pub fn plot_sparsity<N: Display, S: Borrow<Sparsity>>(series: &[(N, S)]) -> BarP
 /// # Ok::<(), Error>(())
 /// ```
 pub fn plot_history(history: &History) -> Grid {
-    let line = |value: fn(&EpochRecord) -> f64| -> Vec<(f64, f64)> {
-        history.epochs.iter().map(|epoch| (epoch.epoch as f64, value(epoch))).collect()
+    let grid = Grid::new(2).notes(history.remarks());
+    loss_and_accuracy(history).into_iter().fold(grid, Grid::panel)
+}
+
+/// The two panels of [`plot_history`].
+pub(crate) fn loss_and_accuracy(history: &History) -> [LinePlot; 2] {
+    type Value = fn(&EpochRecord) -> Option<f64>;
+    let panel = |label: &str, scale: f64, values: [(&str, Value); 3]| {
+        let plot = LinePlot::new().x_label("epoch").y_label(label);
+        values.into_iter().fold(plot, |plot, (name, value)| {
+            let point = |epoch: &EpochRecord| Some((epoch.epoch as f64, scale * value(epoch)?));
+            let points: Vec<(f64, f64)> = history.epochs.iter().filter_map(point).collect();
+            if name == "validation" && points.is_empty() { plot } else { plot.points(name, &points) }
+        })
     };
-    let loss = LinePlot::new()
-        .points("training", &line(|epoch| epoch.train_loss))
-        .points("test", &line(|epoch| epoch.test_loss))
-        .x_label("epoch")
-        .y_label("loss");
-    let accuracy = LinePlot::new()
-        .points("training", &line(|epoch| 100.0 * epoch.train_accuracy))
-        .points("test", &line(|epoch| 100.0 * epoch.test_accuracy))
-        .x_label("epoch")
-        .y_label("accuracy (%)");
-    Grid::new(2).panel(loss).panel(accuracy).notes(history.remarks())
+    let loss: [(&str, Value); 3] = [
+        ("training", |epoch| Some(epoch.train_loss)),
+        ("test", |epoch| Some(epoch.test_loss)),
+        ("validation", |epoch| epoch.validation_loss),
+    ];
+    let accuracy: [(&str, Value); 3] = [
+        ("training", |epoch| Some(epoch.train_accuracy)),
+        ("test", |epoch| Some(epoch.test_accuracy)),
+        ("validation", |epoch| epoch.validation_accuracy),
+    ];
+    [panel("loss", 1.0, loss), panel("accuracy (%)", 100.0, accuracy)]
 }
 
 /// Test accuracy against epochs for several runs: names and histories. `float` is the accuracy of the float model,
@@ -96,6 +109,8 @@ mod tests {
             learning_rate: 0.002,
             train_loss: 1.0 / epoch as f64,
             train_accuracy: 0.5,
+            validation_loss: None,
+            validation_accuracy: None,
             test_loss: 1.1 / epoch as f64,
             test_accuracy: 0.4,
             sparsity: 0.8,

@@ -113,6 +113,7 @@ mod tests {
                 augmentations: None,
                 start_sha256: String::new(),
                 training_images: images.clone(),
+                validation_images: None,
                 test_images: images,
             },
             weights: Weights { file: "net.safetensors".to_owned(), bytes: 0, sha256: String::new() },

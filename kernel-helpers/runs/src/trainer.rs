@@ -276,43 +276,54 @@ impl Trainer {
         Ok(gradients)
     }
 
-    /// Tests the network after an epoch, adds the epoch to the history and, if it is a candidate and the best so far,
-    /// saves the weights, packed. After a stop there is nothing to test: the numbers are NaN, and the history stays as
+    /// Tests the network after an epoch, on the validation images too if there are such, adds the epoch to the history
+    /// and, if it is a candidate and the best so far, saves the weights, packed. After a stop there is nothing to test: the numbers are NaN, and the history stays as
     /// it is.
     ///
     /// # Errors
     /// If a tensor operation fails or the weights cannot be saved.
     pub fn test<N: Network>(&mut self, net: &N, candidate: bool) -> Result<TestResult> {
-        let images = self.data.test.len();
-        let tested = match self.stopped {
-            true => Err(Error::Stopped(String::new())),
-            false => test_watched(net, &self.data, |done| self.watch.testing(self.epoch, done, images)),
-        };
-        let result = match tested {
+        let (validated, result) = match self.tested(net) {
             Err(Error::Stopped(_)) => {
                 self.stop(&format!("the test of epoch {}", self.epoch));
                 let note = Some("stopped".to_owned());
                 return Ok(TestResult { loss: f64::NAN, accuracy: f64::NAN, images: 0, note });
             }
-            result => result?,
+            results => results?,
         };
-        let best_so_far = self.history.best().map(|best| best.test_accuracy);
+        let best_so_far = self.history.best_epoch();
         self.history.epochs.push(EpochRecord {
             epoch: self.epoch,
             learning_rate: self.optimizer.learning_rate(),
             train_loss: self.statistics.loss,
             train_accuracy: self.statistics.accuracy,
+            validation_loss: validated.as_ref().map(|result| result.loss),
+            validation_accuracy: validated.as_ref().map(|result| result.accuracy),
             test_loss: result.loss,
             test_accuracy: result.accuracy,
             sparsity: sparsity(net)?.total(),
             candidate,
         });
-        if candidate && best_so_far.is_none_or(|best| result.accuracy > best) {
-            self.save_best(net, best_so_far.is_none())?;
+        if self.history.best_epoch() != best_so_far {
+            self.save_best(net, best_so_far == 0)?;
         }
         remember(&self.history);
         self.watch.epoch(&self.history);
         Ok(result)
+    }
+
+    /// What the network gives on the validation images, if there are such, and on the test images.
+    fn tested<N: Network>(&self, net: &N) -> Result<(Option<TestResult>, TestResult)> {
+        if self.stopped {
+            return Err(Error::Stopped(String::new()));
+        }
+        let Data { validation, test, .. } = &self.data;
+        let before = validation.as_ref().map_or(0, |dataset| dataset.len());
+        let images = before + test.len();
+        let watch = |done| self.watch.testing(self.epoch, done, images);
+        let validated = validation.as_ref().map(|dataset| test_watched(net, dataset, watch)).transpose()?;
+        let result = test_watched(net, test, |done| watch(before + done))?;
+        Ok((validated, TestResult { note: self.data.note().map(str::to_owned), ..result }))
     }
 
     /// Keeps or saves the network's weights as the best so far.

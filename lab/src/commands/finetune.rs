@@ -18,8 +18,8 @@ const SPARSITY: f64 = 0.8;
 /// What `cargo lab finetune` can be asked for.
 pub struct Options {
     /// `lab2/c`, `lab2/d`, `lab2/e`, `lab3/c/bits=4` or `lab3/d/bits=4` with 5, 4, 3 or 2 bits, and `1.5`; all of these
-    /// if not given. For comparison: `lab2/control`, `lab3/control/bits=3`, `1.2/bits=4`, `1.5/all`,
-    /// `validation/bits=2` and `validation/bits=2/tested`.
+    /// if not given. For comparison: `lab2/control`, `lab3/control/bits=3`, `1.2/bits=4`, `1.5/all` and
+    /// `validation/bits=2`.
     #[arg(value_name = "RUN")]
     runs: Vec<Run>,
     /// The seed of shuffling and augmentation. The runs of a seed other than 0 go to a folder of its own.
@@ -51,29 +51,21 @@ enum Run {
     QuantizedAndPruned { bits: u32 },
     /// Problem 1.5: trained with binary weights in all layers.
     BinaryEverywhere,
-    /// Lab 3 (c) on the first 45,000 training images, and tested on the other 5,000 or on the test images: what choosing
-    /// the best epoch on the latter is worth.
-    HeldOut { bits: u32, test_on: TestOn },
-}
-
-/// What a run with a validation split is tested on.
-#[derive(Clone, Copy, Debug, PartialEq)]
-enum TestOn {
-    HeldOutImages,
-    TestImages,
+    /// Lab 3 (c) on the first 45,000 training images, with the best epoch chosen on the other 5,000: what choosing it on
+    /// the test images is worth.
+    Validated { bits: u32 },
 }
 
 const PRUNED: [Run; 3] =
     [Run::OneShot, Run::Iterative(PruneScope::Layer), Run::Iterative(PruneScope::Global)];
 const BIT_WIDTHS: [u32; 4] = [5, 4, 3, 2];
-const COMPARISONS: [Run; 7] = [
+const COMPARISONS: [Run; 6] = [
     Run::Tuned,
     Run::TunedAndQuantized { bits: 3 },
     Run::TunedAndQuantized { bits: 2 },
     Run::QuantizedAndPruned { bits: 4 },
     Run::BinaryEverywhere,
-    Run::HeldOut { bits: 2, test_on: TestOn::HeldOutImages },
-    Run::HeldOut { bits: 2, test_on: TestOn::TestImages },
+    Run::Validated { bits: 2 },
 ];
 
 /// Makes the runs in their order. Each is recorded, continued if it was interrupted, and shown if it is finished.
@@ -128,12 +120,7 @@ impl Run {
             Run::TunedAndQuantized { bits } => format!("quantized_unpruned_net_after_finetune_{bits}bit"),
             Run::QuantizedAndPruned { bits } => format!("pruned_quantized_net_after_finetune_{bits}bit"),
             Run::BinaryEverywhere => "fully_binary_net_after_train".to_owned(),
-            Run::HeldOut { bits, test_on: TestOn::HeldOutImages } => {
-                format!("validated_net_after_finetune_{bits}bit")
-            }
-            Run::HeldOut { bits, test_on: TestOn::TestImages } => {
-                format!("tested_net_after_finetune_{bits}bit")
-            }
+            Run::Validated { bits } => format!("validated_net_after_finetune_{bits}bit"),
         };
         folder.join(format!("{name}.safetensors"))
     }
@@ -154,7 +141,7 @@ impl Run {
             | Run::PrunedAndQuantized { bits }
             | Run::TunedAndQuantized { bits }
             | Run::QuantizedAndPruned { bits }
-            | Run::HeldOut { bits, .. } => Some(bits),
+            | Run::Validated { bits } => Some(bits),
             Run::Binary | Run::BinaryEverywhere => Some(1),
         };
         let config = ResNetConfig { n_bits, symmetric: self.is_binary(), ..Default::default() };
@@ -191,9 +178,8 @@ impl Run {
                 iterative_prune(&net, data, config, schedule)?
             }
             Run::Binary | Run::BinaryEverywhere => train(&net, data, config)?,
-            Run::HeldOut { test_on, .. } => {
-                let (validated, tested) = data.hold_out(data.train.len() / 10)?;
-                let data = if test_on == TestOn::HeldOutImages { validated } else { tested };
+            Run::Validated { .. } => {
+                let data = data.hold_out(data.train.len() / 10)?;
                 kernel_helpers::train_util::finetune(&net, &data, config)?
             }
             _ => kernel_helpers::train_util::finetune(&net, data, config)?,
@@ -248,8 +234,7 @@ impl fmt::Display for Run {
             Run::TunedAndQuantized { bits } => write!(f, "lab3/control/bits={bits}"),
             Run::QuantizedAndPruned { bits } => write!(f, "1.2/bits={bits}"),
             Run::BinaryEverywhere => f.write_str("1.5/all"),
-            Run::HeldOut { bits, test_on: TestOn::HeldOutImages } => write!(f, "validation/bits={bits}"),
-            Run::HeldOut { bits, test_on: TestOn::TestImages } => write!(f, "validation/bits={bits}/tested"),
+            Run::Validated { bits } => write!(f, "validation/bits={bits}"),
         }
     }
 }

@@ -128,6 +128,8 @@ pub trait Dataset: Send + Sync + 'static {
 pub struct Data {
     /// The examples to train on.
     pub train: Arc<dyn Dataset>,
+    /// The examples by which the best epoch is chosen; without them it is chosen on the test examples.
+    pub validation: Option<Arc<dyn Dataset>>,
     /// The examples to test on.
     pub test: Arc<dyn Dataset>,
     /// What is done at random to an example whenever it is trained on, one after the other.
@@ -158,7 +160,7 @@ impl Data {
                 return Err(Error::argument("a label", format!("less than the {classes} classes"), found));
             }
         }
-        Ok(Self { train, test, augmentations: Vec::new(), note: None })
+        Ok(Self { train, validation: None, test, augmentations: Vec::new(), note: None })
     }
 
     /// The same with another augmentation behind those that are there.
@@ -192,25 +194,27 @@ impl Data {
         self.note.as_deref()
     }
 
-    /// A validation split: the data without its last `count` training examples, first with these to test on, so that
-    /// an epoch or a setting can be chosen without the test examples, then with the test examples.
+    /// The same with a validation split: the last `count` training examples are not trained on, and the best epoch is
+    /// chosen on them.
     ///
     /// ```
     /// use kernel_helpers::prelude::*;
     ///
-    /// let (validated, tested) = Cifar10::striped(64, 32).hold_out(10)?;
-    /// assert_eq!((validated.train.len(), validated.test.len(), tested.test.len()), (54, 10, 32));
+    /// let data = Cifar10::striped(64, 32).hold_out(10)?;
+    /// assert_eq!(data.to_string(), "train [54, 3, 32, 32], validation [10, 3, 32, 32], test [32, 3, 32, 32]");
     /// # Ok::<(), Error>(())
     /// ```
     ///
     /// # Errors
     /// If there are fewer training examples.
-    pub fn hold_out(&self, count: usize) -> Result<(Self, Self)> {
+    pub fn hold_out(&self, count: usize) -> Result<Self> {
         let all = self.train.len();
         let first = all.saturating_sub(count);
-        let held_out = Subset::new(&self.train, first..first + count)?;
-        let tested = Self { train: Arc::new(Subset::new(&self.train, 0..first)?), ..self.clone() };
-        Ok((Self { test: Arc::new(held_out), ..tested.clone() }, tested))
+        Ok(Self {
+            train: Arc::new(Subset::new(&self.train, 0..first)?),
+            validation: Some(Arc::new(Subset::new(&self.train, first..first + count)?)),
+            ..self.clone()
+        })
     }
 
     /// The training examples in batches, shuffled and augmented anew in each epoch.
@@ -239,7 +243,11 @@ fn describe(dataset: &dyn Dataset) -> String {
 
 impl fmt::Display for Data {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "train {}, test {}", describe(&*self.train), describe(&*self.test))?;
+        write!(f, "train {}, ", describe(&*self.train))?;
+        if let Some(validation) = &self.validation {
+            write!(f, "validation {}, ", describe(&**validation))?;
+        }
+        write!(f, "test {}", describe(&*self.test))?;
         self.note.iter().try_for_each(|note| write!(f, " ({note})"))
     }
 }

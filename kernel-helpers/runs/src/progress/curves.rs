@@ -1,8 +1,8 @@
 //! The curves of a run: loss and accuracy.
 
 use crate::History;
-use crate::plot_history;
-use notebook::plot::{Figure, Grid, LinePlot};
+use crate::plot::{loss_and_accuracy, plot_history};
+use notebook::plot::{Figure, Grid};
 
 /// This many points can be told apart on a curve.
 const MOST_POINTS: usize = 400;
@@ -62,19 +62,10 @@ pub(super) fn growing(history: &History, batches: &Batches) -> Option<Figure> {
     if batches.is_empty() {
         return of(history);
     }
-    let panel = |label, value, scale: f64, of_epochs: [fn(&crate::EpochRecord) -> f64; 2]| {
-        let [training, test] = of_epochs.map(|of_epoch| -> Vec<(f64, f64)> {
-            history.epochs.iter().map(|epoch| (epoch.epoch as f64, scale * of_epoch(epoch))).collect()
-        });
-        let plot = LinePlot::new().x_label("epoch").y_label(label);
-        plot.points("training", &training)
-            .points("test", &test)
-            .points("batches", &batches.line(value, scale))
-    };
-    let loss = panel("loss", 1, 1.0, [|epoch| epoch.train_loss, |epoch| epoch.test_loss]);
-    let accuracy =
-        panel("accuracy (%)", 2, 100.0, [|epoch| epoch.train_accuracy, |epoch| epoch.test_accuracy]);
-    Grid::new(2).panel(loss).panel(accuracy).notes(&history.note).draw().ok()
+    let lines = [batches.line(1, 1.0), batches.line(2, 100.0)];
+    let panels = loss_and_accuracy(history).into_iter().zip(lines);
+    let grid = Grid::new(2).notes(&history.note);
+    panels.fold(grid, |grid, (panel, line)| grid.panel(panel.points("batches", &line))).draw().ok()
 }
 
 /// The curves of a run that is over: of its epochs alone, which is what a record holds.
@@ -95,6 +86,8 @@ pub(super) mod tests {
             learning_rate: 0.1,
             train_loss: 1.0 / epoch as f64,
             train_accuracy: 1.0 - 1.0 / (1 + epoch) as f64,
+            validation_loss: None,
+            validation_accuracy: None,
             test_loss: 1.0 / epoch as f64,
             test_accuracy: 1.0 - 1.0 / (1 + epoch) as f64,
             sparsity: 0.0,

@@ -90,7 +90,13 @@ fn is_due(plan: &Plan, epoch: &EpochRecord, every: usize) -> bool {
 
 fn line_of(plan: &Plan, epoch: &EpochRecord) -> String {
     let (number, epochs) = (epoch.epoch, plan.epochs);
-    format!("Epoch {number}/{epochs}: Test Loss={:.4}, Test acc={:.4}", epoch.test_loss, epoch.test_accuracy)
+    let validated = epoch.validation_accuracy.map(|found| format!("Validation acc={found:.4}, "));
+    format!(
+        "Epoch {number}/{epochs}: {}Test Loss={:.4}, Test acc={:.4}",
+        validated.unwrap_or_default(),
+        epoch.test_loss,
+        epoch.test_accuracy
+    )
 }
 
 #[cfg(test)]

@@ -66,7 +66,7 @@ pub(crate) trait Observer: Send {
     /// A step has been made.
     fn step(&mut self, step: &Step);
 
-    /// This many of the test images have been tested, after an epoch.
+    /// This many of the validation and test images have been tested, after an epoch.
     fn testing(&mut self, epoch: usize, done: usize, total: usize);
 
     /// The run goes on after the epochs of this history.

@@ -111,9 +111,10 @@ fn config(save_to: &Path) -> TrainConfig {
 
 type Run = fn(&TestNet, &TrainConfig) -> Result<History>;
 
-/// The three procedures that record.
-const RUNS: [Run; 3] = [
+/// The three procedures that record, one of them with a validation split too.
+const RUNS: [Run; 4] = [
     |net, config| train(net, &data(), config),
+    |net, config| train(net, &data().hold_out(10)?, config),
     |net, config| {
         nn::prune::prune_layers(net, 0.5)?;
         finetune(net, &data(), &TrainConfig { keep_zeros: true, ..config.clone() })

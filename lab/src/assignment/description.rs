@@ -10,6 +10,8 @@ use std::path::Path;
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Description {
+    /// What the students are told after the notebook's first cell.
+    pub introduction: String,
     /// The cells with code that a grading executes as they are; of other cells it keeps the outputs that they came with.
     pub setup: Vec<String>,
     /// The cells that only the solution has, beside those whose id has `answer` in it.
@@ -154,7 +156,7 @@ impl Exercise {
 mod tests {
     use super::*;
 
-    const PART: &str = "setup = []\nleft_out = []\n[[part]]\nname = 'a'\n";
+    const PART: &str = "introduction = ''\nsetup = []\nleft_out = []\n[[part]]\nname = 'a'\n";
 
     #[test]
     fn points_that_do_not_add_up_are_told() {

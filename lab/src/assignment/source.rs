@@ -26,7 +26,7 @@ pub fn source(solution: &Value, description: &Description) -> Result<Value> {
     let cells = solution["cells"].as_array().context("expected a notebook with `cells`, found none")?;
     check_ids(cells, description)?;
     let mut made = Vec::new();
-    for cell in cells {
+    for (index, cell) in cells.iter().enumerate() {
         let (id, text) = (id(cell)?, text(cell));
         let in_place: Vec<_> =
             description.answers().filter(|(_, answer)| answer.cell.as_deref() == Some(id)).collect();
@@ -37,8 +37,11 @@ pub fn source(solution: &Value, description: &Description) -> Result<Value> {
         } else if in_place.is_empty() && !is_left_out {
             made.push(match cell["cell_type"] == "code" {
                 true => given(id, &text, description.setup.iter().any(|other| other == id)),
-                false => json!({ "cell_type": "markdown", "id": id, "metadata": {}, "source": text }),
+                false => markdown(id, &text),
             });
+        }
+        if index == 0 {
+            made.push(markdown("introduction", description.introduction.trim()));
         }
         made.extend(in_place.iter().map(|(part, answer)| answer_cell(part, answer)));
         let after = description.answers().filter(|(_, answer)| answer.after.as_deref() == Some(id));
@@ -98,6 +101,10 @@ fn answer_cell(part: &Part, answer: &Answer) -> Value {
     let question = format!("**{}** ({} points). {}", part.name, answer.points, answer.question.trim());
     let text = format!("{question}\n\n// BEGIN SOLUTION\n// END SOLUTION");
     cell("markdown", &answer.id, &text, Role::Answer(answer.points))
+}
+
+fn markdown(id: &str, text: &str) -> Value {
+    json!({ "cell_type": "markdown", "id": id, "metadata": {}, "source": text })
 }
 
 /// A cell of the solution that students get as it is.

@@ -184,7 +184,7 @@ fn contradictions_between_header_and_parts_are_explained() {
     assert!(with(r#"[1000]"#, r#"[1009]"#).contains("parts of `weight` that fit [1009]"));
     assert!(with(r#"[1000]"#, r#"[9e99]"#).contains("expected packed weights"));
     assert!(with("weight#codes", "weight#Codes").contains("expected `weight#codes`"));
-    assert!(with(r#"\"version\":1"#, r#"\"version\":3"#).contains("found 3. Update"));
+    assert!(with(r#"\"version\":1"#, r#"\"version\":4"#).contains("found 4. Update"));
     assert!(with(r#"\"n_bits\":3"#, r#"\"n_bits\":4"#).contains("parts of `weight`"));
     assert!(with(r#"\"n_bits\":3"#, r#"\"n_bits\":0"#).contains("1 to 16 bits"));
 }

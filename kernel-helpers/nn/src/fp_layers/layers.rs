@@ -37,7 +37,7 @@ pub struct FpConv {
 /// use kernel_helpers::prelude::*;
 /// let mut rng = ChaCha8Rng::seed_from_u64(0);
 /// let mut layer = FpLinear::new(64, 10, Ste::default(), &mut rng, &Device::Cpu)?;
-/// layer.quantize_with(Lsq { n_bits: 4 })?;
+/// layer.quantize_with(Lsq { n_bits: 4, per_channel: false })?;
 /// let features = randn(0f32, 1.0, (8, 64), &mut rng, &Device::Cpu)?;
 /// assert_eq!(layer.forward(&features)?.dims(), [8, 10]);
 /// # Ok::<(), Error>(())

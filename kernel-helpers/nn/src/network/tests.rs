@@ -54,7 +54,8 @@ fn nested(skip: bool) -> Nested {
     let (mut rng, device) = (ChaCha8Rng::seed_from_u64(1), Device::Cpu);
     let mut conv =
         |quantization: Quantization| FpConv::new((2, 2), 3, 1, quantization, &mut rng, &device).unwrap();
-    let body = [Lsq { n_bits: 4 }.into(), Ste { n_bits: Some(2), symmetric: true }.into()];
+    let body =
+        [Lsq { n_bits: 4, per_channel: false }.into(), Ste { n_bits: Some(2), symmetric: true }.into()];
     let body = body.map(|quantization| (conv(quantization), BatchNorm::new(2, &device).unwrap())).into();
     let skip = skip.then(|| conv(Quantization::default()));
     let head = Head(FpLinear::new(2, 3, None, &mut rng, &device).unwrap());

@@ -11,19 +11,22 @@ use candle_core::{CpuStorage, CudaStorage, CustomOp2, Layout, Shape, Tensor};
 ///
 /// Going back, the gradient passes to the weights within the range, and to the step as `round(w / s) - w / s` within
 /// it, `-N` below and `P` above, scaled by `1 / sqrt(n · P)` for n weights. The step starts at `2 · mean |w| /
-/// sqrt(P)`, where pruned weights, which are zero, do not count.
+/// sqrt(P)`, where pruned weights, which are zero, do not count. Per channel, each output channel, the first dimension
+/// of the weight, has a step of its own.
 ///
 /// ```
 /// use kernel_helpers::prelude::*;
-/// let net = lenet(10)?.build(0, &Device::Cpu)?.quantized(|_| Lsq { n_bits: 4 })?;
-/// let names: Vec<String> = net.named_parameters().into_iter().map(|(name, _)| name).collect();
-/// assert_eq!(names[..3], ["conv1.weight", "conv1.weight_step", "conv1.bias"]);
+/// let net = lenet(10)?.build(0, &Device::Cpu)?.quantized(|_| Lsq { n_bits: 4, per_channel: true })?;
+/// let (name, steps) = &net.named_parameters()[1];
+/// assert_eq!((name.as_str(), steps.dims()), ("conv1.weight_step", &[6][..]));
 /// # Ok::<(), Error>(())
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Lsq {
     /// The bit width b, from 2 to 16.
     pub n_bits: u32,
+    /// Whether each output channel has its step.
+    pub per_channel: bool,
 }
 
 impl Lsq {
@@ -47,13 +50,22 @@ impl Quantizer for Lsq {
     }
 
     fn parameters(&self, weight: &Tensor) -> Result<Vec<(String, Tensor)>> {
-        let step = 2.0 * super::mean_magnitude(&values_of(weight)?) / self.ends()?.1.sqrt();
-        Ok(vec![("step".to_owned(), Tensor::new(&[step], weight.device())?)])
+        let (values, highest) = (values_of(weight)?, self.ends()?.1);
+        let channels = if self.per_channel { weight.dims().first().copied().unwrap_or(1) } else { 1 };
+        let step = |values: &[f32]| 2.0 * super::mean_magnitude(values) / highest.sqrt();
+        let steps: Vec<f32> = channels_of(&values, channels).map(step).collect();
+        Ok(vec![("step".to_owned(), Tensor::new(steps, weight.device())?)])
     }
 
     fn description(&self) -> String {
-        format!("{} bits with a learned step", self.n_bits)
+        let per_channel = if self.per_channel { " per output channel" } else { "" };
+        format!("{} bits with a learned step{per_channel}", self.n_bits)
     }
+}
+
+/// The values of each of the channels.
+fn channels_of(values: &[f32], channels: usize) -> impl Iterator<Item = &[f32]> {
+    values.chunks((values.len() / channels.max(1)).max(1))
 }
 
 struct LearnedStep {
@@ -67,10 +79,32 @@ impl LearnedStep {
         step.max(f32::MIN_POSITIVE)
     }
 
-    fn quantize(&self, weight: &[f32], step: f32) -> Vec<f32> {
-        let step = Self::step(step);
-        let level = |w: &f32| (w / step).clamp(self.lowest, self.highest).round_ties_even();
-        weight.iter().map(|w| level(w) * step).collect()
+    /// A weight whose channels have these steps.
+    fn quantize(&self, weight: &[f32], steps: &[f32]) -> Vec<f32> {
+        let mut quantized = Vec::with_capacity(weight.len());
+        for (channel, step) in channels_of(weight, steps.len()).zip(steps) {
+            let step = Self::step(*step);
+            let level = |w: &f32| (w / step).clamp(self.lowest, self.highest).round_ties_even();
+            quantized.extend(channel.iter().map(|w| level(w) * step));
+        }
+        quantized
+    }
+
+    /// Turns the gradients at the quantized weights of a channel into those at its weights, and returns that at its step.
+    fn backward(&self, grads: &mut [f32], weights: &[f32], step: f32) -> f32 {
+        let (step, mut step_grad) = (Self::step(step), 0.0);
+        for (grad, w) in grads.iter_mut().zip(weights) {
+            let level = w / step;
+            let (to_weight, to_step) = match level {
+                level if level <= self.lowest => (0.0, self.lowest),
+                level if level >= self.highest => (0.0, self.highest),
+                level => (1.0, level.round_ties_even() - level),
+            };
+            step_grad += f64::from(*grad * to_step);
+            *grad *= to_weight;
+        }
+        let scale = 1.0 / (weights.len() as f64 * f64::from(self.highest)).sqrt();
+        (step_grad * scale) as f32
     }
 }
 
@@ -89,8 +123,11 @@ impl CustomOp2 for LearnedStep {
         let Some((start, end)) = layout.contiguous_offsets() else {
             candle_core::bail!("the quantizer expects a contiguous weight, found {layout:?}");
         };
-        let step = step.as_slice::<f32>()?[step_layout.start_offset()];
-        let quantized = self.quantize(&weight.as_slice::<f32>()?[start..end], step);
+        let Some((first, last)) = step_layout.contiguous_offsets() else {
+            candle_core::bail!("the quantizer expects contiguous steps, found {step_layout:?}");
+        };
+        let steps = &step.as_slice::<f32>()?[first..last];
+        let quantized = self.quantize(&weight.as_slice::<f32>()?[start..end], steps);
         Ok((CpuStorage::F32(quantized), layout.shape().clone()))
     }
 
@@ -113,21 +150,12 @@ impl CustomOp2 for LearnedStep {
         _quantized: &Tensor,
         grad: &Tensor,
     ) -> candle_core::Result<(Option<Tensor>, Option<Tensor>)> {
-        let (weights, mut grads) = (values_of(weight)?, values_of(grad)?);
-        let size = Self::step(values_of(step)?[0]);
-        let mut step_grad = 0.0;
-        for (grad, w) in grads.iter_mut().zip(&weights) {
-            let level = w / size;
-            let (to_weight, to_step) = match level {
-                level if level <= self.lowest => (0.0, self.lowest),
-                level if level >= self.highest => (0.0, self.highest),
-                level => (1.0, level.round_ties_even() - level),
-            };
-            step_grad += f64::from(*grad * to_step);
-            *grad *= to_weight;
-        }
-        let scale = 1.0 / (weights.len() as f64 * f64::from(self.highest)).sqrt();
-        let step_grad = Tensor::full((step_grad * scale) as f32, step.shape(), step.device())?;
+        let (weights, steps, mut grads) = (values_of(weight)?, values_of(step)?, values_of(grad)?);
+        let channel = (weights.len() / steps.len().max(1)).max(1);
+        let channels = grads.chunks_mut(channel).zip(weights.chunks(channel)).zip(&steps);
+        let step_grads: Vec<f32> =
+            channels.map(|((grads, weights), step)| self.backward(grads, weights, *step)).collect();
+        let step_grad = Tensor::from_vec(step_grads, step.shape(), step.device())?;
         Ok((Some(Tensor::from_vec(grads, weight.shape(), weight.device())?), Some(step_grad)))
     }
 }

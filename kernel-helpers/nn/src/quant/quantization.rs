@@ -14,7 +14,7 @@ use std::sync::Arc;
 /// ```
 /// use kernel_helpers::prelude::*;
 /// let weight = Tensor::new(&[-1f32, -0.4, 0.6, 2.0], &Device::Cpu)?;
-/// let quantization = Quantization::from(Lsq { n_bits: 4 }).started_on(&weight)?;
+/// let quantization = Quantization::from(Lsq { n_bits: 4, per_channel: false }).started_on(&weight)?;
 /// assert_eq!(quantization.parameters()[0].0, "step");
 /// assert_eq!(quantization.apply(&weight)?.dims(), [4]);
 /// assert_eq!(Quantization::default().to_string(), "floating point");

@@ -63,8 +63,9 @@ fn a_quantizer_of_ones_own_is_trained_saved_and_resumed() {
 
 #[test]
 fn the_built_in_quantizers_are_trained_saved_and_resumed() {
-    let quantizations: [Quantization; 3] = [
-        Lsq { n_bits: 3 }.into(),
+    let quantizations: [Quantization; 4] = [
+        Lsq { n_bits: 2, per_channel: true }.into(),
+        Lsq { n_bits: 3, per_channel: false }.into(),
         Codebook { values: 8 }.into(),
         PerChannel(Ste { n_bits: Some(3), symmetric: true }).into(),
     ];

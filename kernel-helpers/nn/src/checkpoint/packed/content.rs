@@ -21,8 +21,8 @@ pub(super) enum Content {
 pub(super) enum LevelTable {
     /// Evenly spaced levels between the two ends of each group: the whole tensor, or an output channel.
     Even { levels: Levels, ranges: Vec<[f32; 2]>, group: usize },
-    /// A list of levels.
-    List(Vec<f32>),
+    /// Lists of levels of the same length, one after the other: of each group of so many elements, or one for all.
+    Lists { values: Vec<f32>, length: usize, group: Option<usize> },
 }
 
 impl LevelTable {
@@ -30,7 +30,9 @@ impl LevelTable {
     fn value(&self, code: u16, place: usize) -> f32 {
         match self {
             LevelTable::Even { levels, ranges, group } => levels.value(code, ranges[place / group]),
-            LevelTable::List(values) => values[usize::from(code)],
+            LevelTable::Lists { values, length, group } => {
+                values[group.map_or(0, |group| place / group) * length + usize::from(code)]
+            }
         }
     }
 
@@ -38,14 +40,14 @@ impl LevelTable {
     fn highest(&self) -> usize {
         match self {
             LevelTable::Even { levels, .. } => levels.steps() as usize,
-            LevelTable::List(values) => values.len().saturating_sub(1),
+            LevelTable::Lists { length, .. } => length.saturating_sub(1),
         }
     }
 
     fn bytes(&self) -> usize {
         match self {
             LevelTable::Even { ranges, .. } => 8 * ranges.len(),
-            LevelTable::List(values) => 4 * values.len(),
+            LevelTable::Lists { values, .. } => 4 * values.len(),
         }
     }
 }
@@ -61,7 +63,7 @@ impl Content {
             let quantized = quantize(values)?;
             let coded = match quantizer.levels() {
                 Some(levels) => Self::even(values, shape, levels),
-                None => Self::list(values, &quantized),
+                None => Self::lists(values, &quantized, shape),
             };
             if let Some(coded) = coded
                 && quantize(&coded.whole(&Places::of(values), values.len()))? == quantized
@@ -90,24 +92,34 @@ impl Content {
         })
     }
 
-    /// The levels that occur, with a weight that is not zero itself in the place of the level zero.
-    fn list(values: &[f32], quantized: &[f32]) -> Option<Self> {
-        let kept = || values.iter().zip(quantized).filter(|(value, _)| **value != 0.0);
-        let mut levels: BTreeMap<u32, f32> = BTreeMap::new();
-        for (&value, &level) in kept() {
-            let smallest = levels.entry(level.to_bits()).or_insert(if level == 0.0 { value } else { level });
-            if level == 0.0 && value.abs() < smallest.abs() {
-                *smallest = value;
-            }
-            if levels.len() > 1 << WIDTHS.end() {
-                return None;
-            }
+    /// The levels that occur, in one list or in one for each output channel, whichever takes less space.
+    fn lists(values: &[f32], quantized: &[f32], shape: &[usize]) -> Option<Self> {
+        let forms = [None, group_length(shape)].map(|group| Self::lists_of(values, quantized, group));
+        forms.into_iter().flatten().min_by_key(Self::bytes)
+    }
+
+    /// The levels that occur, in a list for each group.
+    fn lists_of(values: &[f32], quantized: &[f32], group: Option<usize>) -> Option<Self> {
+        let size = group.unwrap_or(values.len()).max(1);
+        let groups = || values.chunks(size).zip(quantized.chunks(size));
+        let levels: Vec<_> = groups().map(|(values, quantized)| occurring(values, quantized)).collect();
+        let length = levels.iter().map(BTreeMap::len).max().unwrap_or(0);
+        if length > 1 << WIDTHS.end() {
+            return None;
         }
-        let numbers: BTreeMap<u32, u16> =
-            levels.keys().zip(0u16..=u16::MAX).map(|(key, n)| (*key, n)).collect();
-        let n_bits = list_width(levels.len());
-        let codes = pack_codes(kept().map(|(_, level)| numbers[&level.to_bits()]), n_bits);
-        Some(Content::Codes { codes, n_bits, table: LevelTable::List(levels.into_values().collect()) })
+        let mut codes = Vec::new();
+        for ((values, quantized), levels) in groups().zip(&levels) {
+            let numbers: BTreeMap<u32, u16> =
+                levels.keys().zip(0u16..=u16::MAX).map(|(key, n)| (*key, n)).collect();
+            let kept = values.iter().zip(quantized).filter(|(value, _)| **value != 0.0);
+            codes.extend(kept.map(|(_, level)| numbers[&level.to_bits()]));
+        }
+        let n_bits = list_width(length);
+        let of_group =
+            |levels: BTreeMap<u32, f32>| levels.into_values().chain(std::iter::repeat(0.0)).take(length);
+        let table =
+            LevelTable::Lists { values: levels.into_iter().flat_map(of_group).collect(), length, group };
+        Some(Content::Codes { codes: pack_codes(codes.into_iter(), n_bits), n_bits, table })
     }
 
     pub(super) fn bytes(&self) -> usize {
@@ -143,6 +155,19 @@ impl Content {
             }
         }
     }
+}
+
+/// The levels of the elements that are not zero, by their bits; in the place of the level zero the smallest weight that is
+/// quantized to it: a weight that is not zero must not become one.
+fn occurring(values: &[f32], quantized: &[f32]) -> BTreeMap<u32, f32> {
+    let mut levels: BTreeMap<u32, f32> = BTreeMap::new();
+    for (&value, &level) in values.iter().zip(quantized).filter(|(value, _)| **value != 0.0) {
+        let smallest = levels.entry(level.to_bits()).or_insert(if level == 0.0 { value } else { level });
+        if level == 0.0 && value.abs() < smallest.abs() {
+            *smallest = value;
+        }
+    }
+    levels
 }
 
 /// The bits of a code of a list of so many levels.

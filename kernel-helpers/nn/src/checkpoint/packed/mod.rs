@@ -9,9 +9,10 @@
 //! | `NAME#values` | f32 | of a float tensor: the elements that are not zero |
 //! | `NAME#codes` | u8 | of a tensor of b bits: b bits for the level of each element that is not zero, lowest first |
 //! | `NAME#range` | f32 | of evenly spaced levels: the lowest and the highest, of the tensor or of each output channel |
-//! | `NAME#levels` | f32 | of other levels: their list |
+//! | `NAME#levels` | f32 | of other levels: their list, of the tensor or of each output channel |
 //!
-//! A file with a list, or with levels by the channel, is of version 2, and all others are of version 1.
+//! A file with lists by the channel is of version 3, one with a list or with a range by the channel of version 2, and all
+//! others are of version 1.
 
 mod codes;
 mod content;
@@ -33,7 +34,7 @@ use std::collections::BTreeMap;
 /// The header's key.
 pub(super) const KEY: &str = "kernel_helpers_packed";
 /// The version of files that need no newer form, and the newest.
-const VERSIONS: std::ops::RangeInclusive<u32> = 1..=2;
+const VERSIONS: std::ops::RangeInclusive<u32> = 1..=3;
 /// What the parts of a tensor add to the header, in bytes, about: packing has to save more.
 const HEADER: usize = 256;
 
@@ -56,12 +57,19 @@ struct Form {
     /// The length of the list of levels, if there is one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     list: Option<usize>,
+    /// Whether each output channel has a list of this length.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    list_per_channel: bool,
 }
 
 impl Form {
     fn version(&self) -> u32 {
-        let newer = self.list.is_some() || self.levels.is_some_and(|levels| levels.per_channel);
-        if newer { *VERSIONS.end() } else { *VERSIONS.start() }
+        match (self.list, self.levels) {
+            (Some(_), _) if self.list_per_channel => 3,
+            (Some(_), _) => 2,
+            (None, Some(levels)) if levels.per_channel => 2,
+            _ => 1,
+        }
     }
 }
 
@@ -145,7 +153,8 @@ impl Parts {
     }
 
     fn insert_into(self, file: &mut StateDict, name: &str) -> base::Result<Form> {
-        let mut form = Form { shape: Vec::new(), zeros: self.places.0.is_some(), levels: None, list: None };
+        let zeros = self.places.0.is_some();
+        let mut form = Form { shape: Vec::new(), zeros, levels: None, list: None, list_per_channel: false };
         let mut insert = |part: &str, tensor: Tensor| file.insert(format!("{name}#{part}"), tensor);
         if let Some(mask) = self.places.0 {
             insert("mask", Tensor::new(mask, &Device::Cpu)?);
@@ -161,8 +170,9 @@ impl Parts {
                         insert("range", Tensor::new(ranges.concat(), &Device::Cpu)?);
                         form.levels = Some(levels);
                     }
-                    LevelTable::List(values) => {
-                        form.list = Some(values.len());
+                    LevelTable::Lists { values, length, group } => {
+                        form.list = Some(length);
+                        form.list_per_channel = group.is_some();
                         insert("levels", Tensor::new(values, &Device::Cpu)?);
                     }
                 }
@@ -198,10 +208,12 @@ impl Parts {
             }
             (None, Some(length)) => {
                 let values = file.take(&list, Dtype::F32, f32::from_le_bytes)?;
-                if values.len() != length || length > 1 << WIDTHS.end() {
-                    return Err(damaged(format!("a list of {length} levels"), values.len()));
+                let group = form.list_per_channel.then(|| group_length(&form.shape).unwrap_or(1));
+                let lists = if form.list_per_channel { form.shape.first().copied().unwrap_or(1) } else { 1 };
+                if Some(values.len()) != length.checked_mul(lists) || length > 1 << WIDTHS.end() {
+                    return Err(damaged(format!("{lists} lists of {length} levels"), values.len()));
                 }
-                let (n_bits, table) = (list_width(length), LevelTable::List(values));
+                let (n_bits, table) = (list_width(length), LevelTable::Lists { values, length, group });
                 Content::Codes { codes: file.take(&codes, Dtype::U8, byte)?, n_bits, table }
             }
             (Some(_), Some(_)) => return Err(damaged("levels of one kind", format!("two of `{name}`"))),

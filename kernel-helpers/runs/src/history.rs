@@ -26,7 +26,7 @@ pub struct EpochRecord {
     pub epoch: usize,
     /// The learning rate.
     pub learning_rate: f64,
-    /// Mean cross-entropy of the training batches.
+    /// Mean loss of the training batches: the cross-entropy, or that of a distillation.
     pub train_loss: f64,
     /// The share of (augmented) training images classified correctly, from 0 to 1.
     pub train_accuracy: f64,

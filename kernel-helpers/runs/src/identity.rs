@@ -47,6 +47,9 @@ pub struct RunIdentity {
     /// How the learning rate changes, if not as the procedure has it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub schedule: Option<String>,
+    /// The [`Distillation`](super::Distillation) in words, if there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub distillation: Option<String>,
     /// The seed of shuffling and augmentation.
     pub seed: u64,
     /// The network's [`Network::description`].
@@ -193,6 +196,7 @@ impl RunIdentity {
             momentum: config.momentum,
             optimizer: config.optimizer.description(net.named_parameters(), config.rates()),
             schedule: schedule.filter(|schedule| *schedule != usual),
+            distillation: config.distillation.as_ref().map(|distillation| distillation.to_string()),
             seed: config.seed,
             network,
             quantizers: Some(quantizers.map(|(name, quantizer)| (name, quantizer.to_string())).collect()),

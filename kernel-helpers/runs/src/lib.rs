@@ -7,6 +7,7 @@
 //! again. A run is told by its whole configuration, [`RunIdentity`], and none is ever replaced by another, see
 //! [`RunFiles`]. A loop of one's own around a [`Trainer`] always runs.
 
+mod distillation;
 mod history;
 mod identity;
 mod kept;
@@ -23,6 +24,7 @@ mod trainer;
 #[cfg(test)]
 mod tests;
 
+pub use distillation::Distillation;
 pub use history::{EpochRecord, History, last_history, recorded_note};
 pub use identity::{Examples, Procedure, RunIdentity};
 pub use kept::{KeptRun, Progress, kept_runs, table_of_runs};

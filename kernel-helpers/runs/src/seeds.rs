@@ -104,6 +104,7 @@ mod tests {
                 momentum: 0.0,
                 optimizer: None,
                 schedule: None,
+                distillation: None,
                 seed,
                 network: "a network".to_owned(),
                 quantizers: None,

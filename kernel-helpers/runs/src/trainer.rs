@@ -1,5 +1,6 @@
 //! The training loop, an epoch at a time.
 
+use super::distillation::Distillation;
 use super::history::remember;
 use super::run_files::RunFiles;
 use super::{EpochRecord, History, TestResult, correct_predictions, test_watched};
@@ -54,6 +55,8 @@ pub struct TrainConfig {
     pub log_every_epochs: usize,
     /// The seed of shuffling and augmentation.
     pub seed: u64,
+    /// Another network to learn from, beside the labels.
+    pub distillation: Option<Distillation>,
     /// Whether the weights that are zero at the start stay zero; for [`super::finetune`].
     pub keep_zeros: bool,
     /// Where the best weights are saved when the run is finished, and beside them the run's state and record, see
@@ -79,6 +82,7 @@ impl Default for TrainConfig {
             log_every_n: 50,
             log_every_epochs: 1,
             seed: 0,
+            distillation: None,
             keep_zeros: false,
             save_to: None,
             retrain: false,
@@ -110,7 +114,7 @@ impl TrainConfig {
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct EpochStatistics {
-    /// Mean cross-entropy of the batches.
+    /// Mean loss of the batches: the cross-entropy, or that of a distillation.
     pub loss: f64,
     /// The share of images classified correctly, from 0 to 1.
     pub accuracy: f64,
@@ -178,6 +182,7 @@ impl Trainer {
         if data.train.is_empty() {
             return Err(Error::argument("training images", "at least 1", 0));
         }
+        config.distillation.iter().try_for_each(|distillation| distillation.check(net))?;
         stop::may_start_training()?;
         let loader = data.train_loader(config.batch_size, config.seed)?.on(net.device());
         Ok(Self {
@@ -236,7 +241,10 @@ impl Trainer {
             }
             let batch = batch?;
             let logits = net.forward_t(&batch.images, true)?;
-            let loss = ops::cross_entropy(&logits, &batch.labels)?;
+            let loss = match &self.config.distillation {
+                Some(distillation) => distillation.loss(&batch.images, &logits, &batch.labels)?,
+                None => ops::cross_entropy(&logits, &batch.labels)?,
+            };
             self.optimizer.backward_step(&loss)?;
             if let Some(masks) = &masks {
                 masks.apply()?;

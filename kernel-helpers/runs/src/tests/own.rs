@@ -4,6 +4,7 @@ use super::*;
 use candle_core::Var;
 use candle_core::backprop::GradStore;
 use nn::checkpoint::StateDict;
+use nn::graph::Graph;
 use nn::optim::{
     AdamWConfig, Constant, Cosine, Optimizer, OptimizerChoice, RateSchedule, ScheduleChoice, StepEvery,
 };
@@ -59,6 +60,19 @@ fn a_quantizer_of_ones_own_is_trained_saved_and_resumed() {
     assert_eq!(name, "conv.weight_scale");
     assert_ne!(scale.to_vec1::<f32>().unwrap(), [0.1], "the scale is trained");
     assert!(net.summary().to_string().contains("sign with a learned scale from 0.1"));
+}
+
+#[test]
+fn a_network_that_learns_from_another_is_trained_and_resumed() {
+    let graph = Graph::new("teacher", [3, 32, 32], |x| x.conv(8, 3).relu().global_average_pool().linear(10));
+    let teacher = || graph.as_ref().unwrap().clone().build(7, &Device::Cpu).unwrap();
+    check_resuming(
+        || TestNet::new(None),
+        |net, config| {
+            let distillation = Some(Distillation::from(teacher())?);
+            finetune(net, &data(), &TrainConfig { distillation, ..config.clone() })
+        },
+    );
 }
 
 #[test]

@@ -3,6 +3,7 @@
 mod assignment;
 mod bench;
 mod bench_kernel;
+mod compress;
 mod data;
 mod doctor;
 mod execute;
@@ -68,6 +69,8 @@ enum Command {
     Train(train::Options),
     /// Make the homework's fine-tuning runs without a notebook, which then finds them recorded.
     Finetune(finetune::Options),
+    /// Prune and quantize beyond the homework: learned steps, a teacher, more epochs.
+    Compress(compress::Options),
     /// List the runs that are kept, finished and unfinished, or remove some.
     Runs(runs::Options),
     /// Measure how many images a second this machine trains and evaluates.
@@ -155,6 +158,7 @@ pub fn run(cli: Cli) -> Result<ExitCode> {
         Command::Scan(options) => scan::scan(&Project::find()?, &options)?,
         Command::Train(options) => train::train(&Project::find()?, &options)?,
         Command::Finetune(options) => finetune::finetune(&Project::find()?, &options)?,
+        Command::Compress(options) => compress::compress(&Project::find()?, &options)?,
         Command::Runs(options) => runs::runs(&Project::find()?, &options)?,
         Command::Bench(options) => bench::bench(&Project::find()?, &options)?,
         Command::BenchKernel(options) => bench_kernel::bench_kernel(&Project::find()?, &options)?,

@@ -112,7 +112,7 @@ impl Content {
             let numbers: BTreeMap<u32, u16> =
                 levels.keys().zip(0u16..=u16::MAX).map(|(key, n)| (*key, n)).collect();
             let kept = values.iter().zip(quantized).filter(|(value, _)| **value != 0.0);
-            codes.extend(kept.map(|(_, level)| numbers[&level.to_bits()]));
+            codes.extend(kept.map(|(_, level)| numbers[&key(*level)]));
         }
         let n_bits = list_width(length);
         let of_group =
@@ -162,12 +162,17 @@ impl Content {
 fn occurring(values: &[f32], quantized: &[f32]) -> BTreeMap<u32, f32> {
     let mut levels: BTreeMap<u32, f32> = BTreeMap::new();
     for (&value, &level) in values.iter().zip(quantized).filter(|(value, _)| **value != 0.0) {
-        let smallest = levels.entry(level.to_bits()).or_insert(if level == 0.0 { value } else { level });
+        let smallest = levels.entry(key(level)).or_insert(if level == 0.0 { value } else { level });
         if level == 0.0 && value.abs() < smallest.abs() {
             *smallest = value;
         }
     }
     levels
+}
+
+/// The bits of a level; those of zero, whatever its sign.
+fn key(level: f32) -> u32 {
+    (level + 0.0).to_bits()
 }
 
 /// The bits of a code of a list of so many levels.

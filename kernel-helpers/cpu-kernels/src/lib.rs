@@ -13,6 +13,7 @@ mod aligned;
 mod arena;
 pub mod channels;
 pub mod conv;
+pub mod integer;
 pub mod layout;
 mod map;
 mod memory;

@@ -5,6 +5,7 @@
 //! is written down in [`Requantization`], operation by operation: so every instruction set gives the same bits as plain loops.
 
 mod bytes;
+mod channels;
 mod convolution;
 mod instructions;
 mod requantization;
@@ -17,6 +18,7 @@ mod weight;
 mod tests;
 
 pub use bytes::Bytes;
+pub use channels::{ByChannel, DepthwiseIntegerWeight, Window, max_pool};
 pub use convolution::IntegerConvolution;
 pub use instructions::{IntegerIsa, IntegerKernel};
 pub use requantization::{Requantization, Residual};

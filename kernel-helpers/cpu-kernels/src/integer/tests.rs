@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::conv::Pixels;
+use crate::pool::Pool;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
@@ -153,5 +154,108 @@ fn rates() {
                 products / best / 1e9
             );
         }
+    }
+}
+
+/// A rule with everything in it.
+fn rule(channels: usize, rng: &mut ChaCha8Rng) -> Requantization {
+    Requantization {
+        scale: (0..channels).map(|_| rng.random_range(0.01..0.3)).collect(),
+        shift: (0..channels).map(|_| rng.random_range(-50.0..200.0)).collect(),
+        factor: -0.25,
+        low: 2.0,
+        high: 253.0,
+    }
+}
+
+fn random_bytes(length: usize, rng: &mut ChaCha8Rng) -> Bytes {
+    let mut bytes = Bytes::filled(length, 0);
+    bytes.iter_mut().for_each(|byte| *byte = rng.random());
+    bytes
+}
+
+#[test]
+fn channels_by_themselves_are_exact_on_every_instruction_set() {
+    let mut rng = ChaCha8Rng::seed_from_u64(12);
+    let (images, channels) = (2, 32);
+    let weights: Vec<i8> = (0..9 * 20).map(|_| rng.random_range(-128..=127)).collect();
+    let weight =
+        DepthwiseIntegerWeight::new(20, [3; 2], |channel, ky, kx| weights[(ky * 3 + kx) * 20 + channel]);
+    let pool = Pool { kernel: 3, stride: 2, padding: 1 };
+    for (window, input_size, size) in [
+        (Window::Depthwise(&weight, 1), [6, 9], [4, 7]),
+        (Window::Depthwise(&weight, 2), [7, 9], [3, 4]),
+        (Window::Sum(pool, 7), [5, 8], [3, 4]),
+        (Window::All([4, 5]), [4, 5], [1, 1]),
+        (Window::One, [3, 5], [3, 5]),
+    ] {
+        let input_pixels = Pixels::dense(input_size, channels);
+        let input = random_bytes(images * input_pixels.image, &mut rng);
+        let output_pixels = Pixels::dense(size, channels);
+        let residual = random_bytes(images * output_pixels.image, &mut rng);
+        let rule = rule(channels, &mut rng);
+        let mut expected = vec![0; images * output_pixels.image];
+        for (image, y, x) in
+            (0..images).flat_map(|i| (0..size[0]).flat_map(move |y| (0..size[1]).map(move |x| (i, y, x))))
+        {
+            for channel in 0..channels {
+                let at = |y: usize, x: usize| {
+                    i32::from(input[input_pixels.of_image(image).shifted(y, x).start + channel])
+                };
+                let mut sum = 0;
+                match window {
+                    Window::Depthwise(_, stride) => {
+                        for (ky, kx) in (0..3).flat_map(|ky| (0..3).map(move |kx| (ky, kx))) {
+                            let weight = if channel < 20 { weights[(ky * 3 + kx) * 20 + channel] } else { 0 };
+                            sum += at(stride * y + ky, stride * x + kx) * i32::from(weight);
+                        }
+                    }
+                    Window::Sum(..) => {
+                        for (ky, kx) in (0..3).flat_map(|ky| (0..3).map(move |kx| (ky, kx))) {
+                            let (y, x) = ((2 * y + ky).wrapping_sub(1), (2 * x + kx).wrapping_sub(1));
+                            sum += if y < 5 && x < 8 { at(y, x) } else { 7 };
+                        }
+                    }
+                    Window::All(_) => {
+                        sum = (0..4).flat_map(|y| (0..5).map(move |x| at(y, x))).sum();
+                    }
+                    Window::One => sum = at(y, x),
+                }
+                let place = output_pixels.of_image(image).shifted(y, x).start + channel;
+                expected[place] = rule.apply(sum, channel, Some(residual[place]));
+            }
+        }
+        for isa in IntegerIsa::available() {
+            let mut output = Bytes::filled(images * output_pixels.image, 0);
+            isa.run(ByChannel {
+                images,
+                input: &input,
+                input_pixels,
+                input_size,
+                window,
+                output: &mut output,
+                output_pixels,
+                size,
+                channels,
+                rule: &rule,
+                residual: Some(Residual { images: &residual, pixels: output_pixels }),
+            });
+            assert!(output[..] == expected[..], "{isa}: {window:?}");
+        }
+    }
+}
+
+#[test]
+fn the_largest_value_of_each_window_is_found() {
+    let pool = Pool { kernel: 3, stride: 2, padding: 1 };
+    let input: Vec<u8> = (0..5 * 8 * 16).map(|at| (at * 37 % 251) as u8).collect();
+    let mut output = vec![0; 3 * 4 * 16];
+    let (from, to) = (Pixels::dense([5, 8], 16), Pixels::dense([3, 4], 16));
+    max_pool(pool, (&input, from, [5, 8]), (&mut output, to, [3, 4]), 16);
+    for (y, x, channel) in (0..3).flat_map(|y| (0..4).flat_map(move |x| (0..16).map(move |c| (y, x, c)))) {
+        let window = (0..3usize).flat_map(|ky| (0..3usize).map(move |kx| (2 * y + ky, 2 * x + kx)));
+        let inside = window.filter(|&(y, x)| (1..=5).contains(&y) && (1..=8).contains(&x));
+        let largest = inside.map(|(y, x)| input[from.shifted(y - 1, x - 1).start + channel]).max();
+        assert_eq!(Some(output[to.shifted(y, x).start + channel]), largest);
     }
 }

@@ -150,6 +150,16 @@ pub fn forward<'a>(
     x: &Tensor,
     context: impl Fn(usize) -> Context<'a>,
 ) -> Result<(Tensor, Statistics)> {
+    let (mut outputs, statistics) = outputs(graph, x, context)?;
+    Ok((outputs.swap_remove(graph.output), statistics))
+}
+
+/// The outputs of all layers, and the statistics of each batch norm, with its place, in training.
+pub fn outputs<'a>(
+    graph: &Graph,
+    x: &Tensor,
+    context: impl Fn(usize) -> Context<'a>,
+) -> Result<(Vec<Tensor>, Statistics)> {
     let mut outputs: Vec<Tensor> = vec![x.clone()];
     let mut statistics = Vec::new();
     for (at, layer) in graph.layers.iter().enumerate().skip(1) {
@@ -158,7 +168,7 @@ pub fn forward<'a>(
         statistics.extend(batch.map(|batch| (at, batch)));
         outputs.push(output);
     }
-    Ok((outputs.swap_remove(graph.output), statistics))
+    Ok((outputs, statistics))
 }
 
 /// What the images have to look like.

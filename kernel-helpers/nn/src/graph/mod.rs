@@ -7,6 +7,7 @@
 
 mod custom;
 mod describe;
+mod evaluated;
 mod execute;
 mod layered;
 mod model;
@@ -15,12 +16,12 @@ mod operation;
 mod plan;
 
 pub use custom::CustomLayer;
+pub use evaluated::EvaluatedLayer;
 pub use model::Model;
 pub use node::Node;
-pub use operation::Shape;
+pub use operation::{Operation, Shape};
 
 use crate::quant::Quantization;
-use operation::Operation;
 
 /// The version of the numerics: raised when a change alters the bits that a training gives. A record says with which it
 /// was made. A test trains a small network on every instruction set and compares the sums of its weights with those of

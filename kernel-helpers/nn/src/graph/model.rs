@@ -35,7 +35,7 @@ use std::sync::Arc;
 /// ```
 #[derive(Clone)]
 pub struct Model {
-    graph: Arc<Graph>,
+    pub(super) graph: Arc<Graph>,
     layers: Vec<Tensors>,
     device: Device,
     seed: u64,
@@ -148,7 +148,7 @@ impl Model {
     }
 
     /// All layers' parameters as they are used, their weights quantized.
-    fn quantized_parameters(&self) -> Result<Vec<Vec<Tensor>>> {
+    pub(super) fn quantized_parameters(&self) -> Result<Vec<Vec<Tensor>>> {
         let of_layer = |(layer, tensors): (&Layer, &Tensors)| {
             let mut parameters: Vec<Tensor> =
                 tensors.parameters.iter().map(|var| var.as_tensor().clone()).collect();
@@ -168,7 +168,12 @@ impl Model {
         mix(mix(self.seed, at as u64 + 1), step as u64 + 1)
     }
 
-    fn context<'a>(&'a self, at: usize, parameters: &'a [Vec<Tensor>], train: bool) -> Context<'a> {
+    pub(super) fn context<'a>(
+        &'a self,
+        at: usize,
+        parameters: &'a [Vec<Tensor>],
+        train: bool,
+    ) -> Context<'a> {
         let norm = self.layers[at].norm.as_ref();
         Context {
             train,

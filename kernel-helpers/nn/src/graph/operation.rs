@@ -55,31 +55,62 @@ impl fmt::Display for Shape {
 }
 
 /// What a layer does.
+///
+/// ```
+/// use kernel_helpers::prelude::*;
+/// use kernel_helpers::graph::Operation;
+///
+/// let net = lenet(10)?.build(0, &Device::Cpu)?;
+/// let layers = net.evaluated_layers()?;
+/// let pooled = layers.iter().filter(|layer| matches!(layer.operation, Operation::Pool(..))).count();
+/// assert_eq!(pooled, 2);
+/// # Ok::<(), Error>(())
+/// ```
 #[derive(Clone, Debug)]
-pub(crate) enum Operation {
+pub enum Operation {
+    /// Nothing: the images.
     Input,
+    /// A square convolution with equal padding on all sides.
     Conv {
+        /// Output channels.
         outputs: usize,
+        /// Height and width of the kernel.
         kernel: usize,
+        /// Step of the output over the input.
         stride: usize,
+        /// Zeros around the input.
         padding: usize,
+        /// Parts into which both kinds of channels are split.
         groups: usize,
+        /// Whether it has a bias.
         bias: bool,
     },
+    /// A linear layer.
     Linear {
+        /// Output features.
         outputs: usize,
+        /// Whether it has a bias.
         bias: bool,
     },
+    /// A batch norm.
     BatchNorm,
+    /// `max(x, 0)`.
     Relu,
+    /// `min(max(x, 0), 6)`.
     Relu6,
+    /// The sum of its two inputs.
     Add,
+    /// The channels of its inputs, one after the other.
     Concat,
+    /// The largest or the mean value of each window.
     Pool(Pooling, Pool),
+    /// The mean of each channel.
     GlobalAveragePool,
+    /// The features in one row, channel after channel.
     Flatten,
-    /// The share of values that are dropped.
+    /// The share of values that are dropped in training.
     Dropout(f64),
+    /// A layer of one's own.
     Custom(Arc<dyn CustomLayer>),
 }
 
@@ -195,7 +226,7 @@ impl Operation {
     }
 
     /// The parameters, in PyTorch's shapes.
-    pub fn parameters(&self, input: &Shape) -> Vec<Parameter> {
+    pub(crate) fn parameters(&self, input: &Shape) -> Vec<Parameter> {
         match *self {
             Operation::Conv { outputs, kernel, groups, bias, .. } => {
                 let inputs = input.channels / groups;

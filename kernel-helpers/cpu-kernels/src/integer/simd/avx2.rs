@@ -98,6 +98,21 @@ impl IntegerSimd for Avx2 {
         }
     }
     #[inline(always)]
+    unsafe fn add_values(self, sums: __m256i, from: *const u8) -> __m256i {
+        // SAFETY: see above.
+        unsafe { _mm256_add_epi32(sums, _mm256_cvtepu8_epi32(_mm_loadl_epi64(from.cast()))) }
+    }
+    #[inline(always)]
+    unsafe fn add_products(self, sums: __m256i, inputs: *const u8, weights: *const u8) -> __m256i {
+        // SAFETY: see above.
+        unsafe {
+            let inputs = _mm256_cvtepu8_epi32(_mm_loadl_epi64(inputs.cast()));
+            let weights = _mm256_cvtepi8_epi32(_mm_loadl_epi64(weights.cast()));
+            // A product fits 16 bits, and the upper half of each input is 0.
+            _mm256_add_epi32(sums, _mm256_madd_epi16(inputs, weights))
+        }
+    }
+    #[inline(always)]
     unsafe fn finish(
         self,
         sums: __m256i,

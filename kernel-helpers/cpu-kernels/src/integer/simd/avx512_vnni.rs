@@ -61,6 +61,21 @@ impl IntegerSimd for Avx512Vnni {
         unsafe { _mm512_dpbusd_epi32(sums, inputs, weights) }
     }
     #[inline(always)]
+    unsafe fn add_values(self, sums: __m512i, from: *const u8) -> __m512i {
+        // SAFETY: see above.
+        unsafe { _mm512_add_epi32(sums, _mm512_cvtepu8_epi32(_mm_loadu_si128(from.cast()))) }
+    }
+    #[inline(always)]
+    unsafe fn add_products(self, sums: __m512i, inputs: *const u8, weights: *const u8) -> __m512i {
+        // SAFETY: see above.
+        unsafe {
+            let inputs = _mm512_cvtepu8_epi32(_mm_loadu_si128(inputs.cast()));
+            let weights = _mm512_cvtepi8_epi32(_mm_loadu_si128(weights.cast()));
+            // A product fits 16 bits, and the upper half of each input is 0.
+            _mm512_add_epi32(sums, _mm512_madd_epi16(inputs, weights))
+        }
+    }
+    #[inline(always)]
     unsafe fn finish(
         self,
         sums: __m512i,

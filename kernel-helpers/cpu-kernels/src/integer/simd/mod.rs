@@ -42,6 +42,16 @@ pub trait IntegerSimd: Copy {
     unsafe fn sums(self, from: *const i32) -> Self::Sums;
     /// `sums + Σ inputs · weights` over the four, exactly.
     fn dot(self, sums: Self::Sums, inputs: Self::Inputs, weights: Self::Weights) -> Self::Sums;
+    /// `sums` and the values of `LANES` channels.
+    ///
+    /// # Safety
+    /// `from` must be valid for reading `LANES` bytes.
+    unsafe fn add_values(self, sums: Self::Sums, from: *const u8) -> Self::Sums;
+    /// `sums` and the products of `LANES` channels, each with its weight, exactly.
+    ///
+    /// # Safety
+    /// Both pointers must be valid for reading `LANES` bytes.
+    unsafe fn add_products(self, sums: Self::Sums, inputs: *const u8, weights: *const u8) -> Self::Sums;
     /// Writes `LANES` outputs: [`Requantization::apply`] of the sums of the channels from `channel` on.
     ///
     /// # Safety

@@ -49,6 +49,23 @@ impl IntegerSimd for Portable {
         sums
     }
     #[inline(always)]
+    unsafe fn add_values(self, mut sums: [i32; 4], from: *const u8) -> [i32; 4] {
+        // SAFETY: the caller's promise.
+        let values = unsafe { from.cast::<[u8; 4]>().read() };
+        sums.iter_mut().zip(values).for_each(|(sum, value)| *sum += i32::from(value));
+        sums
+    }
+    #[inline(always)]
+    unsafe fn add_products(self, mut sums: [i32; 4], inputs: *const u8, weights: *const u8) -> [i32; 4] {
+        // SAFETY: the caller's promise.
+        let (inputs, weights) =
+            unsafe { (inputs.cast::<[u8; 4]>().read(), weights.cast::<[i8; 4]>().read()) };
+        for (sum, (input, weight)) in sums.iter_mut().zip(inputs.into_iter().zip(weights)) {
+            *sum += i32::from(input) * i32::from(weight);
+        }
+        sums
+    }
+    #[inline(always)]
     unsafe fn finish(
         self,
         sums: [i32; 4],

@@ -9,6 +9,7 @@
 //! | [`cpu_kernels`] | vector instructions on slices of f32 |
 //! | [`display`](mod@display) | what a value shows of itself, and how that reaches the notebook |
 //! | [`nn`] | networks, quantization, pruning, data, checkpoints |
+//! | [`deploy`] | networks in 8-bit integers |
 //! | [`notebook`] | plots, source code, variables, errors |
 //! | [`runs`] | training, recorded and repeatable |
 //! | [`bench`](mod@bench) | what networks and kernels reach on this machine |
@@ -23,6 +24,7 @@ mod source;
 pub use ::base::{self, Error, Result, digest, files, paths, printable};
 pub use ::bench;
 pub use ::cpu_kernels;
+pub use ::deploy;
 pub use ::display::{self, DisplayPlain, Markdown, Show, display, markdown, table};
 pub use ::homework;
 pub use ::nn::{

@@ -8,6 +8,7 @@ pub use candle_core::backprop::GradStore;
 pub use candle_core::{D, DType, Device, IndexOp, Module, Shape, Tensor, Var};
 pub use candle_nn;
 // The kernel writes the type of a variable out, and that of a `VarBuilder` contains this trait.
+pub use ::deploy::*;
 pub use ::display::table::{Table, percent, points};
 pub use ::display::{
     DisplayHandle, DisplayPlain as _, DisplayTypeName as _, MimeBundle, Show, clear_output, display, markdown,

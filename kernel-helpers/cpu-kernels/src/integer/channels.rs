@@ -205,3 +205,42 @@ pub fn max_pool(
         }
     }
 }
+
+/// Writes an image's planes `[C, H, W]` as channels-last integers: each value over a step, plus the integer for zero, rounded.
+#[derive(Debug)]
+pub struct QuantizeImage<'a> {
+    /// The planes.
+    pub planes: &'a [f32],
+    /// How many planes.
+    pub channels: usize,
+    /// Pixels of a row.
+    pub columns: usize,
+    /// One over what a step of the integers stands for.
+    pub per_step: f32,
+    /// The integer for zero.
+    pub zero: u8,
+    /// The integers.
+    pub output: &'a mut [u8],
+    /// Where they lie.
+    pub output_pixels: Pixels,
+}
+
+impl IntegerKernel for QuantizeImage<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: IntegerSimd>(self, _simd: S) {
+        let plane = self.planes.len() / self.channels;
+        let (zero, pixels) = (f32::from(self.zero), self.output_pixels);
+        let mut row = vec![0u8; self.columns];
+        for (channel, plane) in self.planes.chunks_exact(plane).enumerate() {
+            for (y, values) in plane.chunks_exact(self.columns).enumerate() {
+                for (integer, value) in row.iter_mut().zip(values) {
+                    *integer = (value * self.per_step + zero).max(0.0).min(255.0).round_ties_even() as u8;
+                }
+                let to = &mut self.output[pixels.shifted(y, 0).start + channel..];
+                to.iter_mut().step_by(pixels.pixel).zip(&row).for_each(|(to, integer)| *to = *integer);
+            }
+        }
+    }
+}

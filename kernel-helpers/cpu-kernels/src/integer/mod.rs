@@ -18,7 +18,7 @@ mod weight;
 mod tests;
 
 pub use bytes::Bytes;
-pub use channels::{ByChannel, DepthwiseIntegerWeight, Window, max_pool};
+pub use channels::{ByChannel, DepthwiseIntegerWeight, QuantizeImage, Window, max_pool};
 pub use convolution::IntegerConvolution;
 pub use instructions::{IntegerIsa, IntegerKernel};
 pub use requantization::{Requantization, Residual};

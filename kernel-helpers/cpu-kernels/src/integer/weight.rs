@@ -47,4 +47,9 @@ impl IntegerWeight {
     pub fn outputs(&self) -> usize {
         self.outputs
     }
+
+    /// How many bytes it has.
+    pub fn bytes(&self) -> usize {
+        self.data.len()
+    }
 }

@@ -1,0 +1,13 @@
+//! Networks as they are used: small, in integers, without what only training needs.
+
+mod execute;
+mod lower;
+mod network;
+mod range;
+mod weights;
+
+#[cfg(test)]
+mod tests;
+
+pub use network::{Calibration, IntegerNetwork};
+pub use range::RangeMethod;

@@ -1,9 +1,9 @@
 //! The evaluation: a few images at a time go through all steps while they are in the cache.
 
 use super::lower::{self, Program};
-use super::network::{IntegerNetwork, Step, floats};
+use super::network::{IntegerNetwork, Step, check_images};
 use base::{Error, Result};
-use candle_core::{Device, Tensor};
+use candle_core::{Device, Storage, Tensor};
 use cpu_kernels::LANES_MAX;
 use cpu_kernels::conv::{Convolution, Pixels};
 use cpu_kernels::integer::{
@@ -143,7 +143,13 @@ impl IntegerNetwork {
 
     /// [`Self::forward`] by an instruction set.
     pub(crate) fn forward_by(&self, images: &Tensor, isa: IntegerIsa) -> Result<Tensor> {
-        let input = floats(images, self.values[0].shape)?;
+        check_images(images, self.values[0].shape)?;
+        let images = images.to_device(&Device::Cpu)?.to_dtype(candle_core::DType::F32)?.contiguous()?;
+        let (storage, layout) = images.storage_and_layout();
+        let (Storage::Cpu(storage), Some((start, end))) = (&*storage, layout.contiguous_offsets()) else {
+            unreachable!("the images were brought into this form");
+        };
+        let input = &storage.as_slice::<f32>()?[start..end];
         let (features, classes) = (self.values[0].shape.values(), self.values[self.output].shape.values());
         let batch = images.dim(0)?;
         let together = self.images_together().min(batch.max(1));

@@ -279,12 +279,14 @@ fn conv(convolution: Convolution, weights: &IntegerWeights) -> Work {
     Work::Conv(convolution, IntegerWeight::new(outputs, inputs, [kernel; 2], grouped))
 }
 
-/// A tensor's values in the order of `[N, C, H, W]`.
-pub(crate) fn floats(images: &Tensor, expected: Shape) -> Result<Vec<f32>> {
+/// What the images have to look like.
+pub(crate) fn check_images(images: &Tensor, expected: Shape) -> Result<()> {
     let batch = images.dims().first().copied().unwrap_or(0);
-    if images.dims() != expected.of_batch(batch) {
-        let expected = format!("[N, {}", &expected.to_string()[1..]);
-        return Err(Error::argument("the network's input", expected, format!("{:?}", images.dims())));
+    match images.dims() == expected.of_batch(batch) {
+        true => Ok(()),
+        false => {
+            let expected = format!("[N, {}", &expected.to_string()[1..]);
+            Err(Error::argument("the network's input", expected, format!("{:?}", images.dims())))
+        }
     }
-    Ok(images.to_device(&Device::Cpu)?.flatten_all()?.to_vec1()?)
 }

@@ -97,6 +97,21 @@ fn trained() {
         hits.to_dtype(DType::F32).unwrap().mean_all().unwrap().to_scalar::<f32>().unwrap()
     };
     println!("float {}", test(&net, &data).unwrap());
+    let ready = net.prepared().unwrap();
+    for (what, forward) in [
+        ("float", &(|x: &Tensor| net.forward_t(x, false)) as &dyn Fn(&Tensor) -> candle_core::Result<Tensor>),
+        ("float, prepared", &|x| ready.forward(x)),
+    ] {
+        for batch in [256, 1] {
+            let (images, mut best) = (images.narrow(0, 0, batch).unwrap(), f64::INFINITY);
+            for _ in 0..if batch == 1 { 400 } else { 10 } {
+                let start = std::time::Instant::now();
+                forward(&images).unwrap();
+                best = best.min(start.elapsed().as_secs_f64());
+            }
+            println!("{what}, batch {batch}: {:.0} images/s", batch as f64 / best);
+        }
+    }
     for range in [RangeMethod::MinMax, RangeMethod::Percentile(99.99), RangeMethod::SquaredError] {
         let integers =
             IntegerNetwork::quantize(&net, &data, Calibration { range, ..Default::default() }).unwrap();

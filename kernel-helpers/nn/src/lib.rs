@@ -21,5 +21,5 @@ pub mod random;
 pub mod sparse;
 mod summary;
 
-pub use network::{Network, Part, Visitor, set_state, state_dict};
+pub use network::{Network, Part, Visitor, layer_name, set_state, state_dict};
 pub use summary::{ByNetwork, DisplayNetwork};

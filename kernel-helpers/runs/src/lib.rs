@@ -18,6 +18,7 @@ mod record;
 mod recording;
 mod run_files;
 mod seeds;
+mod sensitivity;
 mod state;
 mod trainer;
 
@@ -32,6 +33,7 @@ pub use plot::{plot_history, plot_sparsity, plot_test_accuracy};
 pub use record::RunRecord;
 pub use run_files::RunFiles;
 pub use seeds::{mean_and_deviation, records_over_seeds};
+pub use sensitivity::{Cut, LayerCut, LayerSensitivity, Mix, SensitivityScan, sensitivity_scan};
 pub use trainer::{EpochStatistics, TrainConfig, Trainer};
 
 use crate::progress::TestWatch;

@@ -2,6 +2,7 @@
 
 use super::operation::Parameter;
 use super::{Graph, Layer, Shape};
+use crate::network::layer_name;
 use base::digest::sha256;
 use base::units::{bytes, grouped};
 use base::{Error, Result};
@@ -61,6 +62,21 @@ impl Graph {
     /// Multiplications for one image, by the definition of the layers.
     pub fn multiplications(&self) -> usize {
         self.layers.iter().map(|layer| self.multiplications_of(layer)).sum()
+    }
+
+    /// The multiplications of each layer with a weight, for one image, under the layer's name in
+    /// [`Network::prunable_layers`](crate::Network::prunable_layers).
+    ///
+    /// ```
+    /// use kernel_helpers::prelude::*;
+    /// let layers = lenet(10)?.layer_multiplications();
+    /// assert_eq!(layers[0], ("conv1".to_owned(), 6 * 5 * 5 * 28 * 28));
+    /// # Ok::<(), Error>(())
+    /// ```
+    pub fn layer_multiplications(&self) -> Vec<(String, usize)> {
+        let weighted = self.layers.iter().filter(|layer| layer.has_weight());
+        let name = |layer: &Layer| layer_name(&format!("{}.weight", layer.name)).to_owned();
+        weighted.map(|layer| (name(layer), self.multiplications_of(layer))).collect()
     }
 
     /// How many values the parameters have.

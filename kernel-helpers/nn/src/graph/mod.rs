@@ -14,12 +14,14 @@ mod model;
 mod node;
 mod operation;
 mod plan;
+mod prepared;
 
 pub use custom::CustomLayer;
 pub use evaluated::EvaluatedLayer;
 pub use model::Model;
 pub use node::Node;
 pub use operation::{Operation, Shape};
+pub use prepared::PreparedModel;
 
 use crate::quant::Quantization;
 

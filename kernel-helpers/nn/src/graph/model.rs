@@ -36,16 +36,16 @@ use std::sync::Arc;
 #[derive(Clone)]
 pub struct Model {
     pub(super) graph: Arc<Graph>,
-    layers: Vec<Tensors>,
-    device: Device,
+    pub(super) layers: Vec<Tensors>,
+    pub(super) device: Device,
     seed: u64,
-    plan: Arc<Plan>,
+    pub(super) plan: Arc<Plan>,
     workspace: Workspace,
 }
 
 /// The values of a layer.
 #[derive(Clone, Debug, Default)]
-struct Tensors {
+pub(super) struct Tensors {
     /// In the order of [`Operation::parameters`].
     parameters: Vec<Var>,
     /// How the first of them is quantized.
@@ -113,6 +113,30 @@ impl Model {
             tensors.quantize(layer)?;
         }
         Ok(Self { graph: Arc::new(graph), layers, ..self.clone() })
+    }
+
+    /// The same network with tensors of its own: what becomes of one does not touch the other. A clone shares them.
+    ///
+    /// ```
+    /// use kernel_helpers::prelude::*;
+    ///
+    /// let net = lenet(10)?.build(0, &Device::Cpu)?;
+    /// let pruned = net.copy()?;
+    /// prune_layers(&pruned, 0.5)?;
+    /// assert_eq!(sparsity(&net)?.total(), 0.0);
+    /// # Ok::<(), Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// If a tensor cannot be copied.
+    pub fn copy(&self) -> Result<Self> {
+        let copy = Model::new((*self.graph).clone(), self.seed, &self.device)?;
+        let tensors =
+            |net: &Self| net.named_parameters().into_iter().chain(net.named_buffers()).collect::<Vec<_>>();
+        for ((_, from), (_, to)) in tensors(self).iter().zip(tensors(&copy)) {
+            to.set(&from.copy()?)?;
+        }
+        Ok(copy)
     }
 
     /// A convolution as a layer of its own, which shares the weight; by its name in [`Network::prunable_layers`] or in
@@ -205,12 +229,16 @@ impl Model {
         if train {
             return network.train(x, &parameters, &self.workspace).map(Some);
         }
+        Ok(Some((network.evaluate(x, &parameters, &self.running())?, Vec::new())))
+    }
+
+    /// The running statistics of each batch norm's layer: mean and variance.
+    pub(super) fn running(&self) -> Vec<Option<[Tensor; 2]>> {
         let running = |tensors: &Tensors| {
             let norm = tensors.norm.as_ref()?;
             Some([norm.running_mean.as_tensor().clone(), norm.running_var.as_tensor().clone()])
         };
-        let running: Vec<_> = self.layers.iter().map(running).collect();
-        Ok(Some((network.evaluate(x, &parameters, &running)?, Vec::new())))
+        self.layers.iter().map(running).collect()
     }
 
     /// Moves the running statistics, and counts the batch.

@@ -291,7 +291,13 @@ fn named_tensors<N: Network + ?Sized>(net: &N) -> Vec<(String, Var)> {
     parameters.into_iter().chain(buffers).collect()
 }
 
-pub(crate) fn layer_name(weight_name: &str) -> &str {
+/// What [`Network::prunable_layers`] calls the layer with a weight of this name.
+///
+/// ```
+/// use kernel_helpers::nn::layer_name;
+/// assert_eq!(layer_name("body_op.0.conv1.0.conv.weight"), "body_op.0.conv1.0");
+/// ```
+pub fn layer_name(weight_name: &str) -> &str {
     let suffixes = [".conv.weight", ".linear.weight", ".weight"];
     suffixes.iter().find_map(|suffix| weight_name.strip_suffix(suffix)).unwrap_or(weight_name)
 }

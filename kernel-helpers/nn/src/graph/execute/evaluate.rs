@@ -5,35 +5,72 @@ use super::batch::Groups;
 use super::norm::Scaling;
 use super::stage::{Prepared, input_room, together};
 use super::workspace::Values;
-use crate::graph::plan::Work;
+use crate::graph::plan::{Plan, Work};
 use base::Result;
+use cpu_kernels::conv::BorderedImages;
 use rayon::prelude::*;
 use std::mem::take;
+use std::sync::{Mutex, PoisonError};
+
+/// What evaluations have in common: prepared weights, scales, and memory.
+pub struct Evaluator {
+    prepared: Vec<Prepared>,
+    scalings: Vec<Scaling>,
+    unit: Scaling,
+    rooms: Mutex<Vec<Rooms>>,
+}
+
+/// The memory in which a few images go through the network.
+struct Rooms {
+    images: usize,
+    values: Values,
+    inputs: Vec<BorderedImages>,
+}
+
+impl Evaluator {
+    /// Prepares the weights of a step's network.
+    pub fn new(step: &Step, scalings: Vec<Scaling>) -> Self {
+        let plan = step.plan;
+        let prepare = |stage| Prepared::new(plan, stage, step.parameters, 1);
+        let prepared = (0..plan.stages.len()).into_par_iter().map(prepare).collect();
+        let (unit, rooms) = (Scaling::unit(step.most_lanes()), Mutex::default());
+        Self { prepared, scalings, unit, rooms }
+    }
+
+    fn rooms(&self, plan: &Plan, images: usize) -> Rooms {
+        let mut kept = self.rooms.lock().unwrap_or_else(PoisonError::into_inner);
+        match kept.iter().position(|rooms| rooms.images == images) {
+            Some(at) => kept.swap_remove(at),
+            None => {
+                let inputs = (0..plan.stages.len()).map(|stage| input_room(plan, stage, images));
+                Rooms { images, values: Values::default(), inputs: inputs.collect() }
+            }
+        }
+    }
+}
 
 impl Step<'_> {
     /// The output without padding.
-    pub fn evaluate(self, scalings: &[Scaling]) -> Result<Vec<f32>> {
+    pub fn evaluate(self, evaluator: &Evaluator) -> Result<Vec<f32>> {
         let (plan, groups) = (self.plan, self.evaluation_groups());
         let bunch = self.bunch(groups.images);
-        let prepare = |stage| Prepared::new(plan, stage, self.parameters, bunch).of(bunch);
-        let prepared: Vec<Prepared> = (0..plan.stages.len()).into_par_iter().map(prepare).collect();
-        let unit = Scaling::unit(self.most_lanes());
+        let Evaluator { prepared, scalings, unit, .. } = evaluator;
         let (planes, outputs) = (plan.images.elements(), plan.activations[plan.output].extent.elements());
         let mut output = vec![0.0; self.batch * outputs];
         let images = self.images.par_chunks(groups.images * planes);
         output.par_chunks_mut(groups.images * outputs).zip(images).try_for_each(|(output, images)| {
-            let mut values = Values::default();
-            let mut rooms: Vec<_> =
-                (0..plan.stages.len()).map(|stage| input_room(plan, stage, bunch)).collect();
+            let mut rooms = evaluator.rooms(plan, bunch);
+            let values = &mut rooms.values;
             for (output, images) in output.chunks_mut(bunch * outputs).zip(images.chunks(bunch * planes)) {
                 let count = images.len() / planes;
                 let step = Step { images, batch: count, ..self };
                 values.fit(plan, count);
-                for (prepared, room) in prepared.iter().zip(&mut rooms) {
-                    step.evaluate_stage(prepared, scalings, &unit, room, &mut values)?;
+                for (prepared, room) in prepared.iter().zip(&mut rooms.inputs) {
+                    step.evaluate_stage(prepared, scalings, unit, room, values)?;
                 }
-                output.copy_from_slice(&step.output(&step.reader(scalings, &unit, &values), count));
+                output.copy_from_slice(&step.output(&step.reader(scalings, unit, values), count));
             }
+            evaluator.rooms.lock().unwrap_or_else(PoisonError::into_inner).push(rooms);
             Ok::<(), base::Error>(())
         })?;
         Ok(output)
@@ -44,7 +81,7 @@ impl Step<'_> {
         prepared: &Prepared,
         scalings: &[Scaling],
         unit: &Scaling,
-        room: &mut cpu_kernels::conv::BorderedImages,
+        room: &mut BorderedImages,
         values: &mut Values,
     ) -> Result<()> {
         let (plan, at) = (self.plan, prepared.stage);

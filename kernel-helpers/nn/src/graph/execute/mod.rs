@@ -18,6 +18,7 @@ mod load;
 mod norm;
 mod parts;
 mod pass;
+mod ready;
 mod stage;
 mod workspace;
 
@@ -28,9 +29,12 @@ use super::layered::{self, Context, Statistics};
 use super::plan::Plan;
 use crate::ops::{BatchStatistics, Values, among_threads};
 use base::Result;
+pub(crate) use ready::Ready;
+
 use candle::CandleLayer;
 use candle_core::{CpuStorage, CustomOp2, Layout, Shape, Tensor, Var};
 use cpu_kernels::Isa;
+use evaluate::Evaluator;
 use forward::Forward;
 use join::Joined;
 use norm::Scaling;
@@ -114,7 +118,7 @@ impl Network {
             let batch = images.dim(0)?;
             let images = Values::of(&images)?;
             let step = self.step(batch, false, &images, parameters);
-            among_threads(|| step.evaluate(&scalings))
+            among_threads(|| step.evaluate(&Evaluator::new(&step, scalings)))
         })?;
         let op = Evaluation { network: self.clone(), joined, running: running.to_vec(), output };
         Ok(images.apply_op2(&chain, op)?)

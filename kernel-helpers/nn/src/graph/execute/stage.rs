@@ -44,11 +44,6 @@ impl Prepared {
         };
         Self { stage, together: together(plan, stage, most), weight }
     }
-
-    /// The same for so many images at a time.
-    pub fn of(self, together: usize) -> Self {
-        Self { together, ..self }
-    }
 }
 
 /// A linear layer's weight `[O, I]`, packed by all threads.

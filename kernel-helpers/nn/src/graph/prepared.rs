@@ -1,0 +1,70 @@
+//! Networks with prepared weights.
+
+use super::Model;
+use super::execute::{Network, Ready};
+use super::layered::{DTYPE, check_images};
+use crate::device::instruction_set;
+use base::{Error, Result};
+use candle_core::{Module, Tensor};
+use std::fmt;
+
+/// A network as it is now, ready to be evaluated often: its weights are quantized and brought into the form of the kernels
+/// once. For one image at a time that is most of the work.
+///
+/// ```
+/// use kernel_helpers::prelude::*;
+///
+/// let net = lenet(10)?.build(0, &Device::Cpu)?;
+/// let ready = net.prepared()?;
+/// let digits = Tensor::ones((2, 1, 28, 28), DType::F32, &Device::Cpu)?;
+/// assert_eq!(ready.forward(&digits)?.to_vec2::<f32>()?, net.forward_t(&digits, false)?.to_vec2::<f32>()?);
+/// # Ok::<(), Error>(())
+/// ```
+pub struct PreparedModel {
+    model: Model,
+    ready: Ready,
+}
+
+impl Model {
+    /// The network as it is now, in evaluation mode, on the CPU. What is trained afterwards does not change it.
+    ///
+    /// # Errors
+    /// If the network is on another device, or a quantizer fails.
+    pub fn prepared(&self) -> Result<PreparedModel> {
+        if !self.device.is_cpu() {
+            return Err(Error::argument(
+                "the network's device",
+                "the CPU",
+                format!("{:?}", self.device.location()),
+            ));
+        }
+        let parameters = self.quantized_parameters()?.concat();
+        let network = Network {
+            graph: self.graph.clone(),
+            plan: self.plan.clone(),
+            isa: instruction_set()?,
+            seeds: vec![0; self.layers.len()],
+        };
+        Ok(PreparedModel { ready: Ready::new(network, &parameters, &self.running())?, model: self.clone() })
+    }
+}
+
+impl Module for PreparedModel {
+    /// The output for images `[N, C, H, W]`, without a way back for gradients.
+    fn forward(&self, images: &Tensor) -> candle_core::Result<Tensor> {
+        check_images(images, self.model.graph.layers[0].shape)?;
+        if images.elem_count() == 0 || images.dtype() != DTYPE || !images.device().is_cpu() {
+            let expected = format!("at least one image, {DTYPE:?} on the CPU");
+            let found =
+                format!("{:?}, {:?} on {:?}", images.dims(), images.dtype(), images.device().location());
+            return Err(Error::argument("the network's input", expected, found).into());
+        }
+        Ok(self.ready.evaluate(images)?)
+    }
+}
+
+impl fmt::Debug for PreparedModel {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "PreparedModel({:?})", self.model)
+    }
+}

@@ -1,0 +1,211 @@
+//! Different cuts for different layers, under a budget.
+
+use super::{Cut, LayerSensitivity, SensitivityScan};
+use base::units::{bytes, grouped};
+use base::{Error, Result};
+use display::table::Table;
+use display::{MimeBundle, Show, shows_itself};
+use nn::Network;
+use nn::graph::Model;
+use nn::layer_name;
+use nn::quant::Quantization;
+use serde::{Deserialize, Serialize};
+use std::fmt;
+
+/// The cut of a layer.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct LayerCut {
+    /// The layer's name in [`Network::prunable_layers`].
+    pub layer: String,
+    /// What is done to its weights.
+    pub cut: Cut,
+    /// The bytes of its weights then.
+    pub bytes: usize,
+}
+
+/// A cut for each layer.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Mix {
+    /// One for each layer.
+    pub layers: Vec<LayerCut>,
+    /// By how much the loss is to grow, if what the layers cost adds up.
+    pub expected_loss: f64,
+}
+
+/// How finely a budget is divided.
+const UNITS: usize = 4_000;
+
+impl SensitivityScan {
+    /// The cut for each layer with which the loss grows least while all weights fit into so many bytes; as what the layers
+    /// cost alone adds up, which is an approximation (Dong et al., 2020). Of these sums it is the smallest: the search goes through
+    /// all of them (a knapsack problem, by dynamic programming over the bytes).
+    ///
+    /// ```
+    /// use kernel_helpers::prelude::*;
+    ///
+    /// # let data = Cifar10::striped(64, 32);
+    /// # let net = Graph::new("small", [3, 32, 32], |x| x.conv(8, 3).relu().global_average_pool().linear(10))?
+    /// #     .build(0, &Device::Cpu)?;
+    /// let found = sensitivity_scan(&net, &data, &[Cut::Bits(8), Cut::Bits(4), Cut::Bits(2)], 50)?;
+    /// let mix = found.best_within(150)?;
+    /// assert!(mix.bytes() <= 150);
+    /// assert_eq!(mix.apply(&net)?.quantizers().len(), 2);
+    /// # Ok::<(), Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// If the budget is too small for the smallest cuts.
+    pub fn best_within(&self, budget: usize) -> Result<Mix> {
+        let unit = budget.div_ceil(UNITS).max(1);
+        let smallest: usize =
+            self.layers.iter().map(|layer| self.units(layer, unit).min().unwrap_or(0)).sum();
+        if smallest > budget / unit {
+            let least =
+                self.layers.iter().map(|layer| self.cuts.iter().map(|cut| cut.bytes(layer.weights)).min());
+            let least: usize = least.map(|bytes| bytes.unwrap_or(0)).sum();
+            return Err(Error::argument(
+                "the budget",
+                format!("at least {least} bytes, what these cuts need"),
+                budget,
+            ));
+        }
+        let chosen = self.search(budget / unit, unit);
+        let cuts = self.layers.iter().zip(&chosen).map(|(layer, choice)| {
+            let cut = self.cuts[*choice];
+            LayerCut { layer: layer.name.clone(), cut, bytes: cut.bytes(layer.weights) }
+        });
+        let growth = self.layers.iter().zip(&chosen).map(|(layer, choice)| self.growth(layer, *choice));
+        Ok(Mix { layers: cuts.collect(), expected_loss: growth.sum() })
+    }
+
+    /// How much the loss grows by a cut of a layer.
+    fn growth(&self, layer: &LayerSensitivity, cut: usize) -> f64 {
+        layer.losses[cut] - self.whole.loss
+    }
+
+    /// What each cut of a layer takes of the budget.
+    fn units(&self, layer: &LayerSensitivity, unit: usize) -> impl Iterator<Item = usize> {
+        self.cuts.iter().map(move |cut| cut.bytes(layer.weights).div_ceil(unit))
+    }
+
+    /// The choices with the smallest sum.
+    fn search(&self, budget: usize, unit: usize) -> Vec<usize> {
+        // For each budget: the smallest sum of the layers so far, and the choice of each layer that leads there.
+        let mut sums = vec![0.0; budget + 1];
+        let mut choices: Vec<Vec<usize>> = Vec::new();
+        for layer in &self.layers {
+            let costs: Vec<usize> = self.units(layer, unit).collect();
+            let mut next = vec![f64::INFINITY; budget + 1];
+            let mut best = vec![0; budget + 1];
+            for (cut, cost) in costs.iter().enumerate() {
+                for left in *cost..=budget {
+                    let sum = sums[left - cost] + self.growth(layer, cut);
+                    if sum < next[left] {
+                        (next[left], best[left]) = (sum, cut);
+                    }
+                }
+            }
+            sums = next;
+            choices.push(best);
+        }
+        let mut left = budget;
+        let mut chosen: Vec<usize> = Vec::new();
+        for (layer, best) in self.layers.iter().zip(&choices).rev() {
+            let choice = best[left];
+            left -= self.units(layer, unit).nth(choice).unwrap_or(0);
+            chosen.push(choice);
+        }
+        chosen.reverse();
+        chosen
+    }
+}
+
+impl Mix {
+    /// The bytes of all weights.
+    pub fn bytes(&self) -> usize {
+        self.layers.iter().map(|layer| layer.bytes).sum()
+    }
+
+    /// A network with these cuts: its weights, in tensors of their own, pruned where the mix prunes, and quantized, now and in
+    /// training, where it quantizes.
+    ///
+    /// # Errors
+    /// If the network has no layer of a name.
+    pub fn apply(&self, net: &Model) -> Result<Model> {
+        let cut_of = |layer: &str| self.layers.iter().find(|cut| cut.layer == layer).map(|cut| cut.cut);
+        let own = net.copy()?;
+        for (name, weight) in own.prunable_layers() {
+            if let Some(zeros @ Cut::Zeros(_)) = cut_of(&name) {
+                zeros.apply(&weight)?;
+            }
+        }
+        own.quantized(|layer| match cut_of(&layer_name(&format!("{layer}.weight"))) {
+            Some(Cut::Bits(bits)) => Quantization::from(Cut::quantizer(bits)),
+            _ => Quantization::default(),
+        })
+    }
+
+    fn table(&self) -> Table {
+        let rows =
+            self.layers.iter().map(|layer| (&layer.layer, layer.cut.to_string(), grouped(layer.bytes)));
+        Table::new(["layer", "cut", "bytes"])
+            .rows(rows)
+            .note(format!("{} of weights in all", bytes(self.bytes())))
+    }
+}
+
+impl Show for Mix {
+    fn forms(&self) -> MimeBundle {
+        self.table().forms()
+    }
+}
+
+shows_itself!(Mix);
+
+impl fmt::Display for Mix {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.table().fmt(f)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::TestResult;
+
+    #[test]
+    fn the_search_finds_the_smallest_sum() {
+        let layer = |name: &str, weights, losses: [f64; 3]| LayerSensitivity {
+            name: name.to_owned(),
+            weights,
+            multiplications: 0,
+            losses: losses.to_vec(),
+            accuracies: vec![0.9; 3],
+        };
+        let found = SensitivityScan {
+            cuts: vec![Cut::Bits(8), Cut::Bits(4), Cut::Bits(2)],
+            layers: vec![
+                layer("a", 100, [1.0, 1.5, 3.0]),
+                layer("b", 200, [1.0, 1.125, 1.25]),
+                layer("c", 50, [1.0, 1.25, 9.0]),
+            ],
+            whole: TestResult { loss: 1.0, accuracy: 0.9, images: 10, note: None },
+        };
+        for budget in [88, 100, 130, 175, 260, 350, 400] {
+            let mut best = f64::INFINITY;
+            for choice in (0..27).map(|at| [at % 3, at / 3 % 3, at / 9]) {
+                let cuts = choice.map(|cut| found.cuts[cut]);
+                let bytes: usize =
+                    cuts.iter().zip(&found.layers).map(|(cut, layer)| cut.bytes(layer.weights)).sum();
+                let growth = choice.iter().zip(&found.layers).map(|(cut, layer)| layer.losses[*cut] - 1.0);
+                if bytes <= budget {
+                    best = best.min(growth.sum());
+                }
+            }
+            let mix = found.best_within(budget).unwrap();
+            assert_eq!(mix.expected_loss, best, "{budget}: {mix}");
+            assert!(mix.bytes() <= budget);
+        }
+        assert!(found.best_within(80).unwrap_err().to_string().contains("at least 88 bytes"));
+    }
+}

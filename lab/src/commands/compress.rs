@@ -12,16 +12,16 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
-const EPOCHS: usize = 40;
-/// In the ablation, where it is the differences that count.
-const FEWER_EPOCHS: usize = 20;
+const EPOCHS: usize = 20;
+/// What the ablation compares that with.
+const MORE_EPOCHS: usize = 40;
 
 #[derive(Args)]
 /// What `cargo lab compress` can be asked for.
 pub struct Options {
     /// `bits=4`, `bits=3`, `bits=2`, `bits=1`, `zeros=80`, `zeros=90` and `zeros=95` (percent); all of these if not given.
-    /// For comparison, with half of the epochs: `ablation/bits=2` and `ablation/zeros=90`, and each with one thing
-    /// changed, such as `ablation/bits=2/labels-alone`.
+    /// For comparison, `bits=2` and `zeros=90` with one thing changed: `bits=2/labels-alone`, `/constant-rate`,
+    /// `/more-epochs`, `/given-steps`, `/step-per-layer`, and `/linear-ramp` for zeros.
     #[arg(value_name = "RUN")]
     runs: Vec<Run>,
     /// The seed of shuffling and augmentation. The runs of a seed other than 0 go to a folder of its own.
@@ -36,7 +36,8 @@ pub struct Options {
 #[derive(Clone, Copy, Debug, PartialEq)]
 struct Run {
     target: Target,
-    ablation: Option<Change>,
+    /// For an ablation.
+    change: Option<Change>,
 }
 
 /// What becomes of the network.
@@ -51,8 +52,6 @@ enum Target {
 /// What an ablation changes.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Change {
-    /// Nothing but the number of epochs.
-    Nothing,
     /// Levels over the range of the weights in place of learned steps.
     GivenSteps,
     /// One step for a layer in place of one for each output channel.
@@ -63,6 +62,8 @@ enum Change {
     LabelsAlone,
     /// Zeros that grow linearly in place of fast at first.
     LinearRamp,
+    /// Twice as many epochs.
+    MoreEpochs,
 }
 
 const TARGETS: [Target; 7] = [
@@ -78,14 +79,14 @@ const CHANGES: [(Target, &[Change]); 2] = [
     (
         Target::Bits(2),
         &[
-            Change::Nothing,
             Change::GivenSteps,
             Change::StepPerLayer,
             Change::ConstantRate,
             Change::LabelsAlone,
+            Change::MoreEpochs,
         ],
     ),
-    (Target::Zeros(90), &[Change::Nothing, Change::LinearRamp, Change::ConstantRate, Change::LabelsAlone]),
+    (Target::Zeros(90), &[Change::LinearRamp, Change::ConstantRate, Change::LabelsAlone, Change::MoreEpochs]),
 ];
 
 /// Makes the runs in their order. Each is recorded, continued if it was interrupted, and shown if it is finished.
@@ -115,18 +116,18 @@ pub fn compress(project: &Project, options: &Options) -> Result<()> {
 
 impl Run {
     fn main() -> impl Iterator<Item = Run> {
-        TARGETS.into_iter().map(|target| Run { target, ablation: None })
+        TARGETS.into_iter().map(|target| Run { target, change: None })
     }
 
     fn all() -> impl Iterator<Item = Run> {
         let of = |(target, changes): (Target, &'static [Change])| {
-            changes.iter().map(move |change| Run { target, ablation: Some(*change) })
+            changes.iter().map(move |change| Run { target, change: Some(*change) })
         };
         Run::main().chain(CHANGES.into_iter().flat_map(of))
     }
 
     fn changes(self, change: Change) -> bool {
-        self.ablation == Some(change)
+        self.change == Some(change)
     }
 
     /// The file of the run's best weights.
@@ -142,7 +143,7 @@ impl Run {
             Ok(Distillation::from(net)?)
         };
         Ok(TrainConfig {
-            epochs: scale.epochs(if self.ablation.is_some() { FEWER_EPOCHS } else { EPOCHS }),
+            epochs: scale.epochs(if self.changes(Change::MoreEpochs) { MORE_EPOCHS } else { EPOCHS }),
             batch_size: 128,
             learning_rate: 0.02,
             momentum: 0.9,
@@ -200,20 +201,18 @@ impl FromStr for Run {
 
 impl fmt::Display for Run {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.ablation.is_some() {
-            f.write_str("ablation/")?;
-        }
         match self.target {
             Target::Bits(bits) => write!(f, "bits={bits}")?,
             Target::Zeros(percentage) => write!(f, "zeros={percentage}")?,
         }
-        f.write_str(match self.ablation {
-            None | Some(Change::Nothing) => "",
+        f.write_str(match self.change {
+            None => "",
             Some(Change::GivenSteps) => "/given-steps",
             Some(Change::StepPerLayer) => "/step-per-layer",
             Some(Change::ConstantRate) => "/constant-rate",
             Some(Change::LabelsAlone) => "/labels-alone",
             Some(Change::LinearRamp) => "/linear-ramp",
+            Some(Change::MoreEpochs) => "/more-epochs",
         })
     }
 }

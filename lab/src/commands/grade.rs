@@ -12,10 +12,10 @@ use anyhow::{Context, Result};
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 use kernel_helpers::digest::sha256;
-use kernel_helpers::files::write_whole;
+use kernel_helpers::files::{try_lock, write_whole};
 use kernel_helpers::printable::lines;
 use serde_json::Value;
-use std::fs;
+use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -61,6 +61,7 @@ pub fn grade(project: &Project, options: &Options) -> Result<()> {
     setup::ensure(project)?;
     assignment::install(project)?;
     data::ensure(project)?;
+    let _alone = only_one(project)?;
     let mut gradings = read_gradings(&course.graded())?;
     let progress = Progress::new(found.len());
     for submission in &found {
@@ -83,6 +84,14 @@ pub fn grade(project: &Project, options: &Options) -> Result<()> {
     }
     progress.bar.finish_and_clear();
     show(project, &course, &gradings)
+}
+
+/// Submissions are executed in one folder, so there is one grading at a time in a clone; it is the one that holds this file.
+fn only_one(project: &Project) -> Result<File> {
+    let folder = project.temporary();
+    fs::create_dir_all(&folder).with_context(|| format!("could not make {}", folder.display()))?;
+    try_lock(&folder.join("grading.lock"))?
+        .context("another grading is at work in this clone: wait until it has ended, or use another clone")
 }
 
 /// Grades a notebook, and returns what is to be told if it could not be graded.

@@ -85,30 +85,44 @@ fn tensors(net: &Model) -> impl Iterator<Item = (String, Var)> {
     net.named_parameters().into_iter().chain(net.named_buffers())
 }
 
-/// Says that two things hold the same numbers, to the last digit.
+/// How far apart numbers are that differ by rounding alone, as a share of the larger of them and 1.
+const ROUNDING: f64 = 1e-5;
+
+/// Says that two things hold the same numbers, to the last digit or up to rounding errors, and which of both.
 ///
 /// ```
 /// use kernel_helpers::homework::prelude::*;
 /// same_numbers("the sums", &vec![1.0 + 2.0, 1.0], &vec![3.0, 1.0])?; // prints "the sums: the same 2 numbers"
+/// same_numbers("the thirds", &vec![0.1 + 0.2], &vec![0.3])?; // "the thirds: the same number, up to rounding (5.6e-17)"
 /// let error = same_numbers("the squares", &vec![1.0, 4.0, 8.0], &vec![1.0, 4.0, 9.0]).unwrap_err();
-/// assert_eq!(error.to_string(), "the squares: expected 9 as number 3, found 8");
+/// assert_eq!(error.to_string(), "the squares: expected 9 as number 3, found 8 (1 of 3 numbers differs)");
 /// # Ok::<(), kernel_helpers::Error>(())
 /// ```
 ///
 /// # Errors
-/// If they do not, with the first number that differs.
+/// If they do not, with the first number that differs, and how many do.
 pub fn same_numbers(what: &str, found: &impl Numbers, expected: &impl Numbers) -> Result<()> {
     let (numbers, others) = (found.numbers()?, expected.numbers()?);
     if numbers.len() != others.len() {
         return Err(Error::argument(what, format!("{} numbers", others.len()), numbers.len()));
     }
     // Two that are not a number are as good as equal here; a zero equals a zero of the other sign.
-    let differs = |(a, b): (&f64, &f64)| a != b && !(a.is_nan() && b.is_nan());
-    if let Some(at) = numbers.iter().zip(&others).position(differs) {
+    let distance =
+        |(a, b): (&f64, &f64)| if a == b || (a.is_nan() && b.is_nan()) { 0.0 } else { (a - b).abs() };
+    let agree = |(a, b): (&f64, &f64)| distance((a, b)) <= ROUNDING * b.abs().max(1.0);
+    let pairs = || numbers.iter().zip(&others);
+    if let Some(at) = pairs().position(|pair| !agree(pair)) {
+        let differing = pairs().filter(|pair| !agree(*pair)).count();
+        let verb = if differing == 1 { "differs" } else { "differ" };
+        let how_many = format!("({} of {} numbers {verb})", grouped(differing), grouped(numbers.len()));
         let as_what = format!("{} as {}", others[at] + 0.0, found.place(at));
-        return Err(Error::argument(what, as_what, numbers[at] + 0.0));
+        return Err(Error::argument(what, as_what, format!("{} {how_many}", numbers[at] + 0.0)));
     }
-    println!("{what}: the same {} numbers", grouped(numbers.len()));
+    let largest = pairs().map(distance).fold(0.0, f64::max);
+    let rounding = if largest > 0.0 { format!(", up to rounding ({largest:.1e})") } else { String::new() };
+    let same =
+        if numbers.len() == 1 { "number".to_owned() } else { format!("{} numbers", grouped(numbers.len())) };
+    println!("{what}: the same {same}{rounding}");
     Ok(())
 }
 
@@ -127,7 +141,7 @@ pub fn same_numbers(what: &str, found: &impl Numbers, expected: &impl Numbers) -
 pub fn expect_numbers(what: &str, found: &impl Numbers, expected: &impl Numbers, why: &str) -> Result<()> {
     const FEW: usize = 8;
     let (numbers, others) = (found.numbers()?, expected.numbers()?);
-    let agree = |(a, b): (&f64, &f64)| (a - b).abs() <= 1e-5 * b.abs().max(1.0);
+    let agree = |(a, b): (&f64, &f64)| (a - b).abs() <= ROUNDING * b.abs().max(1.0);
     let wrong = match numbers.len() == others.len() {
         true => numbers.iter().zip(&others).position(|pair| !agree(pair)),
         false => Some(0),
@@ -178,9 +192,12 @@ mod tests {
     #[test]
     fn what_differs_is_told() {
         let message = |found: Vec<f64>| same_numbers("W", &found, &vec![1.0, 2.0]).unwrap_err().to_string();
-        assert_eq!(message(vec![1.0, 2.5]), "W: expected 2 as number 2, found 2.5");
+        assert_eq!(message(vec![1.0, 2.5]), "W: expected 2 as number 2, found 2.5 (1 of 2 numbers differs)");
         assert_eq!(message(vec![1.0]), "W: expected 2 numbers, found 1");
-        assert_eq!(message(vec![f64::NAN, 2.0]), "W: expected 1 as number 1, found NaN");
+        assert_eq!(
+            message(vec![f64::NAN, 2.0]),
+            "W: expected 1 as number 1, found NaN (1 of 2 numbers differs)"
+        );
     }
 
     #[test]
@@ -198,7 +215,10 @@ mod tests {
     fn a_trajectory_tells_the_step() {
         let run = |w: f64| Trajectory { losses: vec![0.0; 2], weights: vec![vec![0.0; 2], vec![0.0, w]] };
         let message = same_numbers("projected", &run(0.5), &run(-0.5)).unwrap_err().to_string();
-        assert_eq!(message, "projected: expected -0.5 as W₂ after step 1, found 0.5");
+        assert_eq!(
+            message,
+            "projected: expected -0.5 as W₂ after step 1, found 0.5 (1 of 6 numbers differs)"
+        );
         assert_eq!(run(0.5).place(1), "the loss after step 1");
     }
 }

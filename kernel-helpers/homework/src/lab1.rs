@@ -324,6 +324,8 @@ pub fn solution_table<N: Display>(runs: &[(N, Trajectory)]) -> Table {
     let rows = runs.iter().map(|(name, run)| {
         let weights = run.final_weights().into_iter().map(|w| match w {
             0.0 => "0".to_owned(),
+            // Of a run that diverges, the digits say nothing.
+            w if w.abs() >= 1e6 => format!("{w:.2e}"),
             w => format!("{w:.4}"),
         });
         let measures = [format!("{:.1e}", run.final_loss()), run.nonzeros().to_string()];

@@ -78,8 +78,12 @@ fn exercise_cells(exercises: &[(&Part, &Exercise)], id: &str, mut code: String) 
         for (number, test) in exercise.tests.iter().enumerate() {
             let points =
                 if test.points == 1 { "1 point".to_owned() } else { format!("{} points", test.points) };
-            let text =
-                format!("// {}, {points}\n{}\n{}", part.name, test.visible.trim(), hidden(&test.hidden));
+            let text = format!(
+                "// {name}, {points}\n{}\n{}\nprintln!(\"{name}: passed\");",
+                test.visible.trim(),
+                hidden(&test.hidden),
+                name = part.name,
+            );
             cells.push(cell("code", &exercise.test_id(number), &text, Role::Test(test.points)));
         }
         let text =
@@ -117,14 +121,15 @@ fn given(id: &str, code: &str, is_setup: bool) -> Value {
 }
 
 fn cell(kind: &str, id: &str, text: &str, role: Role) -> Value {
-    let (grade, solution, points) = match role {
-        Role::Given => (false, false, None),
-        Role::Solution => (false, true, None),
-        Role::Test(points) => (true, false, Some(points)),
-        Role::Answer(points) => (true, true, Some(points)),
+    // What is given can be changed to try things out: a grading takes it as it was given out.
+    let (grade, solution, locked, points) = match role {
+        Role::Given => (false, false, false, None),
+        Role::Solution => (false, true, false, None),
+        Role::Test(points) => (true, false, true, Some(points)),
+        Role::Answer(points) => (true, true, false, Some(points)),
     };
     let mut nbgrader = json!({
-        "schema_version": 3, "grade": grade, "solution": solution, "locked": !solution, "task": false,
+        "schema_version": 3, "grade": grade, "solution": solution, "locked": locked, "task": false,
         "grade_id": id,
     });
     if let Some(points) = points {

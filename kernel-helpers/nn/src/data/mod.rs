@@ -194,6 +194,26 @@ impl Data {
         self.note.as_deref()
     }
 
+    /// The first examples of each, for a short try.
+    ///
+    /// ```
+    /// use kernel_helpers::prelude::*;
+    ///
+    /// let few = Cifar10::striped(64, 32).first(10, 5)?;
+    /// assert_eq!((few.train.len(), few.test.len(), few.augmentations.len()), (10, 5, 2));
+    /// # Ok::<(), Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// If there are fewer.
+    pub fn first(&self, train: usize, test: usize) -> Result<Self> {
+        Ok(Self {
+            train: Arc::new(Subset::new(&self.train, 0..train)?),
+            test: Arc::new(Subset::new(&self.test, 0..test)?),
+            ..self.clone()
+        })
+    }
+
     /// The same with a validation split: the last `count` training examples are not trained on, and the best epoch is
     /// chosen on them.
     ///

@@ -20,5 +20,5 @@ pub use conv::{conv2d, grouped_conv2d};
 pub(crate) use cpu::{Values, among_threads};
 pub use loss::cross_entropy;
 pub use norm::{BatchStatistics, batch_norm_eval, batch_norm_train};
-pub use pointwise::{add_relu, global_average_pool, linear, relu};
+pub use pointwise::{add_relu, global_average_pool, linear, relu, round};
 pub(crate) use statistics::Moments;

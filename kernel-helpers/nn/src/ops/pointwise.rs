@@ -6,6 +6,23 @@ use base::{Error, Result};
 use candle_core::{CpuStorage, CustomOp1, CustomOp2, Layout, Shape, Tensor};
 use rayon::prelude::*;
 
+/// The nearest integers, halves to the even one; `torch.round`. Candle's own takes halves away from zero.
+///
+/// ```
+/// use kernel_helpers::prelude::*;
+/// let halves = Tensor::new(&[0.5f32, 1.5, -2.5, 2.6], &Device::Cpu)?;
+/// assert_eq!(ops::round(&halves)?.to_vec1::<f32>()?, [0.0, 2.0, -2.0, 3.0]);
+/// # Ok::<(), Error>(())
+/// ```
+///
+/// # Errors
+/// If the tensor's type has no halves.
+pub fn round(x: &Tensor) -> Result<Tensor> {
+    let is_half = (x - x.floor()?)?.eq(0.5)?;
+    let even = ((x / 2.0)?.round()? * 2.0)?;
+    Ok(is_half.where_cond(&even, &x.round()?)?)
+}
+
 /// Values that one task works on.
 const CHUNK: usize = 1 << 14;
 

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 /// A second press within this time ends the cell, whatever it does.
-const TWICE: Duration = Duration::from_secs(2);
+const TWICE: Duration = Duration::from_secs(10);
 
 /// The stop button as it concerns the cell of the moment.
 pub struct Button {
@@ -104,13 +104,13 @@ mod tests {
             "it is compiled"
         );
         button.code_runs(true);
-        assert_eq!([button.press(at(10)), button.press(at(20))], [Press::First, Press::First]);
+        assert_eq!([button.press(at(20)), button.press(at(40))], [Press::First, Press::First]);
         assert!(file.exists() && !button.was_pressed_twice());
-        assert_eq!(button.press(at(21)), Press::Second);
+        assert_eq!(button.press(at(41)), Press::Second);
         assert!(button.was_pressed_twice());
         button.cell_ends();
         assert!(!file.exists());
-        assert_eq!(button.press(at(22)), Press::Idle);
+        assert_eq!(button.press(at(42)), Press::Idle);
         button.cell_starts();
         assert!(!button.was_pressed_twice());
     }

@@ -39,19 +39,32 @@ impl CellError {
         error
     }
 
+    /// An error in a line of the code that evcxr has made of all cells: in this cell, or in a function that another has defined.
+    pub fn in_line(self, line: u32, generated: &str, cell: &str) -> Self {
+        match (line_of_cell(generated, line, cell), place_in_items(generated, line as usize)) {
+            (None, Some(place)) => self.with_note(&format!(" {place}")),
+            (found, _) => self.at(found, cell),
+        }
+    }
+
     /// A remark below the error.
     pub fn with_note(mut self, note: &str) -> Self {
         self.traceback.push(note.to_owned());
         self
     }
 
-    /// What the compiler says of a cell.
-    pub fn of_compiler(errors: &[CompilationError], rewritten: &Rewritten, cell: &str) -> Self {
+    /// What the compiler says of a cell, of which evcxr has made this code.
+    pub fn of_compiler(
+        errors: &[CompilationError],
+        rewritten: &Rewritten,
+        cell: &str,
+        generated: &str,
+    ) -> Self {
         let is_error = |error: &&CompilationError| error.level() == "error" || error.level().is_empty();
         let errors: Vec<&CompilationError> = errors.iter().filter(is_error).collect();
         let mut traceback: Vec<String> = Vec::new();
         for error in &errors {
-            let text = describe(error, rewritten, cell);
+            let text = describe(error, rewritten, cell, generated);
             if !traceback.contains(&text) {
                 traceback.push(text);
             }
@@ -87,17 +100,45 @@ impl From<CellError> for ReplyError {
     }
 }
 
+/// What evcxr says of a variable that cannot stay for later cells, with what to do in a notebook.
+pub fn in_our_words(message: &str) -> String {
+    let Some(rest) =
+        message.strip_prefix("The variable `").filter(|rest| rest.contains("cannot be persisted"))
+    else {
+        return message.to_owned();
+    };
+    let (name, rest) = rest.split_once('`').unwrap_or((rest, ""));
+    let braces = "or put braces around all that uses it: { let … }";
+    if rest.starts_with(" is a closure") {
+        return format!(
+            "`{name}` is a closure, which cannot stay for later cells. Make it a function, `fn {name}(…) -> … {{ … }}`, \
+             or a `Box<dyn Fn(…) -> …>`, {braces}"
+        );
+    }
+    let type_name = rest.split('`').nth(1).unwrap_or("a type without a name");
+    format!(
+        "`{name}` has the type `{type_name}`, which cannot stay for later cells. Make a value of it, as \
+         `.collect::<Vec<_>>()` does of an iterator, {braces}"
+    )
+}
+
 /// What cargo says of a failure, without what it says before it.
 fn without_progress(message: &str) -> &str {
     message.split_once("\nerror: ").map_or(message, |(_, error)| error)
 }
 
 /// One of the compiler's errors: the message, the lines that it is about, and what helps.
-fn describe(error: &CompilationError, rewritten: &Rewritten, cell: &str) -> String {
+fn describe(error: &CompilationError, rewritten: &Rewritten, cell: &str, generated: &str) -> String {
     let code = error.code().map(|code| format!("[{code}]")).unwrap_or_default();
     let mut text = format!("{BOLD}error{code}{PLAIN}: {}", without_progress(&error.message()));
     let mut spanned: Vec<_> =
         error.spanned_messages().iter().filter(|message| message.span.is_some()).collect();
+    if spanned.is_empty() {
+        let places = lines_of(error).into_iter().filter_map(|line| place_in_items(generated, line));
+        text.extend(
+            places.take(1).map(|place| format!("\n {place}, which goes with what this cell changes")),
+        );
+    }
     spanned.sort_by_key(|message| !message.is_primary);
     spanned.truncate(4);
     for message in spanned {
@@ -139,9 +180,24 @@ pub fn broken_items(errors: &[CompilationError], code: &str) -> Vec<Item> {
     if errors.iter().any(is_own) {
         return Vec::new();
     }
-    let spans = errors.iter().filter_map(|error| error.json["spans"].as_array()).flatten();
-    let lines = spans.filter_map(|span| usize::try_from(span["line_start"].as_u64()?).ok());
-    items_in_lines(code, &lines.collect::<Vec<_>>())
+    items_in_lines(code, &errors.iter().flat_map(lines_of).collect::<Vec<_>>())
+}
+
+/// The lines of the generated code that an error is about.
+fn lines_of(error: &CompilationError) -> Vec<usize> {
+    let spans = error.json["spans"].as_array().into_iter().flatten();
+    spans.filter_map(|span| usize::try_from(span["line_start"].as_u64()?).ok()).collect()
+}
+
+/// Where a line of the generated code is, if it is in a function or an `impl` block that a cell has defined.
+fn place_in_items(generated: &str, line: usize) -> Option<String> {
+    let statements = generated.lines().position(|text| text.trim() == FUNCTION_BEGIN);
+    if statements.is_some_and(|statements| line > statements) {
+        return None;
+    }
+    let item = items_in_lines(generated, &[line]).into_iter().next()?;
+    let text = without_insertions(generated.lines().nth(line.checked_sub(1)?)?).trim();
+    Some(format!("in `{}`:  {text}", item.title))
 }
 
 /// The line of the cell, from 1, that stands in a line of the generated code: a cell's statements are in it as they are, in
@@ -185,6 +241,32 @@ mod tests {
         let cell = "// first\nlet a = f()?; let b =\n    g()?;\na + b";
         let lines: Vec<_> = (1..=9).map(|line| line_of_cell(generated, line, cell)).collect();
         assert_eq!(lines, [None, None, None, None, Some(2), Some(2), Some(3), Some(4), None]);
+    }
+
+    #[test]
+    fn what_cannot_stay_is_told_with_a_way_out() {
+        let closure =
+            in_our_words("The variable `c` is a closure, which cannot be persisted.\nYou can box it.");
+        assert!(
+            closure.starts_with("`c` is a closure, which cannot stay") && closure.contains("fn c("),
+            "{closure}"
+        );
+        let iterator =
+            in_our_words("The variable `it` has type `Map<Range<i32>>` which cannot be persisted.\nYou can.");
+        assert!(
+            iterator.contains("`it` has the type `Map<Range<i32>>`") && !iterator.contains("You can"),
+            "{iterator}"
+        );
+        assert_eq!(in_our_words("no"), "no");
+    }
+
+    #[test]
+    fn an_error_in_another_cell_s_function_names_it() {
+        let generated = "fn third(v: &[f64]) -> f64 {\n    v[2]\n}\n#[unsafe(no_mangle)]\nfn run(\n) {\nlet a = third(&[]);\n}\n";
+        let error =
+            |line| CellError::new("Panic", "no".to_owned()).in_line(line, generated, "let a = third(&[]);");
+        assert_eq!(error(2).output().traceback[1], " in `fn third`:  v[2]");
+        assert_eq!(error(7).output().traceback[1], " in line 1:  let a = third(&[]);");
     }
 
     #[test]

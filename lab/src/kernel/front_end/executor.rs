@@ -1,6 +1,6 @@
 //! Executes cells, one after the other.
 
-use super::errors::{CellError, broken_items, line_of_cell};
+use super::errors::{CellError, broken_items, in_our_words};
 use super::input::Asking;
 use super::loading::{Evcxr, LEARN, LOAD, Loading};
 use super::lock;
@@ -257,11 +257,11 @@ impl Executor {
                 Ok(error.map_or(Ok(()), |error| Err(Failure { error, ran: true, broken: Vec::new() })))
             }
             Err(Error::CompilationErrors(errors)) => {
-                let error = CellError::of_compiler(&errors, rewritten, cell);
+                let error = CellError::of_compiler(&errors, rewritten, cell, &code);
                 Ok(Err(Failure { error, ran: false, broken: broken_items(&errors, &code) }))
             }
             Err(Error::SubprocessTerminated(message)) => failed("ProcessDied", message),
-            Err(error) => failed("Error", error.to_string()),
+            Err(error) => failed("Error", in_our_words(&error.to_string())),
         }
     }
 
@@ -326,7 +326,7 @@ impl Executor {
     fn place(&self, error: CellError, line: u32, cell: &str) -> CellError {
         // As compiled: evcxr's own file may hold what a completion analyzes.
         let generated = fs::read_to_string(self.folder.compiled_code()).unwrap_or_default();
-        error.at(line_of_cell(&generated, line, cell), cell)
+        error.in_line(line, &generated, cell)
     }
 
     fn exit_status(&self) -> Option<ExitStatus> {

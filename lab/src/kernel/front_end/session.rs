@@ -145,8 +145,8 @@ impl Session {
         let done = match button.press(Instant::now()) {
             Press::Idle => Ok(()),
             Press::First => self.outputs.note(
-                "Stopping at the next batch.\n\
-                 To end whatever else runs here, press again within two seconds: all variables are lost then.\n",
+                "A training stops at its next batch.\n\
+                 To end whatever else runs here, press again within ten seconds: variables are lost then, functions are not.\n",
             ),
             Press::Second => {
                 let _ = self.process.get().map(|process| lock(process).kill());

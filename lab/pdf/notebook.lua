@@ -92,9 +92,11 @@ end
 
 local function code_cell(cell)
   local result = pandoc.Blocks({})
-  for _, block in ipairs(cell.content) do
+  for index, block in ipairs(cell.content) do
     if block.t == "CodeBlock" and block.text:match("%S") then
-      result:extend(wrapped("source-code", { block }))
+      -- With an output it stays on one page; without one it need not stay with the next cell.
+      local shown = cell.content[index + 1] and "source-code" or "source-code(sticky: false)"
+      result:extend(wrapped(shown, { block }))
     elseif block.t == "Div" then
       local classes = block.classes
       local text = block.content[1] and block.content[1].t == "CodeBlock"

@@ -2,6 +2,7 @@
 
 use super::lower::{self, Program};
 use super::network::{IntegerNetwork, Step, check_images};
+use super::weights::IntegerWeights;
 use base::{Error, Result};
 use candle_core::{Device, Storage, Tensor};
 use cpu_kernels::LANES_MAX;
@@ -27,7 +28,7 @@ pub(crate) struct Layout {
 
 impl Layout {
     /// The layout of each value of a program.
-    pub fn of_program(program: &Program) -> Vec<Layout> {
+    pub fn of_program(program: &Program<IntegerWeights>) -> Vec<Layout> {
         let of_value = |(at, value): (usize, &lower::Value)| {
             let readers =
                 || program.steps.iter().filter(move |step| step.input == at || step.residual == Some(at));
@@ -38,8 +39,9 @@ impl Layout {
                 })
             };
             let all = readers().count();
-            let linear =
-                |step: &&lower::Step| step.input == at && matches!(step.work, lower::Work::Linear(_));
+            let linear = |step: &&lower::Step<IntegerWeights>| {
+                step.input == at && matches!(step.work, lower::Work::Linear(_))
+            };
             let is_images = at == 0;
             if is_images && all > 0 && readers().filter(linear).count() == all {
                 return Layout {
@@ -150,7 +152,8 @@ impl IntegerNetwork {
             unreachable!("the images were brought into this form");
         };
         let input = &storage.as_slice::<f32>()?[start..end];
-        let (features, classes) = (self.values[0].shape.values(), self.values[self.output].shape.values());
+        let (features, classes) =
+            (self.values[0].shape.values(), self.values[self.program.output].shape.values());
         let batch = images.dim(0)?;
         let together = self.images_together().min(batch.max(1));
         let group = batch.div_ceil(32).next_multiple_of(together).max(together);
@@ -166,7 +169,7 @@ impl IntegerNetwork {
                 self.memory.give_back(scratch);
             },
         );
-        Ok(Tensor::from_vec(logits, self.values[self.output].shape.of_batch(batch), &Device::Cpu)?)
+        Ok(Tensor::from_vec(logits, self.values[self.program.output].shape.of_batch(batch), &Device::Cpu)?)
     }
 
     /// How many images best go through the network together: several, where a layer's weight is too large to be read for each.
@@ -336,10 +339,10 @@ impl IntegerNetwork {
 
     /// The outputs of a network that does not end with a linear layer.
     fn read(&self, values: &[Bytes], logits: &mut [f32]) {
-        let value = &self.values[self.output];
+        let value = &self.values[self.program.output];
         let (features, bytes) = (value.shape.values(), value.layout.image());
         for (logits, integers) in
-            logits.chunks_exact_mut(features).zip(values[self.output].chunks_exact(bytes))
+            logits.chunks_exact_mut(features).zip(values[self.program.output].chunks_exact(bytes))
         {
             for (feature, logit) in logits.iter_mut().enumerate() {
                 let integer = i32::from(integers[value.layout.place(feature)]) - i32::from(value.scale.zero);

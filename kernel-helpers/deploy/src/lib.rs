@@ -3,6 +3,7 @@
 mod execute;
 mod lower;
 mod network;
+mod onnx;
 mod range;
 mod weights;
 
@@ -10,4 +11,5 @@ mod weights;
 mod tests;
 
 pub use network::{Calibration, IntegerNetwork};
+pub use onnx::{OnnxModel, OnnxOptions};
 pub use range::RangeMethod;

@@ -1,6 +1,7 @@
 //! From the layers of a network to the steps of its evaluation: batch norms are folded into the weights before them, and
 //! functions and sums are done with the outputs of the step before them.
 
+use super::weights::IntegerWeights;
 use base::{Error, Result};
 use candle_core::Tensor;
 use cpu_kernels::conv::Convolution;
@@ -24,13 +25,13 @@ pub struct Value {
     pub scale_of: Option<usize>,
 }
 
-/// What a step does, in floating point.
+/// What a step does, with weights in floating point or, once they are rounded, in integers.
 #[derive(Clone, Debug)]
-pub enum Work {
+pub enum Work<W = Vec<f32>> {
     /// With a weight `[O, I / groups, K, K]`.
-    Conv(Convolution, Vec<f32>),
+    Conv(Convolution, W),
     /// With a weight `[O, I]`, for inputs in the order of `[C, H, W]`.
-    Linear(Vec<f32>),
+    Linear(W),
     Pool(Pooling, Pool),
     GlobalAveragePool,
     /// Times a number for each channel.
@@ -41,10 +42,10 @@ pub enum Work {
 
 /// `output = function(work(input) + bias + residual)`.
 #[derive(Clone, Debug)]
-pub struct Step {
+pub struct Step<W = Vec<f32>> {
     /// The name of the layer that does the work.
     pub name: String,
-    pub work: Work,
+    pub work: Work<W>,
     pub input: usize,
     /// By output channel.
     pub bias: Vec<f32>,
@@ -53,19 +54,36 @@ pub struct Step {
     pub output: usize,
 }
 
-impl Step {
+impl<W> Step<W> {
     /// Whether it is a linear layer with nothing behind it.
     pub fn is_linear(&self) -> bool {
         matches!(self.work, Work::Linear(_)) && self.residual.is_none() && self.function == Function::Identity
     }
 }
 
+impl Step {
+    /// The same with its weight in integers.
+    fn rounded(self) -> Step<IntegerWeights> {
+        let Step { name, work, input, bias, residual, function, output } = self;
+        let integers = |weight: Vec<f32>| IntegerWeights::of(&weight, bias.len());
+        let work = match work {
+            Work::Conv(convolution, weight) => Work::Conv(convolution, integers(weight)),
+            Work::Linear(weight) => Work::Linear(integers(weight)),
+            Work::Pool(kind, pool) => Work::Pool(kind, pool),
+            Work::GlobalAveragePool => Work::GlobalAveragePool,
+            Work::Scale(scale) => Work::Scale(scale),
+            Work::Concat(other) => Work::Concat(other),
+        };
+        Step { name, work, input, bias, residual, function, output }
+    }
+}
+
 /// A network's evaluation.
 #[derive(Clone, Debug)]
-pub struct Program {
+pub struct Program<W = Vec<f32>> {
     /// The first is the input.
     pub values: Vec<Value>,
-    pub steps: Vec<Step>,
+    pub steps: Vec<Step<W>>,
     pub output: usize,
 }
 
@@ -107,6 +125,20 @@ impl Program {
         // What nothing reads is not computed.
         steps.retain(|step| step.output != NOWHERE);
         Ok(Program { values, steps, output })
+    }
+
+    /// The same with weights in integers.
+    pub fn rounded(self) -> Program<IntegerWeights> {
+        let Program { values, steps, output } = self;
+        Program { values, steps: steps.into_iter().map(Step::rounded).collect(), output }
+    }
+}
+
+impl<W> Program<W> {
+    /// Whether a value is that of a last linear layer, which is not rounded.
+    pub fn ends_in_floats(&self, value: usize) -> bool {
+        let from = self.steps.iter().find(|step| step.output == value);
+        value == self.output && from.is_some_and(Step::is_linear)
     }
 }
 

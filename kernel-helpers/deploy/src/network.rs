@@ -8,6 +8,7 @@ use base::{Error, Result};
 use candle_core::{Device, Tensor};
 use cpu_kernels::conv::Convolution;
 use cpu_kernels::integer::{DepthwiseIntegerWeight, IntegerWeight, Requantization};
+use cpu_kernels::pool::Pooling;
 use nn::data::{Data, DataLoader};
 use nn::graph::{Model, Shape};
 
@@ -57,7 +58,6 @@ pub(crate) struct Value {
 /// A step on integers.
 #[derive(Clone, Debug)]
 pub(crate) struct Step {
-    pub name: String,
     pub work: Work,
     pub input: usize,
     pub residual: Option<usize>,
@@ -84,9 +84,11 @@ pub(crate) struct Step {
 /// ```
 #[derive(Clone, Debug)]
 pub struct IntegerNetwork {
+    pub(crate) title: String,
+    /// What is computed, as other engines are told.
+    pub(crate) program: Program<IntegerWeights>,
     pub(crate) values: Vec<Value>,
     pub(crate) steps: Vec<Step>,
-    pub(crate) output: usize,
     pub(crate) memory: Memory,
 }
 
@@ -96,39 +98,32 @@ impl IntegerNetwork {
     /// # Errors
     /// If the network has a layer that integers cannot compute, there are no training images, or they do not fit it.
     pub fn quantize(net: &Model, data: &Data, calibration: Calibration) -> Result<Self> {
-        let program = Program::of(net)?;
+        let program = Program::of(net)?.rounded();
         let scales = calibrate(net, &program, data, calibration)?;
         let layouts = Layout::of_program(&program);
-        let mut steps = Vec::new();
-        for step in &program.steps {
-            let weights = match &step.work {
-                lower::Work::Conv(_, weight) | lower::Work::Linear(weight) => {
-                    Some(IntegerWeights::of(weight, program.values[step.output].shape.channels))
-                }
-                _ => None,
-            };
-            steps.push(Step {
-                name: step.name.clone(),
-                rule: requantization(step, &program, &scales, weights.as_ref(), layouts[step.output].room),
-                work: work(step, &program, weights.as_ref(), &layouts[step.input]),
-                input: step.input,
-                residual: step.residual,
-                output: step.output,
-            });
-        }
+        let step = |step: &lower::Step<IntegerWeights>| Step {
+            rule: requantization(step, &program, &scales, layouts[step.output].room),
+            work: work(step, &program, &layouts[step.input]),
+            input: step.input,
+            residual: step.residual,
+            output: step.output,
+        };
+        let steps = program.steps.iter().map(step).collect();
         let values = program.values.iter().zip(scales).zip(layouts);
         let values = values.map(|((value, scale), layout)| Value { shape: value.shape, scale, layout });
-        Ok(IntegerNetwork {
-            values: values.collect(),
-            steps,
-            output: program.output,
-            memory: Memory::default(),
-        })
+        let values = values.collect();
+        let title = net.graph().title().to_owned();
+        Ok(IntegerNetwork { title, program, values, steps, memory: Memory::default() })
     }
 }
 
 /// The scale of each value.
-fn calibrate(net: &Model, program: &Program, data: &Data, calibration: Calibration) -> Result<Vec<Scale>> {
+fn calibrate(
+    net: &Model,
+    program: &Program<IntegerWeights>,
+    data: &Data,
+    calibration: Calibration,
+) -> Result<Vec<Scale>> {
     const BATCH: usize = 50;
     let batches = calibration.images.min(data.train.len()).div_ceil(BATCH);
     if batches == 0 {
@@ -156,15 +151,11 @@ fn calibrate(net: &Model, program: &Program, data: &Data, calibration: Calibrati
     if calibration.range != RangeMethod::MinMax {
         look(&mut |at, numbers| histograms[at].add(numbers))?;
     }
-    let ends_in_floats = |at: usize| {
-        let last = program.steps.iter().find(|step| step.output == at);
-        at == program.output && last.is_some_and(|step| step.is_linear())
-    };
     let mut scales: Vec<Scale> = Vec::new();
     for (at, (value, histogram)) in program.values.iter().zip(&histograms).enumerate() {
         scales.push(match value.scale_of {
             Some(other) => scales[other],
-            None if ends_in_floats(at) => Scale { scale: 1.0, zero: 0 },
+            None if program.ends_in_floats(at) => Scale { scale: 1.0, zero: 0 },
             None => Scale::over(histogram.range(calibration.range)),
         });
     }
@@ -173,10 +164,9 @@ fn calibrate(net: &Model, program: &Program, data: &Data, calibration: Calibrati
 
 /// What becomes of the sums of a step.
 fn requantization(
-    step: &lower::Step,
-    program: &Program,
+    step: &lower::Step<IntegerWeights>,
+    program: &Program<IntegerWeights>,
     scales: &[Scale],
-    weights: Option<&IntegerWeights>,
     room: usize,
 ) -> Requantization {
     let output = scales[step.output];
@@ -198,20 +188,20 @@ fn requantization(
             _ => scales[step.input],
         };
         // What a sum of integers stands for, and the sum that zeros would give.
-        let (unit, zeros) = match (&step.work, weights) {
-            (_, Some(weights)) => {
+        let (unit, zeros) = match &step.work {
+            lower::Work::Conv(_, weights) | lower::Work::Linear(weights) => {
                 let of_channel = weights.values.len() / weights.scales.len();
                 let sum: i32 =
                     weights.values[channel * of_channel..][..of_channel].iter().map(|w| i32::from(*w)).sum();
                 (wide(weights.scales[channel]), f64::from(sum))
             }
-            (lower::Work::Scale(scale), _) => (wide(scale[channel]), 1.0),
-            (lower::Work::Pool(_, pool), _) => {
+            lower::Work::Scale(scale) => (wide(scale[channel]), 1.0),
+            lower::Work::Pool(Pooling::Average, pool) => {
                 let area = (pool.kernel * pool.kernel) as f64;
                 (1.0 / area, area)
             }
-            (lower::Work::GlobalAveragePool, _) => (1.0 / read.pixels() as f64, read.pixels() as f64),
-            _ => (1.0, 1.0),
+            lower::Work::GlobalAveragePool => (1.0 / read.pixels() as f64, read.pixels() as f64),
+            lower::Work::Pool(Pooling::Max, _) | lower::Work::Concat(_) => (1.0, 1.0),
         };
         let scale = (wide(input.scale) * unit / wide(output.scale)) as f32;
         let zeros = f64::from(input.zero) * zeros * wide(scale);
@@ -231,11 +221,11 @@ fn requantization(
 }
 
 /// The work of a step, with its weights packed for the kernels.
-fn work(step: &lower::Step, program: &Program, weights: Option<&IntegerWeights>, layout: &Layout) -> Work {
+fn work(step: &lower::Step<IntegerWeights>, program: &Program<IntegerWeights>, layout: &Layout) -> Work {
     let input = program.values[step.input].shape;
-    match (&step.work, weights) {
-        (lower::Work::Conv(convolution, _), Some(weights)) => conv(*convolution, weights),
-        (lower::Work::Linear(_), Some(weights)) => {
+    match &step.work {
+        lower::Work::Conv(convolution, weights) => conv(*convolution, weights),
+        lower::Work::Linear(weights) => {
             let (features, places, outputs) = (input.values(), layout.image(), weights.scales.len());
             // The weights of each output, in the order in which the features lie.
             let mut placed = vec![0; outputs * places];
@@ -246,17 +236,17 @@ fn work(step: &lower::Step, program: &Program, weights: Option<&IntegerWeights>,
                     placed[layout.place(feature)] = *weight;
                 }
             }
-            match step.output == program.output && step.is_linear() {
+            match program.ends_in_floats(step.output) {
                 true => Work::Classify(placed),
                 false => Work::Linear(IntegerWeight::new(outputs, places, [1, 1], |o, i, _, _| {
                     placed[o * places + i]
                 })),
             }
         }
-        (lower::Work::Pool(kind, pool), _) => Work::Pool(*kind, *pool),
-        (lower::Work::GlobalAveragePool, _) => Work::GlobalAveragePool,
-        (lower::Work::Concat(other), _) => Work::Concat(input.channels, *other),
-        _ => Work::Scale,
+        lower::Work::Pool(kind, pool) => Work::Pool(*kind, *pool),
+        lower::Work::GlobalAveragePool => Work::GlobalAveragePool,
+        lower::Work::Concat(other) => Work::Concat(input.channels, *other),
+        lower::Work::Scale(_) => Work::Scale,
     }
 }
 

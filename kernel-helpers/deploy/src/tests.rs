@@ -6,12 +6,12 @@ use cpu_kernels::integer::IntegerIsa;
 use kernel_helpers::prelude::*;
 
 /// All images of a dataset, and their labels.
-fn all(dataset: &std::sync::Arc<dyn Dataset>) -> (Tensor, Tensor) {
+pub(crate) fn all(dataset: &std::sync::Arc<dyn Dataset>) -> (Tensor, Tensor) {
     let batch = DataLoader::new(dataset, dataset.len()).unwrap().epoch(0).next().unwrap().unwrap();
     (batch.images, batch.labels)
 }
 
-fn values(tensor: &Tensor) -> Vec<f32> {
+pub(crate) fn values(tensor: &Tensor) -> Vec<f32> {
     tensor.flatten_all().unwrap().to_vec1().unwrap()
 }
 
@@ -29,7 +29,7 @@ fn odd() -> Graph {
     .unwrap()
 }
 
-fn graphs() -> Vec<Graph> {
+pub(crate) fn graphs() -> Vec<Graph> {
     vec![
         resnet_cifar(ResNetConfig::default()).unwrap(),
         wide_resnet(10, 1).unwrap(),
@@ -43,7 +43,7 @@ fn graphs() -> Vec<Graph> {
 }
 
 /// A network whose batch norms have seen images.
-fn seasoned(graph: Graph, images: &Tensor) -> Model {
+pub(crate) fn seasoned(graph: Graph, images: &Tensor) -> Model {
     let net = graph.build(3, &Device::Cpu).unwrap();
     for _ in 0..20 {
         net.forward_t(images, true).unwrap();

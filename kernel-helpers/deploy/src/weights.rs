@@ -37,15 +37,6 @@ impl IntegerWeights {
         }
         integers
     }
-
-    /// The weights that the integers stand for.
-    pub fn floats(&self) -> Vec<f32> {
-        let of_channel = self.values.len() / self.scales.len().max(1);
-        let channels = self.values.chunks(of_channel.max(1)).zip(&self.scales);
-        channels
-            .flat_map(|(values, scale)| values.iter().map(move |value| f32::from(*value) * scale))
-            .collect()
-    }
 }
 
 /// Whether all weights are integers times a step, and the largest of them is.
@@ -62,6 +53,15 @@ fn bits_of(values: &[i8]) -> u32 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    impl IntegerWeights {
+        /// The weights that the integers stand for.
+        fn floats(&self) -> Vec<f32> {
+            let of_channel = self.values.len() / self.scales.len();
+            let scale = |at: usize| self.scales[at / of_channel];
+            self.values.iter().enumerate().map(|(at, value)| f32::from(*value) * scale(at)).collect()
+        }
+    }
 
     #[test]
     fn a_channel_of_few_levels_keeps_them_and_others_are_rounded() {

@@ -1,6 +1,7 @@
 //! Networks as they are used: small, in integers, without what only training needs.
 
 mod execute;
+mod file;
 mod lower;
 mod network;
 mod onnx;

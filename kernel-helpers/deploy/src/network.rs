@@ -100,6 +100,11 @@ impl IntegerNetwork {
     pub fn quantize(net: &Model, data: &Data, calibration: Calibration) -> Result<Self> {
         let program = Program::of(net)?.rounded();
         let scales = calibrate(net, &program, data, calibration)?;
+        Ok(Self::of_program(net.graph().title().to_owned(), program, scales))
+    }
+
+    /// The network of a program, with the scale of each value.
+    pub(crate) fn of_program(title: String, program: Program<IntegerWeights>, scales: Vec<Scale>) -> Self {
         let layouts = Layout::of_program(&program);
         let step = |step: &lower::Step<IntegerWeights>| Step {
             rule: requantization(step, &program, &scales, layouts[step.output].room),
@@ -112,8 +117,7 @@ impl IntegerNetwork {
         let values = program.values.iter().zip(scales).zip(layouts);
         let values = values.map(|((value, scale), layout)| Value { shape: value.shape, scale, layout });
         let values = values.collect();
-        let title = net.graph().title().to_owned();
-        Ok(IntegerNetwork { title, program, values, steps, memory: Memory::default() })
+        IntegerNetwork { title, program, values, steps, memory: Memory::default() }
     }
 }
 

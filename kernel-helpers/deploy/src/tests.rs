@@ -55,6 +55,7 @@ pub(crate) fn seasoned(graph: Graph, images: &Tensor) -> Model {
 fn integers_are_close_to_floats_and_the_same_everywhere() {
     let data = Cifar10::striped(64, 24);
     let images = all(&data.test).0;
+    let folder = tempfile::tempdir().unwrap();
     for graph in graphs() {
         let name = graph.title().to_owned();
         let net = seasoned(graph, &all(&data.train).0);
@@ -69,9 +70,56 @@ fn integers_are_close_to_floats_and_the_same_everywhere() {
             let other = values(&integers.forward_by(&images, isa).unwrap());
             assert!(other == logits, "{name}: {isa}");
         }
+        // So does what a file holds of it.
+        let path = folder.path().join("integers.safetensors");
+        integers.save(&path).unwrap();
+        let loaded = IntegerNetwork::load(&path).unwrap();
+        assert!(values(&loaded.forward(&images).unwrap()) == logits, "{name}");
         // One image alone gives what it gives among others.
         let alone = integers.forward(&images.narrow(0, 5, 1).unwrap()).unwrap();
         assert_eq!(values(&alone), logits[50..60], "{name}");
+    }
+}
+
+#[test]
+fn a_file_that_contradicts_itself_is_refused() {
+    let data = Cifar10::striped(16, 8);
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("integers.safetensors");
+    let net = resnet_cifar(ResNetConfig { num_layers: 8, ..Default::default() }).unwrap();
+    let net = net.build(0, &Device::Cpu).unwrap();
+    IntegerNetwork::quantize(&net, &data, Calibration::default()).unwrap().save(&path).unwrap();
+    let whole = load_state_dict(&path).unwrap();
+    let steps = String::from_utf8(whole["steps"].to_vec1::<u8>().unwrap()).unwrap();
+    let refused = |change: &dyn Fn(&mut StateDict)| {
+        let mut state = whole.clone();
+        change(&mut state);
+        save_state_dict(&state, &path).unwrap();
+        IntegerNetwork::load(&path).unwrap_err().to_string()
+    };
+    for (from, to, expected) in [
+        (r#""version":1"#, r#""version":2"#, "version 1"),
+        (r#""inputs":16"#, r#""inputs":17"#, "with an output of its input's shape"),
+        (r#""kernel":3"#, r#""kernel":5"#, "with an output of its input's shape"),
+        (r#""stride":2"#, r#""stride":0"#, "with an output of its input's shape"),
+        (r#""input":1"#, r#""input":99"#, "steps that read what is there"),
+        (r#""channels":16"#, r#""channels":160000000"#, "numbers in all"),
+        (r#""linear""#, r#""linearly""#, "the steps of a network of integers"),
+    ] {
+        assert!(steps.contains(from), "{from}");
+        let text = steps.replacen(from, to, 1).into_bytes();
+        let error = refused(&|state| {
+            _ = state.insert("steps".to_owned(), Tensor::new(&text[..], &Device::Cpu).unwrap())
+        });
+        assert!(error.contains(expected), "{to}: {error}");
+    }
+    for name in ["0.codes", "0.scales", "1.bias"] {
+        assert!(refused(&|state| _ = state.remove(name)).contains(name), "{name}");
+        let short = whole[name].narrow(0, 0, 3).unwrap();
+        assert!(
+            refused(&|state| _ = state.insert(name.to_owned(), short.clone())).contains(&name[..1]),
+            "{name}"
+        );
     }
 }
 

@@ -39,6 +39,15 @@ impl IntegerWeights {
     }
 }
 
+impl IntegerWeights {
+    /// These integers, with a scale for each output channel.
+    pub fn with_scales(values: Vec<i8>, scales: Vec<f32>) -> Self {
+        let of_channel = (values.len() / scales.len().max(1)).max(1);
+        let bits = values.chunks(of_channel).map(bits_of).collect();
+        IntegerWeights { values, scales, bits }
+    }
+}
+
 /// Whether all weights are integers times a step, and the largest of them is.
 fn is_exact(channel: &[f32], step: f32) -> bool {
     step > 0.0 && channel.iter().all(|weight| (weight / step - (weight / step).round()).abs() <= EXACT)

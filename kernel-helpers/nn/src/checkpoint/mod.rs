@@ -34,6 +34,7 @@ mod packed_tests;
 mod tests;
 
 pub(crate) use fit::check_fits;
+pub use packed::codes::{pack_codes, unpack_codes};
 pub use recorded::{LONGEST_RECORD, Weights, beside, check_recorded, file_name, record_of};
 pub use sum::sha256_of_state;
 

@@ -14,7 +14,7 @@
 //! A file with lists by the channel is of version 3, one with a list or with a range by the channel of version 2, and all
 //! others are of version 1.
 
-mod codes;
+pub(super) mod codes;
 mod content;
 mod levels;
 

@@ -236,7 +236,7 @@ impl IntegerKernel for QuantizeImage<'_> {
         for (channel, plane) in self.planes.chunks_exact(plane).enumerate() {
             for (y, values) in plane.chunks_exact(self.columns).enumerate() {
                 for (integer, value) in row.iter_mut().zip(values) {
-                    *integer = (value * self.per_step + zero).max(0.0).min(255.0).round_ties_even() as u8;
+                    *integer = (value * self.per_step + zero).clamp(0.0, 255.0).round_ties_even() as u8;
                 }
                 let to = &mut self.output[pixels.shifted(y, 0).start + channel..];
                 to.iter_mut().step_by(pixels.pixel).zip(&row).for_each(|(to, integer)| *to = *integer);

@@ -6,7 +6,7 @@ use super::simd::portable::Portable;
 #[cfg(target_arch = "x86_64")]
 use super::simd::{avx_vnni::AvxVnni, avx2::Avx2, avx512_vnni::Avx512Vnni};
 #[cfg(target_arch = "x86_64")]
-use super::tiles::{TiledConvolution, Tiles};
+use super::tiles::{Cut, TiledConvolution, Tiles};
 use crate::{Isa, UnknownIsa};
 use std::fmt;
 
@@ -90,9 +90,9 @@ impl IntegerIsa {
     pub fn convolve(self, convolution: IntegerConvolution) {
         match self {
             #[cfg(target_arch = "x86_64")]
-            IntegerIsa::Amx(tiles, simd) => match TiledConvolution::new(tiles, convolution) {
-                Ok(tiled) => simd.run(tiled),
-                Err(convolution) => simd.run(convolution),
+            IntegerIsa::Amx(tiles, simd) => match Cut::of(&convolution) {
+                Some(cut) => simd.run(TiledConvolution::new(tiles, convolution, cut)),
+                None => simd.run(convolution),
             },
             _ => self.run(convolution),
         }

@@ -71,7 +71,7 @@ impl Configuration {
 
 /// How a convolution is cut into tiles.
 #[derive(Clone, Copy)]
-struct Cut {
+pub struct Cut {
     /// Output pixels of a tile.
     rows: usize,
     /// Bytes of a row of taps that are taken together, and how many such there are.
@@ -81,7 +81,7 @@ struct Cut {
 
 impl Cut {
     /// `None` where tiles are no good: pixels with gaps, runs of bytes that no width divides.
-    fn of(job: &IntegerConvolution) -> Option<Self> {
+    pub fn of(job: &IntegerConvolution) -> Option<Self> {
         let [taps_y, taps_x] = job.weight.taps;
         let channels = job.weight.groups * CHANNELS_TOGETHER;
         let run = taps_x * channels;
@@ -89,7 +89,7 @@ impl Cut {
             return None;
         }
         let chunks = (run.div_ceil(ROW)..=run / CHANNELS_TOGETHER)
-            .find(|chunks| run % (chunks * CHANNELS_TOGETHER) == 0)?;
+            .find(|chunks| run.is_multiple_of(chunks * CHANNELS_TOGETHER))?;
         let chunk = run / chunks;
         (chunk >= run.min(ROW / 2)).then_some(Cut { rows: job.size[1].min(ROWS), chunk, chunks })
     }
@@ -107,12 +107,9 @@ pub struct TiledConvolution<'a> {
 }
 
 impl<'a> TiledConvolution<'a> {
-    /// Gives the convolution back where tiles are no good for it.
-    pub fn new(proof: Tiles, job: IntegerConvolution<'a>) -> Result<Self, IntegerConvolution<'a>> {
-        match Cut::of(&job) {
-            Some(cut) => Ok(TiledConvolution { job, cut, _proof: proof }),
-            None => Err(job),
-        }
+    /// The convolution, cut as [`Cut::of`] says.
+    pub fn new(proof: Tiles, job: IntegerConvolution<'a>, cut: Cut) -> Self {
+        TiledConvolution { job, cut, _proof: proof }
     }
 }
 

@@ -13,6 +13,12 @@ use serde::{Deserialize, Serialize};
 use std::fmt;
 
 /// The cut of a layer.
+///
+/// ```
+/// use kernel_helpers::prelude::*;
+/// let cut = LayerCut { layer: "conv1".to_owned(), cut: Cut::Bits(4), bytes: Cut::Bits(4).bytes(216) };
+/// assert_eq!(cut.bytes, 108);
+/// ```
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct LayerCut {
     /// The layer's name in [`Network::prunable_layers`].
@@ -24,6 +30,17 @@ pub struct LayerCut {
 }
 
 /// A cut for each layer.
+///
+/// ```
+/// use kernel_helpers::prelude::*;
+///
+/// let net = lenet(10)?.build(0, &Device::Cpu)?;
+/// let layer = "linear1".to_owned();
+/// let mix = Mix { layers: vec![LayerCut { layer, cut: Cut::Bits(4), bytes: 24_000 }], expected_loss: 0.0 };
+/// let quantizers = mix.apply(&net)?.quantizers();
+/// assert_eq!((quantizers.len(), quantizers[0].0.as_str()), (1, "linear1.weight"));
+/// # Ok::<(), Error>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Mix {
     /// One for each layer.
@@ -139,7 +156,7 @@ impl Mix {
                 zeros.apply(&weight)?;
             }
         }
-        own.quantized(|layer| match cut_of(&layer_name(&format!("{layer}.weight"))) {
+        own.quantized(|layer| match cut_of(layer_name(&format!("{layer}.weight"))) {
             Some(Cut::Bits(bits)) => Quantization::from(Cut::quantizer(bits)),
             _ => Quantization::default(),
         })

@@ -84,6 +84,18 @@ impl fmt::Display for Cut {
 }
 
 /// A layer, and what becomes of the network if it alone is cut.
+///
+/// ```
+/// use kernel_helpers::prelude::*;
+///
+/// # let data = Cifar10::striped(64, 32);
+/// # let net = Graph::new("small", [3, 32, 32], |x| x.conv(8, 3).relu().global_average_pool().linear(10))?
+/// #     .build(0, &Device::Cpu)?;
+/// let scan = sensitivity_scan(&net, &data, &[Cut::Zeros(0.5)], 50)?;
+/// let LayerSensitivity { name, weights, .. } = &scan.layers[0];
+/// assert_eq!((name.as_str(), *weights), ("conv1", 8 * 3 * 9));
+/// # Ok::<(), Error>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct LayerSensitivity {
     /// Its name in [`Network::prunable_layers`].
@@ -98,7 +110,18 @@ pub struct LayerSensitivity {
     pub accuracies: Vec<f64>,
 }
 
-/// What [`sensitivity_scan`] finds.
+/// What [`sensitivity_scan`] finds: a table to show, to plot, and to choose by.
+///
+/// ```
+/// use kernel_helpers::prelude::*;
+///
+/// # let data = Cifar10::striped(64, 32);
+/// # let net = Graph::new("small", [3, 32, 32], |x| x.conv(8, 3).relu().global_average_pool().linear(10))?
+/// #     .build(0, &Device::Cpu)?;
+/// let scan: SensitivityScan = sensitivity_scan(&net, &data, &[Cut::Bits(4), Cut::Bits(8)], 50)?;
+/// assert!(scan.to_string().contains("8 bits"));
+/// # Ok::<(), Error>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct SensitivityScan {
     /// What was done to each layer.

@@ -26,6 +26,11 @@ pub fn pack_codes(codes: impl Iterator<Item = u16>, n_bits: u32) -> Vec<u8> {
 }
 
 /// The codes that [`pack_codes`] packed, and what the last byte's free bits make up for.
+///
+/// ```
+/// use kernel_helpers::checkpoint::unpack_codes;
+/// assert_eq!(unpack_codes(&[0b10_01], 2).collect::<Vec<_>>(), [1, 2, 0, 0]);
+/// ```
 pub fn unpack_codes(bytes: &[u8], n_bits: u32) -> impl Iterator<Item = u16> {
     let (mut bytes, mut bits, mut filled) = (bytes.iter(), 0u32, 0);
     std::iter::from_fn(move || {

@@ -21,7 +21,7 @@ type Teacher = dyn Fn(&Tensor) -> candle_core::Result<Tensor> + Send + Sync;
 /// let graph = Graph::new("small", [3, 32, 32], |x| x.conv(8, 3).relu().global_average_pool().linear(10))?;
 /// let teacher = graph.clone().build(0, &Device::Cpu)?;
 /// let net = graph.build(1, &Device::Cpu)?.quantized(|_| Lsq { n_bits: 2, per_channel: true })?;
-/// let distillation = Some(Distillation { temperature: 2.0, weight: 0.5, ..Distillation::from(teacher)? });
+/// let distillation = Some(Distillation::from(teacher)?.with(2.0, 0.5));
 /// let history = finetune(&net, &data, &TrainConfig { epochs: 2, distillation, ..Default::default() })?;
 /// assert!(history.epochs[1].train_loss < history.epochs[0].train_loss);
 /// # Ok::<(), Error>(())
@@ -55,6 +55,11 @@ impl Distillation {
             identity: format!("{described} with the state {}", &sum[..16]).into(),
             teacher: Arc::new(move |images| teacher.forward_t(images, false)),
         })
+    }
+
+    /// The same with another temperature and another share of the loss.
+    pub fn with(self, temperature: f64, weight: f64) -> Self {
+        Self { temperature, weight, ..self }
     }
 
     /// Refuses settings that are no settings, and a teacher that would change with the student.

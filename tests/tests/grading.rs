@@ -101,7 +101,7 @@ const WRONG: [Wrong; 6] = [
             "is 0 after every step",
             "which need not be the last one",
             "prunes before each of them, and ends at 0.8",
-            "one threshold for all layers together",
+            "one threshold for all prunable layers together",
             "zeros are pruned weights: they stay 0",
             "3 levels on each side of 0",
         ],

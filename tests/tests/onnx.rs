@@ -9,7 +9,7 @@ use std::path::Path;
 const NAME: &str = "engines_predict_what_we_do";
 const PACKAGES: [&str; 4] = ["numpy", "onnx", "onnxruntime", "openvino"];
 
-/// A recorded network.
+/// ResNet-20 with recorded weights.
 fn recorded(file: &str, n_bits: Option<u32>) -> Model {
     let net = resnet_cifar(ResNetConfig { n_bits, ..Default::default() }).unwrap();
     let net = net.build(0, &Device::Cpu).unwrap();
@@ -35,7 +35,7 @@ fn check(what: &str, onnx: &OnnxModel, ours: Tensor, least: i64, data: &Path) {
     let output = script.output().unwrap();
     assert!(output.status.success(), "{what}: {}", String::from_utf8_lossy(&output.stderr));
     let lines = String::from_utf8(output.stdout).unwrap();
-    println!("{what}\n{lines}");
+    println!("{what}, {} bytes\n{lines}", onnx.to_bytes().len());
     assert_eq!(lines.lines().count(), 2, "{lines}");
     for result in lines.lines().map(|line| serde_json::from_str::<Value>(line).unwrap()) {
         assert_eq!(result["images"], 10_000, "{what}: {result}");
@@ -50,17 +50,20 @@ fn engines_predict_what_we_do() {
         return skip(NAME, "needs a Python with lab/python/onnx-requirements.txt, see tests/RELIABILITY.md");
     }
     let data = cifar10_in(&folder, Scale::Full).unwrap();
-    for (file, n_bits) in [
-        ("resnet20.safetensors", None),
-        ("resnet20/net_after_iterative_prune.safetensors", None),
-        ("resnet20/quantized_net_after_finetune_4bit.safetensors", Some(4)),
+    let floats = recorded("resnet20.safetensors", None);
+    let four_bits = floats.quantized(|_| PerChannel(Ste { n_bits: Some(4), symmetric: true })).unwrap();
+    for (name, net) in [
+        ("trained", floats),
+        ("pruned", recorded("resnet20/net_after_iterative_prune.safetensors", None)),
+        ("4 bits", recorded("resnet20/quantized_net_after_finetune_4bit.safetensors", Some(4))),
+        ("4 bits, symmetric by channel", four_bits),
     ] {
-        let net = recorded(file, n_bits);
         let ours = logits(&data, |images| net.forward_t(images, false));
-        check(&format!("{file}, float"), &OnnxModel::of(&net).unwrap(), ours, 10_000, &folder);
+        check(&format!("{name}, in floats"), &OnnxModel::of(&net).unwrap(), ours, 10_000, &folder);
         let integers = IntegerNetwork::quantize(&net, &data, Calibration::default()).unwrap();
         let ours = logits(&data, |images| Ok(integers.forward(images)?));
-        let onnx = OnnxModel::of_integers(&integers, OnnxOptions::default());
-        check(&format!("{file}, integers"), &onnx, ours, 9_990, &folder);
+        let options = OnnxOptions { four_bits: name.contains("symmetric") };
+        let onnx = OnnxModel::of_integers(&integers, options);
+        check(&format!("{name}, in integers"), &onnx, ours, 9_990, &folder);
     }
 }

@@ -9,7 +9,7 @@
 //! | [`cpu_kernels`] | vector instructions on slices of f32 |
 //! | [`display`](mod@display) | what a value shows of itself, and how that reaches the notebook |
 //! | [`nn`] | networks, quantization, pruning, data, checkpoints |
-//! | [`deploy`] | networks in 8-bit integers |
+//! | [`deploy`] | networks in 8-bit integers, and in ONNX's form for other engines |
 //! | [`notebook`] | plots, source code, variables, errors |
 //! | [`runs`] | training, recorded and repeatable |
 //! | [`bench`](mod@bench) | what networks and kernels reach on this machine |

@@ -2,7 +2,7 @@
 
 mod python;
 
-pub use python::{python, wire};
+pub use python::{python, python_with, wire};
 
 pub mod notebook;
 pub mod server;

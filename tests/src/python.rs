@@ -31,6 +31,18 @@ fn make() -> PathBuf {
     python
 }
 
+/// The Python that `TESTS_PYTHON` names, or `python3`, if it can import these packages.
+pub fn python_with(packages: &[&str]) -> Option<Command> {
+    let python = std::env::var_os("TESTS_PYTHON").unwrap_or_else(|| "python3".into());
+    let command = || {
+        let mut command = Command::new(&python);
+        command.current_dir(project_root()).env("PYTHONDONTWRITEBYTECODE", "1");
+        command
+    };
+    let imported = command().arg("-c").arg(format!("import {}", packages.join(", "))).output();
+    imported.is_ok_and(|output| output.status.success()).then(command)
+}
+
 fn succeed(command: &mut Command) {
     let output = command.output().expect("Python starts");
     assert!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));

@@ -63,8 +63,8 @@ const WITHOUT_EXAMPLE: [&str; 1] = [
 #[test]
 fn public_items_have_an_example() {
     let helpers = project_root().join("kernel-helpers");
-    let crates =
-        ["base", "display", "nn", "notebook", "runs", "bench", "homework"].map(|name| helpers.join(name));
+    let crates = ["base", "display", "nn", "deploy", "notebook", "runs", "bench", "homework"]
+        .map(|name| helpers.join(name));
     let missing: Vec<String> = crates.iter().flat_map(|one| without_example(one)).collect();
     assert!(missing.is_empty(), "no example in the documentation of {}", missing.join(", "));
 }

@@ -1,4 +1,4 @@
-//! Networks as they are used: small, in integers, without what only training needs.
+//! Networks as they are used: small, in integers, without what only training needs; here, or in other engines.
 
 mod execute;
 mod file;

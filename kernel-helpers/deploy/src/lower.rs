@@ -78,6 +78,15 @@ impl Step {
     }
 }
 
+impl Step<IntegerWeights> {
+    /// Rounds the bias to what the sums of its weights with inputs of such a step can be.
+    pub fn round_bias(&mut self, step_of_inputs: f32) {
+        if let Work::Conv(_, weights) | Work::Linear(weights) = &mut self.work {
+            weights.round_bias(&mut self.bias, step_of_inputs);
+        }
+    }
+}
+
 /// A network's evaluation.
 #[derive(Clone, Debug)]
 pub struct Program<W = Vec<f32>> {

@@ -66,7 +66,8 @@ pub(crate) struct Step {
 }
 
 /// A network in 8-bit integers: its weights, with a scale for each output channel, and its activations, with a scale for each
-/// tensor (Jacob et al., 2018). Batch norms are part of the weights, and sums are exact: every processor gives the same bits.
+/// tensor (Jacob et al., 2018). Batch norms are part of the weights and of the biases, which are integers too, of 32 bits. Sums
+/// are exact: every processor gives the same bits.
 ///
 /// Weights that have fewer bits keep their levels where these are evenly spaced around zero; other weights are rounded.
 ///
@@ -98,8 +99,9 @@ impl IntegerNetwork {
     /// # Errors
     /// If the network has a layer that integers cannot compute, there are no training images, or they do not fit it.
     pub fn quantize(net: &Model, data: &Data, calibration: Calibration) -> Result<Self> {
-        let program = Program::of(net)?.rounded();
+        let mut program = Program::of(net)?.rounded();
         let scales = calibrate(net, &program, data, calibration)?;
+        program.steps.iter_mut().for_each(|step| step.round_bias(scales[step.input].scale));
         Ok(Self::of_program(net.graph().title().to_owned(), program, scales))
     }
 

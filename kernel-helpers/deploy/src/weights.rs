@@ -4,6 +4,8 @@
 const LARGEST: i32 = 127;
 /// How close to an integer a weight has to be, in steps, to count as one.
 const EXACT: f32 = 1e-3;
+/// The largest integer of a bias: beside it, a sum of products has room in 32 bits.
+const LARGEST_BIAS: f64 = (1 << 30) as f64;
 
 /// A weight `[O, …]` as integers: each is `scale[o]` times an integer.
 #[derive(Clone, Debug, PartialEq)]
@@ -36,6 +38,26 @@ impl IntegerWeights {
             integers.bits.push(bits_of(&integers.values[first..]));
         }
         integers
+    }
+
+    /// Rounds a bias `[O]` to integers of 32 bits, as which engines add it to the sums of products: its step is that of the
+    /// inputs times that of the channel's weights. A channel whose weights are zero, or next to nothing beside its bias, gets
+    /// the scale that the bias needs.
+    pub fn round_bias(&mut self, bias: &mut [f32], step_of_inputs: f32) {
+        let of_channel = self.values.len() / self.scales.len();
+        let step_of_inputs = f64::from(step_of_inputs);
+        for (channel, bias) in bias.iter_mut().enumerate().filter(|(_, bias)| **bias != 0.0) {
+            let (scale, wide) = (&mut self.scales[channel], f64::from(*bias));
+            let values = &mut self.values[channel * of_channel..][..of_channel];
+            let least = (wide.abs() / step_of_inputs / LARGEST_BIAS).max(f64::from(f32::MIN_POSITIVE)) as f32;
+            if *scale < least || values.iter().all(|value| *value == 0) {
+                let shrink = *scale / least;
+                values.iter_mut().for_each(|value| *value = (f32::from(*value) * shrink).round() as i8);
+                (*scale, self.bits[channel]) = (least, bits_of(values));
+            }
+            let step = step_of_inputs * f64::from(*scale);
+            *bias = ((wide / step).round_ties_even() * step) as f32;
+        }
     }
 }
 
@@ -86,6 +108,21 @@ mod tests {
         let floats = integers.floats();
         assert!(weight.iter().zip(&floats).all(|(weight, float)| (weight - float).abs() <= 0.5 / 127.0));
         assert_eq!(floats[..4], weight[..4]);
+    }
+
+    #[test]
+    fn biases_are_multiples_of_a_step_that_fits_them() {
+        let mut integers = IntegerWeights::of(&[0.25, -0.5, 1e-12, -1e-12, 0.0, 0.0, 0.0, 0.0], 4);
+        let mut bias = [0.26, 0.7, 1.0, 0.0];
+        integers.round_bias(&mut bias, 0.125);
+        assert_eq!((bias[0], integers.scales[0]), (0.25, 0.25), "steps of 1/32");
+        assert_eq!(integers.values, [1, -2, 0, 0, 0, 0, 0, 0], "weights that are nothing beside their bias");
+        assert!((bias[1] - 0.7).abs() < 1e-6 && bias[2] == 1.0, "{bias:?}");
+        for channel in [1, 2] {
+            let multiple = f64::from(bias[channel]) / f64::from(integers.scales[channel]) / 0.125;
+            assert!((multiple - LARGEST_BIAS).abs() < 256.0, "{multiple}");
+        }
+        assert_eq!(integers.scales[3], 1.0);
     }
 
     #[test]

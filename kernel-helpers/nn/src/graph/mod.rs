@@ -14,12 +14,14 @@ mod model;
 mod node;
 mod operation;
 mod plan;
+mod shrink;
 
 pub use custom::CustomLayer;
 pub use evaluated::EvaluatedLayer;
 pub use model::Model;
 pub use node::Node;
 pub use operation::{Operation, Shape};
+pub use shrink::{ChannelCriterion, ChannelGroup, ChannelPruning, ChannelShare};
 
 use crate::quant::Quantization;
 

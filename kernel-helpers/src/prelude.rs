@@ -17,14 +17,16 @@ pub use ::nn::checkpoint::{StateDict, load_state_dict, save_state_dict};
 pub use ::nn::data::*;
 pub use ::nn::device::best_device;
 pub use ::nn::fp_layers::{BatchNorm, FpConv, FpLinear};
-pub use ::nn::graph::{CustomLayer, Graph, Model, Node};
+pub use ::nn::graph::{
+    ChannelCriterion, ChannelGroup, ChannelPruning, ChannelShare, CustomLayer, Graph, Model, Node,
+};
 pub use ::nn::models::*;
 pub use ::nn::ops;
 pub use ::nn::optim::*;
 pub use ::nn::prune::*;
 pub use ::nn::quant::*;
 pub use ::nn::random::{rand, randn};
-pub use ::nn::sparse::SparseConv;
+pub use ::nn::sparse::{BlockSparseConv, SparseConv};
 pub use ::nn::{Network, Part, Visitor};
 pub use ::notebook::plot::*;
 pub use ::notebook::stop::stop_requested;

@@ -1,4 +1,4 @@
-//! What holds for every weight: of the quantizer, of pruning, of packed files and of the convolution that skips zeros.
+//! What holds for every weight: of the quantizer, of pruning, of packed files and of the convolutions that skip zeros.
 //!
 //! `BOLERO_RANDOM_TEST_TIME_MS` sets how long each test searches. What one finds it names with the `BOLERO_RANDOM_SEED`
 //! that repeats it.
@@ -6,7 +6,7 @@
 use crate::checkpoint::{StateDict, load_state_dict, save_packed};
 use crate::fp_layers::{FpConv, Ste};
 use crate::prune::{percentile, prune_by_percentage};
-use crate::sparse::SparseConv;
+use crate::sparse::{BlockSparseConv, SparseConv};
 use bolero::{ValueGenerator, check, one_of, one_value_of, produce};
 use candle_core::{Device, Module, Tensor, Var};
 use rand::{Rng, SeedableRng};
@@ -120,15 +120,18 @@ fn skipping_zeros_gives_what_the_dense_convolution_gives() {
             let count = batch * inputs * rows * columns;
             let images: Vec<f32> = (0..count).map(|_| rng.random_range(-1.0..1.0)).collect();
             let images = Tensor::from_vec(images, (batch, inputs, rows, columns), &Device::Cpu).unwrap();
-            let skipping = SparseConv::of(&conv).unwrap().forward(&images);
+            let layers: [Box<dyn Module>; 2] =
+                [Box::new(SparseConv::of(&conv).unwrap()), Box::new(BlockSparseConv::of(&conv).unwrap())];
+            let results = layers.map(|layer| layer.forward(&images));
             if rows.min(columns) + 2 * padding < kernel {
-                skipping.unwrap_err();
+                assert!(results.iter().all(Result::is_err));
                 return;
             }
             let dense = conv.forward(&images).unwrap();
-            let skipping = skipping.unwrap();
-            assert_eq!(dense.dims(), skipping.dims());
-            let difference = (dense - skipping).unwrap().abs().unwrap().flatten_all().unwrap();
-            assert!(difference.max(0).unwrap().to_scalar::<f32>().unwrap() < 1e-5);
+            for skipping in results.map(Result::unwrap) {
+                assert_eq!(dense.dims(), skipping.dims());
+                let difference = (&dense - skipping).unwrap().abs().unwrap().flatten_all().unwrap();
+                assert!(difference.max(0).unwrap().to_scalar::<f32>().unwrap() < 1e-5);
+            }
         });
 }

@@ -62,16 +62,16 @@ impl Kernel for Gathered<'_> {
 unsafe fn panels<S: Simd, const PIXELS: usize, const VECTORS: usize>(simd: S, job: &mut Gathered) {
     let count = job.images * job.size[0] * job.size[1];
     for first in (0..job.weight.outputs).step_by(VECTORS * S::LANES) {
-        let mut places = Places { size: job.size, at: [0; 3] };
+        let mut places = Places::of(job.size);
         let mut left = count;
         // SAFETY: the caller's promise; there are `count` places.
         unsafe {
             while left > PIXELS / 2 {
-                tile::<S, PIXELS, VECTORS>(simd, job, first, &mut places, left);
+                tile::<S, PIXELS, VECTORS>(simd, job, first, places.take(left));
                 left = left.saturating_sub(PIXELS);
             }
             while left > 0 {
-                tile::<S, 2, VECTORS>(simd, job, first, &mut places, left);
+                tile::<S, 2, VECTORS>(simd, job, first, places.take(left));
                 left = left.saturating_sub(2);
             }
         }
@@ -79,13 +79,31 @@ unsafe fn panels<S: Simd, const PIXELS: usize, const VECTORS: usize>(simd: S, jo
 }
 
 /// The pixels of several images, one after the other.
-struct Places {
+pub struct Places {
     size: [usize; 2],
     /// Image, row and column of the next.
     at: [usize; 3],
 }
 
 impl Places {
+    #[inline(always)]
+    pub fn of(size: [usize; 2]) -> Self {
+        Places { size, at: [0; 3] }
+    }
+
+    /// The next places. If fewer are `left`, the last is repeated.
+    #[inline(always)]
+    pub fn take<const PIXELS: usize>(&mut self, left: usize) -> [[usize; 3]; PIXELS] {
+        let (mut places, mut place) = ([[0; 3]; PIXELS], [0; 3]);
+        for (p, to) in places.iter_mut().enumerate() {
+            if p < left {
+                place = self.next();
+            }
+            *to = place;
+        }
+        places
+    }
+
     #[inline(always)]
     fn next(&mut self) -> [usize; 3] {
         let at = self.at;
@@ -100,27 +118,20 @@ impl Places {
     }
 }
 
-/// The outputs at the next `PIXELS` places, or at the last if fewer are `left`, for `VECTORS` vectors of channels from
-/// `first`. What is missing is filled with the last place, whose outputs are then written more than once.
+/// The outputs at `PIXELS` places for `VECTORS` vectors of channels from `first`.
 ///
 /// # Safety
-/// As for [`Gathered::check`]; `left` is at least 1.
+/// As for [`Gathered::check`].
 #[inline(always)]
 unsafe fn tile<S: Simd, const PIXELS: usize, const VECTORS: usize>(
     simd: S,
     job: &mut Gathered,
     first: usize,
-    places: &mut Places,
-    left: usize,
+    places: [[usize; 3]; PIXELS],
 ) {
     let weight = job.weight;
     let (mut from, mut to) = ([std::ptr::null(); PIXELS], [std::ptr::null_mut(); PIXELS]);
-    let mut place = [0; 3];
-    for (p, (from, to)) in from.iter_mut().zip(&mut to).enumerate() {
-        if p < left {
-            place = places.next();
-        }
-        let [image, y, x] = place;
+    for ([image, y, x], (from, to)) in places.into_iter().zip(from.iter_mut().zip(&mut to)) {
         // Where a filter has no taps, this may point behind the slice, and is not read.
         let input = job.input_pixels.of_image(image).shifted(job.stride * y, job.stride * x);
         *from = job.input.as_ptr().wrapping_add(input.start);

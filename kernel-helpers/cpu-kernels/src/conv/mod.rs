@@ -1,6 +1,7 @@
 //! Convolutions of channels-last images, several at a time.
 
 mod block_product;
+mod block_sparse;
 mod blocked_weight_gradient;
 mod depthwise;
 mod direct;
@@ -17,6 +18,7 @@ mod weight_gradient;
 mod weight_sum;
 mod winograd;
 
+pub use block_sparse::{BlockSparse, BlockSparseWeight};
 pub use filter::{Filter, FilterShape};
 pub use input_gradient::InputGradient;
 pub use linear::{BlockedRows, Matrix, RowsWeightGradient};

@@ -44,6 +44,13 @@ pub trait CustomLayer: Debug + Send + Sync {
         Ok(input)
     }
 
+    /// Whether each channel of the output comes from the same channel of the input alone, by the same rule for all, and
+    /// is zero where that is zero; no, if it is not said. Channels of a layer without parameters can then be removed, see
+    /// [`Graph::channel_groups`](super::Graph::channel_groups).
+    fn is_channelwise(&self) -> bool {
+        false
+    }
+
     /// The parameters at the start, by name; none if it is not said.
     fn parameters(&self) -> Vec<(String, Tensor)> {
         Vec::new()

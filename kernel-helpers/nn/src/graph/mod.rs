@@ -15,6 +15,7 @@ mod node;
 mod operation;
 mod plan;
 mod prepared;
+mod shrink;
 
 pub use custom::CustomLayer;
 pub use evaluated::EvaluatedLayer;
@@ -22,6 +23,7 @@ pub use model::Model;
 pub use node::Node;
 pub use operation::{Operation, Shape};
 pub use prepared::PreparedModel;
+pub use shrink::{ChannelCriterion, ChannelGroup, ChannelPruning, ChannelShare};
 
 use crate::quant::Quantization;
 

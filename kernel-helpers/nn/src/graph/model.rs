@@ -38,7 +38,7 @@ pub struct Model {
     pub(super) graph: Arc<Graph>,
     pub(super) layers: Vec<Tensors>,
     pub(super) device: Device,
-    seed: u64,
+    pub(super) seed: u64,
     pub(super) plan: Arc<Plan>,
     workspace: Workspace,
 }
@@ -47,12 +47,12 @@ pub struct Model {
 #[derive(Clone, Debug, Default)]
 pub(super) struct Tensors {
     /// In the order of [`Operation::parameters`].
-    parameters: Vec<Var>,
+    pub parameters: Vec<Var>,
     /// How the first of them is quantized.
-    quantization: Quantization,
-    norm: Option<BatchNorm>,
+    pub quantization: Quantization,
+    pub norm: Option<BatchNorm>,
     /// How many training batches a dropout has seen: a scalar, i64.
-    dropped: Option<Var>,
+    pub dropped: Option<Var>,
 }
 
 impl Graph {
@@ -78,8 +78,12 @@ impl Model {
         for layer in &graph.layers {
             layers.push(Tensors::new(&graph, layer, &mut rng, device)?);
         }
+        Ok(Self::of_parts(graph, layers, device, seed))
+    }
+
+    pub(super) fn of_parts(graph: Graph, layers: Vec<Tensors>, device: &Device, seed: u64) -> Self {
         let (plan, workspace) = (Arc::new(Plan::of(&graph)), Workspace::default());
-        Ok(Self { graph: Arc::new(graph), layers, device: device.clone(), seed, plan, workspace })
+        Self { graph: Arc::new(graph), layers, device: device.clone(), seed, plan, workspace }
     }
 
     /// What the network consists of.

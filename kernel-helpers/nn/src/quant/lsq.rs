@@ -57,6 +57,10 @@ impl Quantizer for Lsq {
         Ok(vec![("step".to_owned(), Tensor::new(steps, weight.device())?)])
     }
 
+    fn is_per_channel(&self) -> bool {
+        self.per_channel
+    }
+
     fn description(&self) -> String {
         let per_channel = if self.per_channel { " per output channel" } else { "" };
         format!("{} bits with a learned step{per_channel}", self.n_bits)

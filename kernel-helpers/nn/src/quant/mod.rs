@@ -85,6 +85,11 @@ pub trait Quantizer: Send + Sync {
         Ok(Vec::new())
     }
 
+    /// Whether each learned parameter has a value of its own for every output channel, the first dimension of the weight.
+    fn is_per_channel(&self) -> bool {
+        false
+    }
+
     /// All that decides what the quantizer does besides its learned parameters, in words, such as `4 bits, symmetric`.
     /// It is a part of a run's identity.
     fn description(&self) -> String;

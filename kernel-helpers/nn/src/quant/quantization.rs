@@ -48,6 +48,14 @@ impl Quantization {
         Ok(Self { quantizer: self.quantizer.clone(), parameters })
     }
 
+    /// The same quantizer with other learned parameters.
+    pub(crate) fn mapped(&self, parameter: impl Fn(&dyn Quantizer, &Var) -> Result<Var>) -> Result<Self> {
+        let Some(quantizer) = &self.quantizer else { return Ok(Self::default()) };
+        let mapped = |(name, var): &(String, Var)| Ok((name.clone(), parameter(&**quantizer, var)?));
+        let parameters = self.parameters.iter().map(mapped).collect::<Result<_>>()?;
+        Ok(Self { quantizer: Some(quantizer.clone()), parameters })
+    }
+
     /// Where the learned parameters start for a weight.
     pub(crate) fn start(&self, weight: &Tensor) -> Result<Vec<(String, Tensor)>> {
         self.quantizer.as_ref().map_or(Ok(Vec::new()), |quantizer| quantizer.parameters(weight))

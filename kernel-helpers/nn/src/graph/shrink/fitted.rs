@@ -21,7 +21,7 @@ impl Graph {
     /// let small = lenet(10)?.fitted_to(&load_state_dict(&file)?)?.build(0, &Device::Cpu)?;
     /// small.load_weights(&file)?;
     /// assert_eq!(small.graph().description(), net.shrunk()?.graph().description());
-    /// assert_eq!(small.layer_weights("linear1")?, net.shrunk()?.layer_weights("linear1")?);
+    /// assert!(small.layer_weights("conv2")?.len() < 16 * 6 * 5 * 5 / 2);
     /// # Ok::<(), Error>(())
     /// ```
     ///

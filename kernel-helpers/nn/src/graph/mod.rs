@@ -75,4 +75,9 @@ impl Layer {
     fn has_weight(&self) -> bool {
         matches!(self.operation, Operation::Conv { .. } | Operation::Linear { .. })
     }
+
+    /// Whether each of its outputs is a sum over all input channels.
+    fn reads_all_inputs(&self) -> bool {
+        matches!(self.operation, Operation::Conv { groups: 1, .. } | Operation::Linear { .. })
+    }
 }

@@ -1,8 +1,7 @@
 //! The channels of a network, as a user sees them.
 
 use super::Units;
-use crate::graph::{Graph, Operation};
-use std::collections::BTreeMap;
+use crate::graph::Graph;
 
 /// Channels that the same layers produce together. Any of them can be removed, but one has to stay.
 ///
@@ -43,32 +42,25 @@ impl Graph {
     }
 
     pub(super) fn groups_of(&self, units: &Units) -> Vec<ChannelGroup> {
-        let mut groups: Vec<ChannelGroup> = Vec::new();
-        let mut places: BTreeMap<Vec<usize>, usize> = BTreeMap::new();
-        for (unit, filters) in units.filters(self).into_iter().enumerate() {
-            let mut producers: Vec<usize> = filters.iter().map(|(layer, _)| *layer).collect();
+        let filters = units.filters(self);
+        let mut groups: Vec<(Vec<usize>, Vec<usize>)> = Vec::new();
+        for unit in (0..units.count()).filter(|unit| !units.fixed[*unit]) {
+            let mut producers: Vec<usize> = filters[unit].iter().map(|(layer, _)| *layer).collect();
             producers.dedup();
-            if units.fixed[unit] || producers.is_empty() {
-                continue;
+            match groups.iter_mut().find(|(found, _)| *found == producers) {
+                Some((_, units)) => units.push(unit),
+                None => groups.push((producers, vec![unit])),
             }
-            let name = |layer: usize| self.layers[layer].name.clone();
-            let at = *places.entry(producers).or_insert_with_key(|producers| {
-                let producers = producers.iter().map(|layer| name(*layer)).collect();
-                groups.push(ChannelGroup {
-                    producers,
-                    readers: Vec::new(),
-                    channels: Vec::new(),
-                    units: Vec::new(),
-                });
-                groups.len() - 1
-            });
-            groups[at]
-                .channels
-                .push(filters.into_iter().map(|(layer, channel)| (name(layer), channel)).collect());
-            groups[at].units.push(unit);
         }
-        groups.iter_mut().for_each(|group| group.readers = self.readers(units, &group.units));
-        groups
+        let name = |layer: &usize| self.layers[*layer].name.clone();
+        let channel = |unit: &usize| filters[*unit].iter().map(|(layer, at)| (name(layer), *at)).collect();
+        let group = |(producers, of_group): (Vec<usize>, Vec<usize>)| ChannelGroup {
+            producers: producers.iter().map(name).collect(),
+            readers: self.readers(units, &of_group),
+            channels: of_group.iter().map(channel).collect(),
+            units: of_group,
+        };
+        groups.into_iter().map(group).collect()
     }
 
     /// The layers that read any of these units.
@@ -76,12 +68,5 @@ impl Graph {
         let reads = |input: usize| units.of_layer[input].iter().any(|unit| read.contains(unit));
         let readers = self.layers.iter().filter(|layer| layer.reads_all_inputs() && reads(layer.inputs[0]));
         readers.map(|layer| layer.name.clone()).collect()
-    }
-}
-
-impl super::super::Layer {
-    /// Whether each output is a sum over all input channels.
-    pub(super) fn reads_all_inputs(&self) -> bool {
-        matches!(self.operation, Operation::Conv { groups: 1, .. } | Operation::Linear { .. })
     }
 }

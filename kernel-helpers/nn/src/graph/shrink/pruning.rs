@@ -105,7 +105,7 @@ impl ChannelPruning {
         let order = self.order(&groups);
         let count = match self.share {
             ChannelShare::Channels(share) => {
-                let all: usize = groups.iter().map(|group| group.ranks.len()).sum();
+                let all: usize = groups.iter().map(|group| group.len()).sum();
                 order.len().min((share * all as f64 + 1e-9) as usize)
             }
             ChannelShare::Multiplications(share) => self.count_for(share, net, &units, &groups, &order)?,
@@ -136,7 +136,7 @@ impl ChannelPruning {
                 ranks.iter_mut().for_each(|(score, _)| *score /= mean.max(f64::MIN_POSITIVE));
             }
             ranks.sort_by(|(a, _), (b, _)| a.total_cmp(b));
-            Ok(Ranked { ranks })
+            Ok(ranks)
         };
         net.graph.groups_of(units).into_iter().filter(is_pruned).map(ranked).collect()
     }
@@ -145,10 +145,10 @@ impl ChannelPruning {
     fn order(&self, groups: &[Ranked]) -> Vec<(usize, usize)> {
         let mut order = Vec::new();
         for (at, group) in groups.iter().enumerate() {
-            let last = group.ranks.len() - 1;
-            for (rank, (score, _)) in group.ranks[..last].iter().enumerate() {
+            let last = group.len() - 1;
+            for (rank, (score, _)) in group[..last].iter().enumerate() {
                 let key = match self.scope {
-                    PruneScope::Layer => (rank + 1) as f64 / group.ranks.len() as f64,
+                    PruneScope::Layer => (rank + 1) as f64 / group.len() as f64,
                     PruneScope::Global => *score,
                 };
                 order.push((key, (at, rank)));
@@ -162,9 +162,9 @@ impl ChannelPruning {
     fn kept(&self, units: &Units, groups: &[Ranked], gone: &[(usize, usize)]) -> Vec<bool> {
         let mut kept = vec![true; units.count()];
         for (at, group) in groups.iter().enumerate() {
-            let left = group.ranks.len() - gone.iter().filter(|(group, _)| *group == at).count();
-            let going = group.ranks.len().saturating_sub(left.next_multiple_of(self.multiple));
-            group.ranks[..going].iter().for_each(|(_, unit)| kept[*unit] = false);
+            let left = group.len() - gone.iter().filter(|(group, _)| *group == at).count();
+            let going = group.len().saturating_sub(left.next_multiple_of(self.multiple));
+            group[..going].iter().for_each(|(_, unit)| kept[*unit] = false);
         }
         kept
     }
@@ -202,9 +202,7 @@ impl ChannelPruning {
 }
 
 /// A group's units with their scores, from the least on.
-struct Ranked {
-    ranks: Vec<(f64, usize)>,
-}
+type Ranked = Vec<(f64, usize)>;
 
 /// The norms of all weights that produce each unit, but for those of layers that are not pruned.
 fn filter_norms(net: &Model, units: &Units) -> Result<Vec<Option<f64>>> {

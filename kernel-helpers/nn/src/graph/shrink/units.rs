@@ -1,6 +1,6 @@
 //! Which channels stay or go together.
 
-use super::super::{Graph, Layer, Operation};
+use crate::graph::{Graph, Layer, Operation};
 
 /// The channels of all layers, sorted into *units*: those of a unit can be removed together alone. As in DepGraph (Fang et
 /// al., 2023), but channel by channel, so that the parts of a concatenation stay apart.
@@ -41,16 +41,11 @@ impl Units {
 
     /// Of each unit, the filters that produce it: the places of layers and the output channels in them.
     pub fn filters(&self, graph: &Graph) -> Vec<Vec<(usize, usize)>> {
-        self.places(graph, Layer::has_weight)
-    }
-
-    /// Of each unit, the channels of some layers that belong to it.
-    pub fn places(&self, graph: &Graph, chosen: impl Fn(&Layer) -> bool) -> Vec<Vec<(usize, usize)>> {
-        let mut places = vec![Vec::new(); self.count()];
-        for (at, units) in self.of_layer.iter().enumerate().filter(|(at, _)| chosen(&graph.layers[*at])) {
-            units.iter().enumerate().for_each(|(channel, unit)| places[*unit].push((at, channel)));
+        let mut filters = vec![Vec::new(); self.count()];
+        for (at, units) in self.of_layer.iter().enumerate().filter(|(at, _)| graph.layers[*at].has_weight()) {
+            units.iter().enumerate().for_each(|(channel, unit)| filters[*unit].push((at, channel)));
         }
-        places
+        filters
     }
 }
 

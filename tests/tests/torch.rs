@@ -1,7 +1,6 @@
 //! PyTorch loads weights as `kernel-helpers/deploy/PYTORCH.md` says, and computes what we do.
 
 use homework_tests::{python_with, scratch_folder, skip};
-use kernel_helpers::graph::EvaluatedLayer;
 use kernel_helpers::prelude::*;
 use serde_json::{Value, json};
 use std::path::Path;
@@ -20,7 +19,9 @@ fn expected(net: &Model, path: &Path) {
     let mut rng = ChaCha8Rng::seed_from_u64(2);
     let images = rand(-2f32, 2.0, (20, 3, 32, 32), &mut rng, &Device::Cpu).unwrap();
     let logits = net.forward_t(&images, false).unwrap();
-    let weight = |layer: EvaluatedLayer| Some((format!("{}.weight", layer.name), layer.weight?));
+    let weight = |layer: kernel_helpers::graph::EvaluatedLayer| {
+        Some((format!("{}.weight", layer.name), layer.weight?))
+    };
     let mut tensors: StateDict = net.evaluated_layers().unwrap().into_iter().filter_map(weight).collect();
     tensors.extend([("images".to_owned(), images), ("logits".to_owned(), logits)]);
     save_state_dict(&tensors, path).unwrap();

@@ -158,6 +158,19 @@ impl Lowering<'_> {
         inputs.filter(|input| **input == at).count() + usize::from(self.output == at)
     }
 
+    /// What reads a layer's features in one row and is no linear layer.
+    fn other_reader(&self, at: usize) -> Option<&str> {
+        if at == self.output {
+            return Some("the network's output");
+        }
+        let readers = self.layers.iter().enumerate().filter(|(_, layer)| layer.inputs.contains(&at));
+        readers.into_iter().find_map(|(reader, layer)| match layer.operation {
+            Operation::Linear { .. } => None,
+            Operation::Dropout(_) | Operation::Flatten => self.other_reader(reader),
+            _ => Some(&*layer.name),
+        })
+    }
+
     /// The value of a layer's output.
     fn close(&mut self, at: usize) -> usize {
         match self.places[at] {
@@ -209,8 +222,15 @@ impl Lowering<'_> {
         Ok(match &layer.operation {
             Operation::Input => Place::Value(self.value(at, None)),
             Operation::Dropout(_) if self.uses(input) == 1 => self.places[input],
-            // The layer that reads the features finds each where the image has it.
-            Operation::Dropout(_) | Operation::Flatten => Place::Value(self.close(input)),
+            Operation::Dropout(_) => Place::Value(self.close(input)),
+            Operation::Flatten => {
+                // A linear layer finds each feature where the image has it; others would take a channel for a feature.
+                if let Some(found) = self.other_reader(at).filter(|_| self.layers[input].shape.pixels() > 1) {
+                    let expected = "an image's features in one row to go to linear layers alone";
+                    return Err(Error::argument(&layer.name, expected, found));
+                }
+                Place::Value(self.close(input))
+            }
             Operation::Conv { .. } => {
                 let convolution = layer.operation.convolution(&self.layers[input].shape);
                 let convolution =
@@ -322,4 +342,28 @@ fn unsupported(layer: &EvaluatedLayer) -> Error {
     let expected =
         "layers that integers can compute: convolutions, linear layers, batch norms, ReLU, sums, pooling";
     Error::argument(&layer.name, expected, layer.operation.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use kernel_helpers::prelude::*;
+
+    #[test]
+    fn features_in_one_row_go_to_linear_layers_alone() {
+        let lowered = |describe: fn(Node) -> Node| {
+            let graph = Graph::new("flat", [3, 8, 8], |x| describe(x.conv(5, 3).relu().flatten()));
+            Program::of(&graph.unwrap().build(0, &Device::Cpu).unwrap()).map(|program| program.steps.len())
+        };
+        assert_eq!(lowered(|x| x.dropout(0.5).linear(10)).unwrap(), 2);
+        for (describe, found) in [
+            ((|x| x.relu().linear(10)) as fn(Node) -> Node, "relu2"),
+            (|x| x.dropout(0.5).batch_norm().linear(10), "norm1"),
+            (|x| x, "the network's output"),
+        ] {
+            let error = lowered(describe).unwrap_err().to_string();
+            assert!(error.starts_with("flatten1: expected an image's features"), "{error}");
+            assert!(error.ends_with(&format!("found {found}")), "{error}");
+        }
+    }
 }

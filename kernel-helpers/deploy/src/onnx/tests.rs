@@ -65,7 +65,6 @@ fn integers_are_nearly_the_same_elsewhere() {
         let net = IntegerNetwork::quantize(&seasoned(graph, &seen), &data, Calibration::default()).unwrap();
         let ours = values(&net.forward(&images).unwrap());
         let theirs = elsewhere(&OnnxModel::of_integers(&net, OnnxOptions::default()), &images);
-        println!("{name}: {}", difference(&ours, &theirs));
         assert!(difference(&ours, &theirs) < 0.02, "{name}: {}", difference(&ours, &theirs));
     }
 }

@@ -77,11 +77,37 @@ impl Filter {
         output: &mut [f32],
         output_pixels: Pixels,
     ) {
+        self.run_parts(isa, images, self.size, (input, input_pixels), (output, output_pixels));
+    }
+
+    /// Computes some rows of one image's output, an even number if there are more after them. The bits are those of
+    /// [`Filter::run`]. The output is that of the first of them.
+    pub fn run_rows(
+        &self,
+        isa: Isa,
+        rows: Range<usize>,
+        (input, input_pixels): (&[f32], Pixels),
+        output: (&mut [f32], Pixels),
+    ) {
+        let size = [rows.len(), self.size[1]];
+        let input_pixels = input_pixels.shifted(self.stride * rows.start, 0);
+        self.run_parts(isa, 1, size, (input, input_pixels), output);
+    }
+
+    fn run_parts(
+        &self,
+        isa: Isa,
+        images: usize,
+        size: [usize; 2],
+        (input, input_pixels): (&[f32], Pixels),
+        (output, output_pixels): (&mut [f32], Pixels),
+    ) {
         for (part, algorithm) in self.algorithms.iter().enumerate() {
             let (mut input_pixels, mut output_pixels) = (input_pixels, output_pixels);
             input_pixels.start += part * self.channels[0];
             output_pixels.start += part * self.channels[1];
-            self.run_part(algorithm, isa, images, (input, input_pixels), (&mut *output, output_pixels));
+            let output = (&mut *output, output_pixels);
+            self.run_part(algorithm, isa, images, size, (input, input_pixels), output);
         }
     }
 
@@ -90,10 +116,11 @@ impl Filter {
         algorithm: &Algorithm,
         isa: Isa,
         images: usize,
+        size: [usize; 2],
         (input, input_pixels): (&[f32], Pixels),
         (output, output_pixels): (&mut [f32], Pixels),
     ) {
-        let (size, stride) = (self.size, self.stride);
+        let stride = self.stride;
         match algorithm {
             Algorithm::Direct(weight) => {
                 let filled = self.filled.clone();

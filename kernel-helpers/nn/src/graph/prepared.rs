@@ -68,3 +68,31 @@ impl fmt::Debug for PreparedModel {
         write!(f, "PreparedModel({:?})", self.model)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::models::*;
+    use crate::ops::testing::random;
+    use candle_core::Device;
+    use candle_nn::ModuleT;
+
+    #[test]
+    fn one_image_among_threads_has_the_bits_that_it_has_in_a_batch() {
+        let resnet = resnet_cifar(ResNetConfig::default());
+        for graph in [resnet, wide_resnet(10, 1), vgg(10), mobilenet(10)].map(Result::unwrap) {
+            let net = graph.build(0, &Device::Cpu).unwrap();
+            let ready = net.prepared().unwrap();
+            let images = random(&[2, 3, 32, 32], 1);
+            let batch: Vec<Vec<f32>> = net.forward_t(&images, false).unwrap().to_vec2().unwrap();
+            for threads in [1, 2, 3, 16] {
+                let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+                for (at, expected) in batch.iter().enumerate() {
+                    let image = images.narrow(0, at, 1).unwrap();
+                    let output = pool.install(|| ready.forward(&image)).unwrap();
+                    assert_eq!(&output.to_vec2::<f32>().unwrap()[0], expected, "{net:?}, {threads} threads");
+                }
+            }
+        }
+    }
+}

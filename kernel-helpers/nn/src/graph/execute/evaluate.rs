@@ -90,7 +90,9 @@ impl Step<'_> {
         let mut z = take(&mut values.stages[at]);
         let mut kept = writes.then(|| take(&mut values.kept[read]));
         let reader = self.reader(scalings, unit, values);
-        reader.run(prepared, self.candle_layer(at).as_ref(), 0, room, kept.as_deref_mut(), &mut z)?;
+        if self.batch > 1 || !reader.run_in_rows(prepared, room, kept.as_deref_mut(), &mut z) {
+            reader.run(prepared, self.candle_layer(at).as_ref(), 0, room, kept.as_deref_mut(), &mut z)?;
+        }
         values.stages[at] = z;
         if let Some(kept) = kept {
             values.kept[read] = kept;

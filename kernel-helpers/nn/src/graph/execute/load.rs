@@ -8,6 +8,7 @@ use cpu_kernels::Isa;
 use cpu_kernels::channels::{Activate, Skip};
 use cpu_kernels::conv::{BorderedImages, Pixels};
 use cpu_kernels::layout::to_channels_last;
+use std::ops::Range;
 
 /// What activations are computed from.
 #[derive(Clone, Copy)]
@@ -57,20 +58,33 @@ impl<'a> Reader<'a> {
 
     /// Computes the activation for image `at`, or reads it where it is written already.
     pub fn load(&self, activation: usize, at: usize, target: Target) {
+        let extent = self.plan.activations[activation].extent;
+        if self.reads_images(activation) {
+            let planes = self.values_of(Origin::Images, at);
+            let Target { values, pixels, .. } = target;
+            return to_channels_last(planes, extent.channels, extent.size[1], values, pixels);
+        }
+        self.load_rows(activation, at, 0..extent.size[0], target);
+    }
+
+    /// Whether an activation is the network's images.
+    pub fn reads_images(&self, activation: usize) -> bool {
+        self.plan.activations[activation].terms[0].origin == Origin::Images
+    }
+
+    /// The same for some rows of an activation that is not the network's images: the target is that of the first of them.
+    pub fn load_rows(&self, activation: usize, at: usize, rows: Range<usize>, target: Target) {
         let read = &self.plan.activations[activation];
         let (extent, lanes) = (read.extent, read.extent.lanes());
         let Target { kept, values, pixels } = target;
-        if read.terms[0].origin == Origin::Images {
-            let planes = self.values_of(Origin::Images, at);
-            return to_channels_last(planes, extent.channels, extent.size[1], values, pixels);
-        }
+        let row = extent.size[1] * lanes;
+        let rows_of = |origin| &self.values_of(origin, at)[rows.start * row..rows.end * row];
         let written = match read.plain() {
             Some(stage) => Some(Origin::Stage(stage)),
             None => (read.kept && kept.is_none()).then_some(Origin::Kept(activation)),
         };
         if let Some(origin) = written {
-            let row = extent.size[1] * lanes;
-            for (y, from) in self.values_of(origin, at).chunks_exact(row).enumerate() {
+            for (y, from) in rows_of(origin).chunks_exact(row).enumerate() {
                 values[pixels.start + y * pixels.row..][..row].copy_from_slice(from);
             }
             return;
@@ -83,11 +97,11 @@ impl<'a> Reader<'a> {
             }
         };
         let skip = read.terms.get(1).map_or(Skip::None, |term| match self.scaling(term) {
-            Some(scaling) => Skip::Mapped(self.values_of(term.origin, at), scaling.affine()),
-            None => Skip::Identity(self.values_of(term.origin, at)),
+            Some(scaling) => Skip::Mapped(rows_of(term.origin), scaling.affine()),
+            None => Skip::Identity(rows_of(term.origin)),
         });
         self.isa.run(Activate {
-            z: self.values_of(read.terms[0].origin, at),
+            z: rows_of(read.terms[0].origin),
             norm: narrow(self.scaling(&read.terms[0])),
             skip,
             function: read.function,

@@ -19,6 +19,7 @@ mod norm;
 mod parts;
 mod pass;
 mod ready;
+mod rows;
 mod stage;
 mod workspace;
 

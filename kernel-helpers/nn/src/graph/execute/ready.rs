@@ -39,10 +39,7 @@ impl Ready {
         let output = self.joined.read(&self.network.plan, |parameters| {
             let images = Values::of(&images)?;
             let step = self.network.step(batch, false, &images, parameters);
-            match batch {
-                1 => step.evaluate(&self.evaluator),
-                _ => among_threads(|| step.evaluate(&self.evaluator)),
-            }
+            among_threads(|| step.evaluate(&self.evaluator))
         })?;
         Ok(Tensor::from_vec(output, self.network.output_shape(batch), images.device())?)
     }

@@ -15,10 +15,10 @@ pub struct Prepared {
     pub stage: usize,
     /// How many images are taken at a time.
     pub together: usize,
-    weight: Weight,
+    pub weight: Weight,
 }
 
-enum Weight {
+pub enum Weight {
     None,
     Filter(Filter),
     Rows(Matrix),

@@ -2,6 +2,7 @@
 
 use super::scratch::with_scratch;
 use super::winograd::{self, Wide, Winograd, WinogradWeight};
+use super::{BlockSparse, BlockSparseWeight, Convolution};
 use super::{Depthwise, DepthwiseWeight, Direct, Gathered, PackedWeight, Pixels, Split, direct};
 use crate::{Isa, LANES_MAX};
 use std::ops::Range;
@@ -27,6 +28,7 @@ enum Algorithm {
     Winograd(WinogradWeight),
     WideWinograd(WinogradWeight),
     Depthwise(DepthwiseWeight),
+    BlockSparse(BlockSparseWeight),
 }
 
 /// The number of channels and taps of a weight, and the step of its outputs over the input.
@@ -60,6 +62,13 @@ impl Filter {
             }
         };
         Filter { algorithms, channels, stride, size, filled: 0..usize::MAX }
+    }
+
+    /// A weight that lists its blocks that are not zero.
+    pub fn block_sparse(convolution: &Convolution, weight: BlockSparseWeight, size: [usize; 2]) -> Self {
+        let channels = [convolution.inputs, convolution.outputs];
+        let algorithms = vec![Algorithm::BlockSparse(weight)];
+        Filter { algorithms, channels, stride: convolution.stride, size, filled: 0..usize::MAX }
     }
 
     /// For images that hold values in these rows of their inputs alone, and zeros in the others.
@@ -168,6 +177,9 @@ impl Filter {
                         scratch,
                     });
                 });
+            }
+            Algorithm::BlockSparse(weight) => {
+                isa.run(BlockSparse { images, input, input_pixels, weight, output, output_pixels, size });
             }
             Algorithm::Depthwise(weight) => {
                 isa.run(Depthwise {

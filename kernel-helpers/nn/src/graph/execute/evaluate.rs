@@ -28,11 +28,19 @@ struct Rooms {
 }
 
 impl Evaluator {
-    /// Prepares the weights of a step's network.
+    /// Prepares the weights of a step's network for one evaluation.
     pub fn new(step: &Step, scalings: Vec<Scaling>) -> Self {
+        Self::with(step, scalings, |stage| Prepared::new(step.plan, stage, step.parameters, 1))
+    }
+
+    /// Prepares the weights of a network that stays as it is.
+    pub fn to_stay(step: &Step, scalings: Vec<Scaling>) -> Self {
+        Self::with(step, scalings, |stage| Prepared::to_stay(step.plan, stage, step.parameters))
+    }
+
+    fn with(step: &Step, scalings: Vec<Scaling>, prepare: impl Fn(usize) -> Prepared + Sync) -> Self {
         let plan = step.plan;
-        let prepare = |stage| Prepared::new(plan, stage, step.parameters, 1);
-        let prepared = (0..plan.stages.len()).into_par_iter().map(prepare).collect();
+        let prepared = (0..plan.stages.len()).into_par_iter().map(&prepare).collect();
         let (unit, rooms) = (Scaling::unit(step.most_lanes()), Mutex::default());
         Self { prepared, scalings, unit, rooms }
     }

@@ -25,7 +25,7 @@ impl Ready {
         let (joined, _) = Joined::new(&contiguous(&copies.collect::<Result<Vec<_>>>()?)?)?;
         let evaluator = joined.read(&network.plan, |parameters| {
             let scalings = network.scalings(parameters, running)?;
-            Ok(Evaluator::new(&network.step(0, false, &[], parameters), scalings))
+            Ok(Evaluator::to_stay(&network.step(0, false, &[], parameters), scalings))
         })?;
         Ok(Self { network, joined, evaluator })
     }

@@ -28,11 +28,26 @@ pub enum Weight {
 impl Prepared {
     /// Prepares a stage for at most so many images at a time.
     pub fn new(plan: &Plan, stage: usize, parameters: &Parts<&[f32]>, most: usize) -> Self {
+        Self::with(plan, stage, parameters, most, Convolution::filter)
+    }
+
+    /// The same for weights that stay, from one image at a time on: blocks of zeros are left out where that is faster.
+    pub fn to_stay(plan: &Plan, stage: usize, parameters: &Parts<&[f32]>) -> Self {
+        Self::with(plan, stage, parameters, 1, Convolution::filter_of_blocks)
+    }
+
+    fn with(
+        plan: &Plan,
+        stage: usize,
+        parameters: &Parts<&[f32]>,
+        most: usize,
+        filter: fn(&Convolution, &[f32], [usize; 2]) -> Filter,
+    ) -> Self {
         let Stage { work, inputs, .. } = &plan.stages[stage];
         let input = plan.activations[inputs[0]].extent;
         let weight = match work {
             Work::Conv(convolution, weight) => {
-                Weight::Filter(convolution.filter(&parameters[weight.clone()], input.size))
+                Weight::Filter(filter(convolution, &parameters[weight.clone()], input.size))
             }
             Work::Linear(weight) => Weight::Rows(matrix(&parameters[weight.clone()], input.channels)),
             Work::Classify { weight, bias } => Weight::Classifier(Classifier::new(

@@ -28,8 +28,8 @@ pub use ::deploy;
 pub use ::display::{self, DisplayPlain, Markdown, Show, display, markdown, table};
 pub use ::homework;
 pub use ::nn::{
-    self, Network, Part, Visitor, checkpoint, data, device, fp_layers, graph, models, ops, optim, prune,
-    quant, random, sparse, state_dict,
+    self, Network, Part, Predictor, Visitor, checkpoint, data, device, fp_layers, graph, models, ops, optim,
+    prune, quant, random, sparse, state_dict,
 };
 pub use ::notebook::{self, cell, panic, plot, stop, variables};
 pub use ::runs::{self, self as train_util};

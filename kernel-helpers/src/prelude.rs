@@ -27,7 +27,7 @@ pub use ::nn::prune::*;
 pub use ::nn::quant::*;
 pub use ::nn::random::{rand, randn};
 pub use ::nn::sparse::{BlockSparseConv, SparseConv};
-pub use ::nn::{Network, Part, Visitor};
+pub use ::nn::{Network, Part, Predictor, Visitor};
 pub use ::notebook::plot::*;
 pub use ::notebook::stop::stop_requested;
 pub use ::runs::*;

@@ -12,6 +12,7 @@ use cpu_kernels::integer::{
     Residual, Window, max_pool,
 };
 use cpu_kernels::pool::{Pool, Pooling};
+use nn::Predictor;
 use rayon::prelude::*;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -132,6 +133,22 @@ impl Memory {
     }
 }
 
+impl Predictor for IntegerNetwork {
+    fn logits(&self, images: &Tensor) -> Result<Tensor> {
+        self.forward(images)
+    }
+
+    fn multiplications(&self) -> Option<usize> {
+        let of_step = |step: &lower::Step<IntegerWeights>| match &step.work {
+            lower::Work::Conv(_, weights) | lower::Work::Linear(weights) => {
+                weights.values.iter().filter(|weight| **weight != 0).count() * self.uses_of_weights(step)
+            }
+            _ => 0,
+        };
+        Some(self.program.steps.iter().map(of_step).sum())
+    }
+}
+
 impl IntegerNetwork {
     /// The logits `[N, K]` of images `[N, C, H, W]`, f32.
     ///
@@ -170,6 +187,14 @@ impl IntegerNetwork {
             },
         );
         Ok(Tensor::from_vec(logits, self.values[self.program.output].shape.of_batch(batch), &Device::Cpu)?)
+    }
+
+    /// How often each weight of a step is used for an image.
+    fn uses_of_weights(&self, step: &lower::Step<IntegerWeights>) -> usize {
+        match step.work {
+            lower::Work::Conv(..) => self.values[step.output].shape.pixels(),
+            _ => 1,
+        }
     }
 
     /// How many images best go through the network together: several, where a layer's weight is too large to be read for each.

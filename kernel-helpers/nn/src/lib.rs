@@ -13,6 +13,7 @@ pub mod models;
 mod network;
 pub mod ops;
 pub mod optim;
+mod predictor;
 #[cfg(test)]
 mod properties;
 pub mod prune;
@@ -22,4 +23,5 @@ pub mod sparse;
 mod summary;
 
 pub use network::{Network, Part, Visitor, layer_name, set_state, state_dict};
+pub use predictor::Predictor;
 pub use summary::{ByNetwork, DisplayNetwork};

@@ -7,6 +7,7 @@
 //! again. A run is told by its whole configuration, [`RunIdentity`], and none is ever replaced by another, see
 //! [`RunFiles`]. A loop of one's own around a [`Trainer`] always runs.
 
+mod comparison;
 mod distillation;
 mod history;
 mod identity;
@@ -25,6 +26,7 @@ mod trainer;
 #[cfg(test)]
 mod tests;
 
+pub use comparison::{Compared, Comparison, Contender, Timing, compare};
 pub use distillation::Distillation;
 pub use history::{EpochRecord, History, last_history, recorded_note};
 pub use identity::{Examples, Procedure, RunIdentity};
@@ -43,7 +45,7 @@ use display::{MimeBundle, Show, shows_itself};
 use nn::data::{Data, DataLoader, Dataset};
 use nn::optim::StepDecay;
 use nn::prune::Pruning;
-use nn::{Network, ops};
+use nn::{Network, Predictor, ops};
 use notebook::stop;
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -215,15 +217,15 @@ pub struct TestResult {
 /// # Errors
 /// If a tensor operation fails, or the notebook's stop button is pressed: an accuracy on a part of the images would be
 /// another number.
-pub fn test<N: Network>(net: &N, data: &Data) -> Result<TestResult> {
+pub fn test<P: Predictor + ?Sized>(net: &P, data: &Data) -> Result<TestResult> {
     let mut watch = TestWatch::new(data.test.len());
     let result = test_watched(net, &data.test, |images| watch.done(images))?;
     Ok(TestResult { note: data.note().map(str::to_owned), ..result })
 }
 
 /// [`test`] on a dataset, which tells after each batch how many of its images have been tested.
-fn test_watched<N: Network>(
-    net: &N,
+fn test_watched<P: Predictor + ?Sized>(
+    net: &P,
     dataset: &Arc<dyn Dataset>,
     mut done: impl FnMut(usize),
 ) -> Result<TestResult> {
@@ -233,7 +235,7 @@ fn test_watched<N: Network>(
     for (index, batch) in loader.epoch(0).enumerate() {
         stop::check(|| format!("{} of {images} images were tested", index * TEST_BATCH))?;
         let batch = batch?;
-        let logits = net.forward_t(&batch.images, false)?.detach();
+        let logits = net.logits(&batch.images)?;
         loss += f64::from(ops::cross_entropy(&logits, &batch.labels)?.to_scalar::<f32>()?);
         correct += correct_predictions(&logits, &batch.labels)?;
         done((index * TEST_BATCH + batch.labels.dims()[0]).min(images));

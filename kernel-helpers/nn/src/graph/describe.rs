@@ -54,7 +54,7 @@ impl Graph {
         input.map(|input| layer.operation.parameters(&input)).unwrap_or_default()
     }
 
-    fn multiplications_of(&self, layer: &Layer) -> usize {
+    pub(super) fn multiplications_of(&self, layer: &Layer) -> usize {
         let input = layer.inputs.first().map(|&input| self.layers[input].shape);
         input.map_or(0, |input| layer.operation.multiplications(&input, &layer.shape))
     }

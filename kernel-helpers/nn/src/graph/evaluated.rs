@@ -72,6 +72,32 @@ impl Model {
         Ok(layers)
     }
 
+    /// The multiplications by weights that are not zero, for one image. A weight that is quantized to zero is zero.
+    ///
+    /// ```
+    /// use kernel_helpers::prelude::*;
+    ///
+    /// let net = lenet(10)?.build(0, &Device::Cpu)?;
+    /// assert_eq!(net.multiplications_in_use()?, net.graph().multiplications());
+    /// prune_layers(&net, 0.5)?;
+    /// assert!(net.multiplications_in_use()?.abs_diff(net.graph().multiplications() / 2) < 1_000);
+    /// # Ok::<(), Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// If a quantizer fails.
+    pub fn multiplications_in_use(&self) -> Result<usize> {
+        let parameters = self.quantized_parameters()?;
+        let mut sum = 0;
+        for (layer, parameters) in self.graph.layers.iter().zip(&parameters).filter(|(layer, _)| layer.has_weight()) {
+            let weights: Vec<f32> = parameters[0].flatten_all()?.to_vec1()?;
+            let nonzero = weights.iter().filter(|weight| **weight != 0.0).count();
+            // Each weight is used as often as any other.
+            sum += self.graph.multiplications_of(layer) / weights.len().max(1) * nonzero;
+        }
+        Ok(sum)
+    }
+
     /// The place of the layer whose output is the network's.
     pub fn output_layer(&self) -> usize {
         self.graph.output

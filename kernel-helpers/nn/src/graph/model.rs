@@ -334,6 +334,10 @@ impl Network for Model {
         }
     }
 
+    fn nonzero_multiplications(&self) -> Option<usize> {
+        self.multiplications_in_use().ok()
+    }
+
     fn device(&self) -> &Device {
         &self.device
     }

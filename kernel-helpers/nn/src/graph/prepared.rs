@@ -3,6 +3,7 @@
 use super::Model;
 use super::execute::{Network, Ready};
 use super::layered::{DTYPE, check_images};
+use crate::Predictor;
 use crate::device::instruction_set;
 use base::{Error, Result};
 use candle_core::{Module, Tensor};
@@ -24,6 +25,7 @@ use std::fmt;
 pub struct PreparedModel {
     model: Model,
     ready: Ready,
+    multiplications: usize,
 }
 
 impl Model {
@@ -46,7 +48,11 @@ impl Model {
             isa: instruction_set()?,
             seeds: vec![0; self.layers.len()],
         };
-        Ok(PreparedModel { ready: Ready::new(network, &parameters, &self.running())?, model: self.clone() })
+        Ok(PreparedModel {
+            ready: Ready::new(network, &parameters, &self.running())?,
+            model: self.clone(),
+            multiplications: self.multiplications_in_use()?,
+        })
     }
 }
 
@@ -61,6 +67,16 @@ impl Module for PreparedModel {
             return Err(Error::argument("the network's input", expected, found).into());
         }
         Ok(self.ready.evaluate(images)?)
+    }
+}
+
+impl Predictor for PreparedModel {
+    fn logits(&self, images: &Tensor) -> Result<Tensor> {
+        Ok(self.forward(images)?)
+    }
+
+    fn multiplications(&self) -> Option<usize> {
+        Some(self.multiplications)
     }
 }
 

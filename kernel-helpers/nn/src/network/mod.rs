@@ -97,6 +97,11 @@ pub trait Network: ModuleT {
         Visitor::of(self).prunable
     }
 
+    /// The multiplications by weights that are not zero, for one image, if the model knows them.
+    fn nonzero_multiplications(&self) -> Option<usize> {
+        None
+    }
+
     /// The layers with the shape of the weight and the count of the parameters, and their sums: what a cell shows of
     /// the model.
     fn summary(&self) -> Table {

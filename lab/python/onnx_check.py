@@ -10,10 +10,12 @@ file. For each engine a line says of how many images the predictions are the sam
 import argparse
 import importlib.metadata
 import json
+import os
 import pathlib
 
 import numpy
 import onnx
+from engine import ENGINES
 
 MEAN = numpy.array([0.4914, 0.4822, 0.4465])
 DEVIATION = numpy.array([0.2023, 0.1994, 0.2010])
@@ -38,26 +40,8 @@ def our_logits(path):
     return numpy.frombuffer(content[start + first : start + last], "<f4").reshape(tensor["shape"])
 
 
-def onnxruntime(path):
-    import onnxruntime
-
-    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
-    return lambda images: session.run(["logits"], {"images": images})[0]
-
-
-def openvino(path):
-    import openvino
-
-    # Processors that have them would otherwise compute in 16 bits.
-    compiled = openvino.Core().compile_model(path, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
-    return lambda images: compiled({"images": images})["logits"]
-
-
-ENGINES = {"onnxruntime": onnxruntime, "openvino": openvino}
-
-
 def compared(engine, path, images, labels, ours):
-    compute = ENGINES[engine](path)
+    compute = ENGINES[engine](path, os.cpu_count())
     theirs = numpy.concatenate([compute(images[at : at + BATCH]) for at in range(0, len(images), BATCH)])
     predictions = theirs.argmax(1)
     return {

@@ -3,6 +3,7 @@
 use crate::Network;
 use base::Result;
 use candle_core::{Device, Tensor};
+use std::time::Instant;
 
 /// A network in whatever form it is used: in training, prepared, or in integers. All that can be trained is one.
 ///
@@ -28,6 +29,16 @@ pub trait Predictor {
     /// # Errors
     /// If the images do not fit the network, or a tensor operation fails.
     fn logits(&self, images: &Tensor) -> Result<Tensor>;
+
+    /// The seconds that [`Self::logits`] takes for these images; of what computes elsewhere, without the way there.
+    ///
+    /// # Errors
+    /// As [`Self::logits`].
+    fn seconds(&self, images: &Tensor) -> Result<f64> {
+        let start = Instant::now();
+        self.logits(images)?;
+        Ok(start.elapsed().as_secs_f64())
+    }
 
     /// Where the images should be.
     fn device(&self) -> &Device {

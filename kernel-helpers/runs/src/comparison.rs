@@ -15,7 +15,6 @@ use notebook::stop;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::path::{Path, PathBuf};
-use std::time::Instant;
 
 /// A network that is to be compared.
 ///
@@ -183,18 +182,17 @@ pub fn compare(contenders: &[Contender], data: &Data, timing: Timing) -> Result<
         found.seconds_per_image = median(single);
         found.images_per_second = images.dim(0)? as f64 / median(batch);
     }
-    Ok(Comparison { networks, timing: Timing { batch_size: size, ..timing }, machine: Machine::here(&Device::Cpu)? })
+    Ok(Comparison {
+        networks,
+        timing: Timing { batch_size: size, ..timing },
+        machine: Machine::here(&Device::Cpu)?,
+    })
 }
 
 /// The seconds of so many calls, after one that is not counted.
 fn timed(network: &dyn Predictor, images: &Tensor, times: usize) -> Result<Vec<f64>> {
     network.logits(images)?;
-    let call = |_| {
-        let start = Instant::now();
-        network.logits(images)?;
-        Ok(start.elapsed().as_secs_f64())
-    };
-    (0..times).map(call).collect()
+    (0..times).map(|_| network.seconds(images)).collect()
 }
 
 fn median(mut values: Vec<f64>) -> f64 {
@@ -203,7 +201,9 @@ fn median(mut values: Vec<f64>) -> f64 {
 }
 
 fn size_of_file(path: &Path) -> Result<u64> {
-    Ok(std::fs::metadata(path).map_err(|error| Error::io(path, error, "Save the network there first."))?.len())
+    Ok(std::fs::metadata(path)
+        .map_err(|error| Error::io(path, error, "Save the network there first."))?
+        .len())
 }
 
 impl Comparison {
@@ -221,7 +221,8 @@ impl Comparison {
     /// ```
     pub fn plot(&self) -> Grid {
         let panel = |label: &str, x: fn(&Compared) -> Option<f64>| {
-            let point = |network: &Compared| Some((network.name.clone(), x(network)?, 100.0 * network.test.accuracy));
+            let point =
+                |network: &Compared| Some((network.name.clone(), x(network)?, 100.0 * network.test.accuracy));
             let points: Vec<_> = self.networks.iter().filter_map(point).collect();
             let plot = LinePlot::new().x_label(label).y_label("test accuracy (%)").log_x();
             (!points.is_empty()).then(|| plot.scatter_named("", &points))
@@ -251,7 +252,17 @@ impl Comparison {
                 times(network.images_per_second / first.images_per_second),
             ]
         };
-        let heads = ["network", "accuracy", "file", "smaller", "multiplications", "ms an image", "faster", "images/s", "faster"];
+        let heads = [
+            "network",
+            "accuracy",
+            "file",
+            "smaller",
+            "multiplications",
+            "ms an image",
+            "faster",
+            "images/s",
+            "faster",
+        ];
         let Timing { batch_size, turns } = self.timing;
         Table::new(heads)
             .rows(self.networks.iter().map(row))

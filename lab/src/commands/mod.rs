@@ -3,9 +3,11 @@
 mod assignment;
 mod bench;
 mod bench_kernel;
+mod compare;
 mod compress;
 mod data;
 mod doctor;
+mod engine;
 mod execute;
 mod finetune;
 mod grade;
@@ -71,6 +73,8 @@ enum Command {
     Finetune(finetune::Options),
     /// Prune and quantize beyond the homework: learned steps, a teacher, more epochs.
     Compress(compress::Options),
+    /// Compare the compressed networks: accuracy, size, time, in floating point and in integers.
+    Compare(compare::Options),
     /// List the runs that are kept, finished and unfinished, or remove some.
     Runs(runs::Options),
     /// Measure how many images a second this machine trains and evaluates.
@@ -159,6 +163,7 @@ pub fn run(cli: Cli) -> Result<ExitCode> {
         Command::Train(options) => train::train(&Project::find()?, &options)?,
         Command::Finetune(options) => finetune::finetune(&Project::find()?, &options)?,
         Command::Compress(options) => compress::compress(&Project::find()?, &options)?,
+        Command::Compare(options) => compare::compare(&Project::find()?, &options)?,
         Command::Runs(options) => runs::runs(&Project::find()?, &options)?,
         Command::Bench(options) => bench::bench(&Project::find()?, &options)?,
         Command::BenchKernel(options) => bench_kernel::bench_kernel(&Project::find()?, &options)?,

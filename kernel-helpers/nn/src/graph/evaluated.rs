@@ -89,7 +89,9 @@ impl Model {
     pub fn multiplications_in_use(&self) -> Result<usize> {
         let parameters = self.quantized_parameters()?;
         let mut sum = 0;
-        for (layer, parameters) in self.graph.layers.iter().zip(&parameters).filter(|(layer, _)| layer.has_weight()) {
+        for (layer, parameters) in
+            self.graph.layers.iter().zip(&parameters).filter(|(layer, _)| layer.has_weight())
+        {
             let weights: Vec<f32> = parameters[0].flatten_all()?.to_vec1()?;
             let nonzero = weights.iter().filter(|weight| **weight != 0.0).count();
             // Each weight is used as often as any other.

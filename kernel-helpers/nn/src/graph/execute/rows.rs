@@ -19,7 +19,8 @@ impl Reader<'_> {
         z: &mut [f32],
     ) -> bool {
         let stage = &self.plan.stages[prepared.stage];
-        let (Work::Conv(convolution, weight), Weight::Filter(filter)) = (&stage.work, &prepared.weight) else {
+        let (Work::Conv(convolution, weight), Weight::Filter(filter)) = (&stage.work, &prepared.weight)
+        else {
             return false;
         };
         let parts = rayon::current_num_threads().min(weight.len() * stage.output.pixels() / MULTIPLICATIONS);

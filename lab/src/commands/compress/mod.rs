@@ -1,0 +1,56 @@
+//! `cargo lab compress`: ResNet-20 pruned and quantized as far as it goes, beyond the homework's settings.
+
+mod run;
+
+pub use run::{Run, trained};
+
+use super::data;
+use super::train::record_command;
+use crate::project::Project;
+use anyhow::{Context, Result};
+use clap::Args;
+use kernel_helpers::display::print_line;
+use kernel_helpers::homework::prelude::*;
+use kernel_helpers::prelude::*;
+
+#[derive(Args)]
+/// What `cargo lab compress` can be asked for.
+pub struct Options {
+    /// `bits=4`, `bits=3`, `bits=2`, `bits=1`; `zeros=80`, `zeros=90` and `zeros=95` (percent); `two-of-four`, `blocks=75` and
+    /// `blocks=90` for zeros in a pattern; `channels=50`, which leaves out channels for good until half of the multiplications are
+    /// gone; `zeros=80+bits=4` and `channels=50+bits=4`; all of these if not given. For comparison, `bits=2` and `zeros=90` with one thing changed: `bits=2/labels-alone`, `/constant-rate`,
+    /// `/more-epochs`, `/given-steps`, `/step-per-layer`, and `/linear-ramp` for zeros.
+    #[arg(value_name = "RUN")]
+    runs: Vec<Run>,
+    /// The seed of shuffling and augmentation. The runs of a seed other than 0 go to a folder of its own.
+    #[arg(long, default_value_t = 0)]
+    seed: u64,
+    /// Train anew what is finished; what was interrupted continues.
+    #[arg(long)]
+    retrain: bool,
+}
+
+/// Makes the runs in their order. Each is recorded, continued if it was interrupted, and shown if it is finished.
+pub fn compress(project: &Project, options: &Options) -> Result<()> {
+    data::ensure(project)?;
+    let scale = Scale::from_env()?;
+    let folder = output_dir(scale, options.seed)?;
+    let data = cifar10(scale)?;
+    let data = data.hold_out(data.train.len() / 10)?;
+    let runs = if options.runs.is_empty() { Run::main().collect() } else { options.runs.clone() };
+    for run in runs {
+        print_line(run);
+        let files = RunFiles::of(run.weights(&folder));
+        let config = TrainConfig {
+            seed: options.seed,
+            save_to: Some(files.weights().to_owned()),
+            retrain: options.retrain,
+            ..run.config(scale)?
+        };
+        let history = run.train(&data, &config).with_context(|| run.to_string())?;
+        let seed = if options.seed == 0 { String::new() } else { format!(" --seed {}", options.seed) };
+        record_command(&files, &history, format!("cargo lab compress {run}{seed}"))?;
+        print_line(format_args!("{history}\n{}", project.relative(files.weights())));
+    }
+    Ok(())
+}

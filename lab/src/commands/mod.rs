@@ -9,6 +9,7 @@ mod data;
 mod doctor;
 mod engine;
 mod execute;
+mod export;
 mod finetune;
 mod grade;
 mod jupyter;
@@ -75,6 +76,8 @@ enum Command {
     Compress(compress::Options),
     /// Compare the compressed networks: accuracy, size, time, in floating point and in integers.
     Compare(compare::Options),
+    /// Write a network to a file for its use: ONNX for other engines, or integers.
+    Export(export::Options),
     /// List the runs that are kept, finished and unfinished, or remove some.
     Runs(runs::Options),
     /// Measure how many images a second this machine trains and evaluates.
@@ -164,6 +167,7 @@ pub fn run(cli: Cli) -> Result<ExitCode> {
         Command::Finetune(options) => finetune::finetune(&Project::find()?, &options)?,
         Command::Compress(options) => compress::compress(&Project::find()?, &options)?,
         Command::Compare(options) => compare::compare(&Project::find()?, &options)?,
+        Command::Export(options) => export::export(&Project::find()?, &options)?,
         Command::Runs(options) => runs::runs(&Project::find()?, &options)?,
         Command::Bench(options) => bench::bench(&Project::find()?, &options)?,
         Command::BenchKernel(options) => bench_kernel::bench_kernel(&Project::find()?, &options)?,

@@ -13,7 +13,7 @@ fn every_notebook_runs_without_an_error() {
         std::fs::copy(root.join("checkpoints").join(file), folder.join(file)).unwrap();
     }
     let notebooks =
-        ["lab1", "hw4", "report", "scratch"].map(|name| folder.join(name).with_extension("ipynb"));
+        ["lab1", "hw4", "report", "deploy", "scratch"].map(|name| folder.join(name).with_extension("ipynb"));
     for notebook in &notebooks {
         std::fs::copy(root.join("notebooks").join(notebook.file_name().unwrap()), notebook).unwrap();
     }

@@ -15,8 +15,18 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// The packages of the helpers.
-pub const HELPERS: [&str; 9] =
-    ["kernel-helpers", "base", "bench", "cpu-kernels", "display", "homework", "nn", "notebook", "runs"];
+pub const HELPERS: [&str; 10] = [
+    "kernel-helpers",
+    "base",
+    "bench",
+    "cpu-kernels",
+    "deploy",
+    "display",
+    "homework",
+    "nn",
+    "notebook",
+    "runs",
+];
 
 /// Other crates whose types a cell meets through the helpers.
 const SHOWN: [&str; 6] = ["candle-core", "candle-nn", "half", "rand", "rand_chacha", "rand_core"];
@@ -71,11 +81,11 @@ impl Answer {
         Ok(write_whole(Self::file(folder, arguments)?, text.as_bytes())?)
     }
 
-    /// The note for these arguments and the present dependencies. Their versions stay those of the lock file, which only a new
-    /// dependency changes.
+    /// The note for these arguments, the present dependencies, and what is left of them. Their versions stay those of the lock
+    /// file, which only a new dependency changes.
     fn file(folder: &BuildFolder, arguments: &[OsString]) -> Result<PathBuf> {
         let path = folder.path().to_string_lossy();
-        let mut key = String::new();
+        let mut key = [&HELPERS[..], &SHOWN].concat().join(" ");
         for argument in arguments {
             key += &argument.to_string_lossy().replace(&*path, FOLDER);
             key.push('\n');
@@ -237,6 +247,18 @@ mod tests {
 
     fn graph(graph: &[(&str, &str, &[&str])]) -> Graph {
         Graph::of(&metadata(graph)).unwrap()
+    }
+
+    #[test]
+    fn every_crate_of_the_helpers_is_known() {
+        let manifest = include_str!("../../../Cargo.toml");
+        let below = manifest.lines().filter_map(|line| line.trim().strip_prefix("\"kernel-helpers"));
+        let members = below.filter_map(|line| line.strip_suffix("\","));
+        let mut found: Vec<&str> =
+            members.map(|path| path.strip_prefix('/').unwrap_or("kernel-helpers")).collect();
+        let mut known = HELPERS.to_vec();
+        (found.sort_unstable(), known.sort_unstable());
+        assert_eq!(found, known);
     }
 
     #[test]

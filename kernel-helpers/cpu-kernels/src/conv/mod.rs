@@ -192,16 +192,6 @@ impl BorderedImages {
     pub fn inner(&self) -> Pixels {
         self.with_border(0)
     }
-
-    /// The first image in parts of so many rows, the last one of fewer, or of more that only belong to its border: the values
-    /// and the layout of each, from its first row on, without the borders.
-    pub fn parts(&mut self, rows: usize) -> impl Iterator<Item = (&mut [f32], Pixels)> {
-        let inner = self.inner();
-        let pixels = Pixels { start: inner.start % inner.row.max(1), ..inner };
-        let above = inner.start - pixels.start;
-        let parts = self.values[above..].chunks_mut((rows * inner.row).max(1));
-        parts.map(move |values| (values, pixels))
-    }
 }
 
 #[cfg(test)]

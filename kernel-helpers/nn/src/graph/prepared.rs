@@ -89,6 +89,7 @@ impl fmt::Debug for PreparedModel {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::graph::Graph;
     use crate::models::*;
     use crate::ops::testing::random;
     use crate::prune::{Block, Pruning};
@@ -98,10 +99,18 @@ mod tests {
     #[test]
     fn one_image_among_threads_has_the_bits_that_it_has_in_a_batch() {
         let resnet = resnet_cifar(ResNetConfig::default());
-        for graph in [resnet, wide_resnet(10, 1), vgg(10), mobilenet(10)].map(Result::unwrap) {
+        // Odd sizes, and strides that leave rows over.
+        let odd = Graph::new("odd", [3, 61, 53], |x| {
+            let x = x.conv(32, 5).padding(1).batch_norm().relu();
+            let y = x.conv(48, 3).stride(2).batch_norm() + x.conv(48, 1).stride(2).batch_norm();
+            let x = y.relu();
+            let x = x.conv(64, 4).stride(3).padding(2).relu() + x.conv(64, 2).stride(3).padding(1);
+            x.conv(64, 3).padding(0).relu().global_average_pool().linear(10)
+        });
+        for graph in [resnet, wide_resnet(10, 1), vgg(10), mobilenet(10), odd].map(Result::unwrap) {
             let net = graph.build(0, &Device::Cpu).unwrap();
             let ready = net.prepared().unwrap();
-            let images = random(&[2, 3, 32, 32], 1);
+            let images = random(&net.graph().input_shape().of_batch(2), 1);
             let batch: Vec<Vec<f32>> = net.forward_t(&images, false).unwrap().to_vec2().unwrap();
             for threads in [1, 2, 3, 16] {
                 let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();

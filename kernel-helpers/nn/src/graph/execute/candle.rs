@@ -1,6 +1,6 @@
 //! A layer that the executor has no node for, computed by candle at the place where it stands.
 
-use super::load::{Reader, Target};
+use super::load::{Kept, Reader, Target};
 use super::parts::Parts;
 use crate::graph::Layer;
 use crate::graph::layered::{self, Context};
@@ -69,7 +69,7 @@ impl CandleLayer<'_> {
             for (at, planes) in values.chunks_exact_mut(extent.elements()).enumerate() {
                 let kept = kept.as_deref_mut().filter(|_| index == 0);
                 let kept = kept.map(|kept| &mut kept[at * extent.values()..][..extent.values()]);
-                reader.load(activation, first + at, Target { kept, values: &mut room, pixels });
+                reader.load(activation, first + at, Target { kept: kept.map_or(Kept::Before, Kept::Here), values: &mut room, pixels });
                 from_channels_last(&room, pixels, planes, extent.channels, extent.size[1]);
             }
             Ok(Tensor::from_vec(values, shape.of_batch(count), &Device::Cpu)?)

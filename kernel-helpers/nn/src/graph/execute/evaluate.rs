@@ -3,6 +3,7 @@
 use super::Step;
 use super::batch::Groups;
 use super::norm::Scaling;
+use super::rows::parts;
 use super::stage::{Prepared, input_room, together};
 use super::workspace::Values;
 use crate::graph::plan::{Plan, Work};
@@ -23,6 +24,9 @@ pub struct Evaluator {
 /// The memory in which a few images go through the network.
 struct Rooms {
     images: usize,
+    threads: usize,
+    /// Whether the image is the only one.
+    alone: bool,
     values: Values,
     inputs: Vec<BorderedImages>,
 }
@@ -45,13 +49,16 @@ impl Evaluator {
         Self { prepared, scalings, unit, rooms }
     }
 
-    fn rooms(&self, plan: &Plan, images: usize) -> Rooms {
+    fn rooms(&self, plan: &Plan, images: usize, alone: bool) -> Rooms {
+        let threads = rayon::current_num_threads();
         let mut kept = self.rooms.lock().unwrap_or_else(PoisonError::into_inner);
-        match kept.iter().position(|rooms| rooms.images == images) {
+        match kept.iter().position(|rooms| (rooms.images, rooms.threads, rooms.alone) == (images, threads, alone)) {
             Some(at) => kept.swap_remove(at),
             None => {
-                let inputs = (0..plan.stages.len()).map(|stage| input_room(plan, stage, images));
-                Rooms { images, values: Values::default(), inputs: inputs.collect() }
+                // The parts of a single image have room of their own.
+                let room = |stage| input_room(plan, stage, if alone { parts(plan, stage) } else { images });
+                let inputs = (0..plan.stages.len()).map(room).collect();
+                Rooms { images, threads, alone, values: Values::default(), inputs }
             }
         }
     }
@@ -67,14 +74,14 @@ impl Step<'_> {
         let mut output = vec![0.0; self.batch * outputs];
         let images = self.images.par_chunks(groups.images * planes);
         output.par_chunks_mut(groups.images * outputs).zip(images).try_for_each(|(output, images)| {
-            let mut rooms = evaluator.rooms(plan, bunch);
-            let values = &mut rooms.values;
+            let mut rooms = evaluator.rooms(plan, bunch, self.batch == 1);
+            let (values, alone) = (&mut rooms.values, rooms.alone);
             for (output, images) in output.chunks_mut(bunch * outputs).zip(images.chunks(bunch * planes)) {
                 let count = images.len() / planes;
                 let step = Step { images, batch: count, ..self };
                 values.fit(plan, count);
                 for (prepared, room) in prepared.iter().zip(&mut rooms.inputs) {
-                    step.evaluate_stage(prepared, scalings, unit, room, values)?;
+                    step.evaluate_stage(prepared, scalings, unit, room, values, alone)?;
                 }
                 output.copy_from_slice(&step.output(&step.reader(scalings, unit, values), count));
             }
@@ -91,6 +98,7 @@ impl Step<'_> {
         unit: &Scaling,
         room: &mut BorderedImages,
         values: &mut Values,
+        alone: bool,
     ) -> Result<()> {
         let (plan, at) = (self.plan, prepared.stage);
         let read = plan.stages[at].inputs[0];
@@ -98,7 +106,7 @@ impl Step<'_> {
         let mut z = take(&mut values.stages[at]);
         let mut kept = writes.then(|| take(&mut values.kept[read]));
         let reader = self.reader(scalings, unit, values);
-        if self.batch > 1 || !reader.run_in_rows(prepared, room, kept.as_deref_mut(), &mut z) {
+        if !alone || !reader.run_in_rows(prepared, room, kept.as_deref_mut(), &mut z) {
             reader.run(prepared, self.candle_layer(at).as_ref(), 0, room, kept.as_deref_mut(), &mut z)?;
         }
         values.stages[at] = z;

@@ -2,7 +2,7 @@
 
 use super::Step;
 use super::batch::{Groups, image};
-use super::load::{Reader, Target};
+use super::load::{Kept, Reader, Target};
 use super::norm::{GroupMoments, Scaling};
 use super::stage::{Prepared, input_room};
 use super::workspace::{Buffers, Values};
@@ -121,7 +121,7 @@ impl<'a> Step<'a> {
         let mut room = AlignedVec::zeros(extent.values());
         let mut output = vec![0.0; count * extent.elements()];
         for (at, planes) in output.chunks_exact_mut(extent.elements()).enumerate() {
-            reader.load(self.plan.output, at, Target { kept: None, values: &mut room, pixels });
+            reader.load(self.plan.output, at, Target { kept: Kept::Before, values: &mut room, pixels });
             from_channels_last(
                 image(&room, 0, extent.values()),
                 pixels,

@@ -4,7 +4,7 @@
 use super::backward::Way;
 use super::batch::{Groups, image};
 use super::gate::Arrival;
-use super::load::Target;
+use super::load::{Kept, Target};
 use super::norm::GradientSums;
 use super::pass::ByInput;
 use crate::graph::plan::{Extent, Origin, Work};
@@ -68,7 +68,7 @@ impl Way<'_> {
         rows.fill(0.0);
         let reader = self.reader;
         rows.par_chunks_mut(values).enumerate().for_each(|(row, values)| {
-            reader.load(activation, row, Target { kept: None, values, pixels });
+            reader.load(activation, row, Target { kept: Kept::Before, values, pixels });
         });
         Some(rows)
     }

@@ -25,10 +25,20 @@ pub struct Reader<'a> {
 
 /// Where an activation's image goes.
 pub struct Target<'a> {
-    /// The image of the kept values, if they are to be written.
-    pub kept: Option<&'a mut [f32]>,
+    /// The kept values of these rows.
+    pub kept: Kept<'a>,
     pub values: &'a mut [f32],
     pub pixels: Pixels,
+}
+
+/// What becomes of an activation's values that are kept, if any are.
+pub enum Kept<'a> {
+    /// They have been written before, and are read.
+    Before,
+    /// They are to be written here.
+    Here(&'a mut [f32]),
+    /// Another part of the image writes them meanwhile, so that they have to be computed once more.
+    Elsewhere,
 }
 
 impl<'a> Reader<'a> {
@@ -78,10 +88,13 @@ impl<'a> Reader<'a> {
         let (extent, lanes) = (read.extent, read.extent.lanes());
         let Target { kept, values, pixels } = target;
         let row = extent.size[1] * lanes;
+        if rows.is_empty() {
+            return;
+        }
         let rows_of = |origin| &self.values_of(origin, at)[rows.start * row..rows.end * row];
         let written = match read.plain() {
             Some(stage) => Some(Origin::Stage(stage)),
-            None => (read.kept && kept.is_none()).then_some(Origin::Kept(activation)),
+            None => (read.kept && matches!(kept, Kept::Before)).then_some(Origin::Kept(activation)),
         };
         if let Some(origin) = written {
             for (y, from) in rows_of(origin).chunks_exact(row).enumerate() {
@@ -106,7 +119,7 @@ impl<'a> Reader<'a> {
             skip,
             function: read.function,
             columns: extent.size[1],
-            dense: kept,
+            dense: if let Kept::Here(kept) = kept { Some(kept) } else { None },
             padded: Some((values, pixels)),
         });
     }
@@ -119,5 +132,6 @@ pub fn between_borders<'a>(
     kept: Option<&'a mut [f32]>,
 ) -> Target<'a> {
     let pixels = images.inner().of_image(at);
+    let kept = kept.map_or(Kept::Before, Kept::Here);
     Target { kept, values: &mut images.values, pixels }
 }

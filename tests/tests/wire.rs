@@ -1,13 +1,24 @@
 //! The kernel as Jupyter's own clients meet it, over the protocol; each test is a file of tests in `tests/wire/`.
 
 use homework_tests::wire;
-use std::sync::{Mutex, PoisonError};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError, RwLock};
 
-/// The themes run one after the other, as some look at the clock.
-static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+/// Themes that look at the clock or at all processes run alone.
+static ALONE: RwLock<()> = RwLock::new(());
+/// Of the others, two run at a time.
+static PLACES: [Mutex<()>; 2] = [Mutex::new(()), Mutex::new(())];
 
 fn run(theme: &str) {
-    let _turn = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
+    let _turn = ALONE.read().unwrap_or_else(PoisonError::into_inner);
+    static NEXT: AtomicUsize = AtomicUsize::new(0);
+    let place = NEXT.fetch_add(1, Ordering::Relaxed) % PLACES.len();
+    let _place = PLACES[place].lock().unwrap_or_else(PoisonError::into_inner);
+    wire(theme);
+}
+
+fn run_alone(theme: &str) {
+    let _turn = ALONE.write().unwrap_or_else(PoisonError::into_inner);
     wire(theme);
 }
 
@@ -43,7 +54,7 @@ fn cells_ask_for_input() {
 
 #[test]
 fn the_stop_button_stops() {
-    run("stopping");
+    run_alone("stopping");
 }
 
 #[test]
@@ -63,10 +74,10 @@ fn other_front_ends_and_jupyters_are_served() {
 
 #[test]
 fn no_process_and_no_folder_is_left() {
-    run("processes");
+    run_alone("processes");
 }
 
 #[test]
 fn nothing_is_lost_beside_other_work() {
-    run("soak");
+    run_alone("soak");
 }

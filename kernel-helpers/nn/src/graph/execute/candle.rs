@@ -69,7 +69,11 @@ impl CandleLayer<'_> {
             for (at, planes) in values.chunks_exact_mut(extent.elements()).enumerate() {
                 let kept = kept.as_deref_mut().filter(|_| index == 0);
                 let kept = kept.map(|kept| &mut kept[at * extent.values()..][..extent.values()]);
-                reader.load(activation, first + at, Target { kept: kept.map_or(Kept::Before, Kept::Here), values: &mut room, pixels });
+                reader.load(
+                    activation,
+                    first + at,
+                    Target { kept: kept.map_or(Kept::Before, Kept::Here), values: &mut room, pixels },
+                );
                 from_channels_last(&room, pixels, planes, extent.channels, extent.size[1]);
             }
             Ok(Tensor::from_vec(values, shape.of_batch(count), &Device::Cpu)?)

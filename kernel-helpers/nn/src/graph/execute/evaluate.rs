@@ -52,7 +52,10 @@ impl Evaluator {
     fn rooms(&self, plan: &Plan, images: usize, alone: bool) -> Rooms {
         let threads = rayon::current_num_threads();
         let mut kept = self.rooms.lock().unwrap_or_else(PoisonError::into_inner);
-        match kept.iter().position(|rooms| (rooms.images, rooms.threads, rooms.alone) == (images, threads, alone)) {
+        match kept
+            .iter()
+            .position(|rooms| (rooms.images, rooms.threads, rooms.alone) == (images, threads, alone))
+        {
             Some(at) => kept.swap_remove(at),
             None => {
                 // The parts of a single image have room of their own.

@@ -83,10 +83,8 @@ impl Reader<'_> {
             let rows = at * share..rows.min((at + 1) * share);
             let end = if at + 1 == count { read.size[0] } else { rows.end * convolution.stride };
             let own = rows.start * convolution.stride..end;
-            let (mine, others) = kept
-                .take()
-                .map(|all| all.split_at_mut(own.len() * read.size[1] * read.lanes()))
-                .unzip();
+            let (mine, others) =
+                kept.take().map(|all| all.split_at_mut(own.len() * read.size[1] * read.lanes())).unzip();
             kept = others;
             parts.push(Part { rows, input, own, kept: mine, z });
         }

@@ -35,7 +35,7 @@ pub use plot::{plot_history, plot_sparsity, plot_test_accuracy};
 pub use record::RunRecord;
 pub use run_files::RunFiles;
 pub use seeds::{mean_and_deviation, records_over_seeds};
-pub use sensitivity::{Cut, LayerCut, LayerSensitivity, Mix, SensitivityScan, sensitivity_scan};
+pub use sensitivity::{Budget, Cut, LayerCut, LayerSensitivity, Mix, SensitivityScan, sensitivity_scan};
 pub use trainer::{EpochStatistics, TrainConfig, Trainer};
 
 use crate::progress::TestWatch;

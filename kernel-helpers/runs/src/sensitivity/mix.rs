@@ -49,13 +49,68 @@ pub struct Mix {
     pub expected_loss: f64,
 }
 
+/// What all weights together may take.
+///
+/// ```
+/// use kernel_helpers::prelude::*;
+///
+/// # let data = Cifar10::striped(64, 32);
+/// # let net = Graph::new("small", [3, 32, 32], |x| x.conv(8, 3).relu().global_average_pool().linear(10))?
+/// #     .build(0, &Device::Cpu)?;
+/// let found = sensitivity_scan(&net, &data, &[Cut::Bits(8), Cut::Bits(4), Cut::Bits(2)], 50)?;
+/// let eighth = Budget::BitOperations(net.graph().multiplications() * 4);
+/// assert!(found.best_within(eighth)?.bytes() < found.best_within(Budget::Bytes(1_000))?.bytes());
+/// # Ok::<(), Error>(())
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Budget {
+    /// So many bytes in a packed file.
+    Bytes(usize),
+    /// So many bit operations for one image: a multiplication by a weight of b bits counts b, one by a weight in floating point 32,
+    /// one by zero nothing (van Baalen et al., 2020, up to the bits of the activations, which are the same everywhere). It stands
+    /// for the time where that grows with the bits; this project's integer kernels take the same for 2 bits as for 8.
+    BitOperations(usize),
+}
+
+impl From<usize> for Budget {
+    /// Bytes.
+    fn from(bytes: usize) -> Self {
+        Budget::Bytes(bytes)
+    }
+}
+
+impl Budget {
+    fn amount(self) -> usize {
+        let (Budget::Bytes(amount) | Budget::BitOperations(amount)) = self;
+        amount
+    }
+
+    fn unit(self) -> &'static str {
+        match self {
+            Budget::Bytes(_) => "bytes",
+            Budget::BitOperations(_) => "bit operations",
+        }
+    }
+
+    /// What a cut of a layer takes.
+    fn cost(self, cut: Cut, layer: &LayerSensitivity) -> usize {
+        match (self, cut) {
+            (Budget::Bytes(_), cut) => cut.bytes(layer.weights),
+            (Budget::BitOperations(_), Cut::Bits(bits)) => layer.multiplications * bits as usize,
+            (Budget::BitOperations(_), Cut::Zeros(share)) => {
+                (32.0 * (1.0 - share) * layer.multiplications as f64).round() as usize
+            }
+        }
+    }
+}
+
 /// How finely a budget is divided.
 const UNITS: usize = 4_000;
 
 impl SensitivityScan {
-    /// The cut for each layer with which the loss grows least while all weights fit into so many bytes; as what the layers
-    /// cost alone adds up, which is an approximation (Dong et al., 2020). Of these sums it is the smallest: the search goes through
-    /// all of them (a knapsack problem, by dynamic programming over the bytes).
+    /// The cut for each layer with which the loss grows least while all weights fit into a [`Budget`], of bytes if it is a number; as
+    /// what the layers cost alone adds up, which is an approximation (Dong et al., 2020). Of these sums it is the smallest: the search
+    /// goes through all of them (a knapsack problem, by dynamic programming over the budget).
     ///
     /// ```
     /// use kernel_helpers::prelude::*;
@@ -72,21 +127,20 @@ impl SensitivityScan {
     ///
     /// # Errors
     /// If the budget is too small for the smallest cuts.
-    pub fn best_within(&self, budget: usize) -> Result<Mix> {
-        let unit = budget.div_ceil(UNITS).max(1);
-        let smallest: usize =
-            self.layers.iter().map(|layer| self.units(layer, unit).min().unwrap_or(0)).sum();
-        if smallest > budget / unit {
-            let least =
-                self.layers.iter().map(|layer| self.cuts.iter().map(|cut| cut.bytes(layer.weights)).min());
-            let least: usize = least.map(|bytes| bytes.unwrap_or(0)).sum();
-            return Err(Error::argument(
-                "the budget",
-                format!("at least {least} bytes, what these cuts need"),
-                budget,
-            ));
+    pub fn best_within(&self, budget: impl Into<Budget>) -> Result<Mix> {
+        let budget = budget.into();
+        let unit = budget.amount().div_ceil(UNITS).max(1);
+        let least = |cost: &dyn Fn(Cut, &LayerSensitivity) -> usize| -> usize {
+            let of_layer =
+                |layer| self.cuts.iter().map(|cut| cost(*cut, layer)).min().unwrap_or(0);
+            self.layers.iter().map(of_layer).sum()
+        };
+        if least(&|cut, layer| budget.cost(cut, layer).div_ceil(unit)) > budget.amount() / unit {
+            let (least, unit) = (least(&|cut, layer| budget.cost(cut, layer)), budget.unit());
+            let expected = format!("at least {least} {unit}, what these cuts need");
+            return Err(Error::argument("the budget", expected, budget.amount()));
         }
-        let chosen = self.search(budget / unit, unit);
+        let chosen = self.search(budget, unit);
         let cuts = self.layers.iter().zip(&chosen).map(|(layer, choice)| {
             let cut = self.cuts[*choice];
             LayerCut { layer: layer.name.clone(), cut, bytes: cut.bytes(layer.weights) }
@@ -100,18 +154,17 @@ impl SensitivityScan {
         layer.losses[cut] - self.whole.loss
     }
 
-    /// What each cut of a layer takes of the budget.
-    fn units(&self, layer: &LayerSensitivity, unit: usize) -> impl Iterator<Item = usize> {
-        self.cuts.iter().map(move |cut| cut.bytes(layer.weights).div_ceil(unit))
-    }
-
     /// The choices with the smallest sum.
-    fn search(&self, budget: usize, unit: usize) -> Vec<usize> {
+    fn search(&self, budget: Budget, unit: usize) -> Vec<usize> {
+        let costs_of = |layer| -> Vec<usize> {
+            self.cuts.iter().map(|cut| budget.cost(*cut, layer).div_ceil(unit)).collect()
+        };
+        let budget = budget.amount() / unit;
         // For each budget: the smallest sum of the layers so far, and the choice of each layer that leads there.
         let mut sums = vec![0.0; budget + 1];
         let mut choices: Vec<Vec<usize>> = Vec::new();
         for layer in &self.layers {
-            let costs: Vec<usize> = self.units(layer, unit).collect();
+            let costs = costs_of(layer);
             let mut next = vec![f64::INFINITY; budget + 1];
             let mut best = vec![0; budget + 1];
             for (cut, cost) in costs.iter().enumerate() {
@@ -129,7 +182,7 @@ impl SensitivityScan {
         let mut chosen: Vec<usize> = Vec::new();
         for (layer, best) in self.layers.iter().zip(&choices).rev() {
             let choice = best[left];
-            left -= self.units(layer, unit).nth(choice).unwrap_or(0);
+            left -= costs_of(layer)[choice];
             chosen.push(choice);
         }
         chosen.reverse();
@@ -192,37 +245,39 @@ mod tests {
 
     #[test]
     fn the_search_finds_the_smallest_sum() {
-        let layer = |name: &str, weights, losses: [f64; 3]| LayerSensitivity {
+        let layer = |name: &str, weights, multiplications, losses: [f64; 3]| LayerSensitivity {
             name: name.to_owned(),
             weights,
-            multiplications: 0,
+            multiplications,
             losses: losses.to_vec(),
             accuracies: vec![0.9; 3],
         };
         let found = SensitivityScan {
             cuts: vec![Cut::Bits(8), Cut::Bits(4), Cut::Bits(2)],
             layers: vec![
-                layer("a", 100, [1.0, 1.5, 3.0]),
-                layer("b", 200, [1.0, 1.125, 1.25]),
-                layer("c", 50, [1.0, 1.25, 9.0]),
+                layer("a", 100, 300, [1.0, 1.5, 3.0]),
+                layer("b", 200, 1_000, [1.0, 1.125, 1.25]),
+                layer("c", 50, 200, [1.0, 1.25, 9.0]),
             ],
             whole: TestResult { loss: 1.0, accuracy: 0.9, images: 10, note: None },
         };
-        for budget in [88, 100, 130, 175, 260, 350, 400] {
+        let bytes = [88, 100, 130, 175, 260, 350, 400].map(Budget::Bytes);
+        let operations = [3_000, 3_900, 5_000, 8_000].map(Budget::BitOperations);
+        for budget in bytes.into_iter().chain(operations) {
             let mut best = f64::INFINITY;
             for choice in (0..27).map(|at| [at % 3, at / 3 % 3, at / 9]) {
-                let cuts = choice.map(|cut| found.cuts[cut]);
-                let bytes: usize =
-                    cuts.iter().zip(&found.layers).map(|(cut, layer)| cut.bytes(layer.weights)).sum();
-                let growth = choice.iter().zip(&found.layers).map(|(cut, layer)| layer.losses[*cut] - 1.0);
-                if bytes <= budget {
+                let chosen = || choice.iter().zip(&found.layers);
+                let costs = chosen().map(|(cut, layer)| budget.cost(found.cuts[*cut], layer));
+                let growth = chosen().map(|(cut, layer)| layer.losses[*cut] - 1.0);
+                if costs.sum::<usize>() <= budget.amount() {
                     best = best.min(growth.sum());
                 }
             }
             let mix = found.best_within(budget).unwrap();
-            assert_eq!(mix.expected_loss, best, "{budget}: {mix}");
-            assert!(mix.bytes() <= budget);
+            assert_eq!(mix.expected_loss, best, "{budget:?}: {mix}");
         }
-        assert!(found.best_within(80).unwrap_err().to_string().contains("at least 88 bytes"));
+        let refused = |budget: Budget| found.best_within(budget).unwrap_err().to_string();
+        assert!(refused(80.into()).contains("at least 88 bytes"));
+        assert!(refused(Budget::BitOperations(2_900)).contains("at least 3000 bit operations"));
     }
 }

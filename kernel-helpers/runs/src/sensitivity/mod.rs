@@ -2,7 +2,7 @@
 
 mod mix;
 
-pub use mix::{LayerCut, Mix};
+pub use mix::{Budget, LayerCut, Mix};
 
 use crate::progress::TestWatch;
 use crate::{TestResult, test_watched};

@@ -78,7 +78,7 @@ unsafe fn rows<S: Simd, const TAPS: usize, const STRIDE: usize>(simd: S, job: &m
     let wide = S::REGISTERS >= 32;
     let vectors = match (TAPS, wide) {
         (5.., _) => 1,
-        (_, true) => job.weight.panel / S::LANES,
+        (_, true) => (job.weight.panel / S::LANES).min(2),
         (_, false) => 2,
     };
     for first in (0..job.weight.outputs).step_by(vectors * S::LANES) {

@@ -78,7 +78,7 @@ impl IntegerKernel for IntegerConvolution<'_> {
 #[inline(always)]
 unsafe fn rows<S: IntegerSimd>(simd: S, job: &mut IntegerConvolution) {
     let wide = S::REGISTERS >= 32;
-    let vectors = if wide { job.weight.panel / S::LANES } else { 2 };
+    let vectors = if wide { (job.weight.panel / S::LANES).min(2) } else { 2 };
     let step = job.stride * job.input_pixels.pixel;
     for first in (0..job.weight.outputs).step_by(vectors * S::LANES) {
         for image in 0..job.images {

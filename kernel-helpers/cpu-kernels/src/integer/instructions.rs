@@ -2,6 +2,8 @@
 
 use super::IntegerConvolution;
 use super::simd::IntegerSimd;
+#[cfg(target_arch = "aarch64")]
+use super::simd::neon::Neon;
 use super::simd::portable::Portable;
 #[cfg(target_arch = "x86_64")]
 use super::simd::{avx_vnni::AvxVnni, avx2::Avx2, avx512_vnni::Avx512Vnni};
@@ -34,6 +36,12 @@ pub enum IntegerIsa {
     /// 16 products in an instruction.
     #[cfg(target_arch = "x86_64")]
     Avx2(Avx2),
+    /// 16 products in an instruction, of unsigned with signed integers.
+    #[cfg(target_arch = "aarch64")]
+    NeonMixed(Neon<true>),
+    /// 16 products in an instruction.
+    #[cfg(target_arch = "aarch64")]
+    NeonSigned(Neon<false>),
     /// On any processor.
     Portable(Portable),
 }
@@ -49,6 +57,11 @@ impl IntegerIsa {
             sets.extend(vectors.map(IntegerIsa::Avx512Vnni));
             sets.extend(AvxVnni::new().map(IntegerIsa::AvxVnni));
             sets.extend(Avx2::new().map(IntegerIsa::Avx2));
+        }
+        #[cfg(target_arch = "aarch64")]
+        {
+            sets.extend(Neon::<true>::new().map(IntegerIsa::NeonMixed));
+            sets.extend(Neon::<false>::new().map(IntegerIsa::NeonSigned));
         }
         sets.push(IntegerIsa::Portable(Portable));
         sets
@@ -68,7 +81,7 @@ impl IntegerIsa {
         Ok(Self::available().into_iter().find(allowed).unwrap_or(IntegerIsa::Portable(Portable)))
     }
 
-    /// `amx`, `avx512-vnni`, `avx-vnni`, `avx2` or `portable`.
+    /// `amx`, `avx512-vnni`, `avx-vnni`, `avx2`, `neon-i8mm`, `neon-dotprod` or `portable`.
     pub fn name(&self) -> &'static str {
         match self {
             #[cfg(target_arch = "x86_64")]
@@ -79,6 +92,10 @@ impl IntegerIsa {
             IntegerIsa::AvxVnni(_) => "avx-vnni",
             #[cfg(target_arch = "x86_64")]
             IntegerIsa::Avx2(_) => "avx2",
+            #[cfg(target_arch = "aarch64")]
+            IntegerIsa::NeonMixed(_) => "neon-i8mm",
+            #[cfg(target_arch = "aarch64")]
+            IntegerIsa::NeonSigned(_) => "neon-dotprod",
             IntegerIsa::Portable(_) => "portable",
         }
     }
@@ -107,6 +124,10 @@ impl IntegerIsa {
             IntegerIsa::AvxVnni(simd) => simd.run(kernel),
             #[cfg(target_arch = "x86_64")]
             IntegerIsa::Avx2(simd) => simd.run(kernel),
+            #[cfg(target_arch = "aarch64")]
+            IntegerIsa::NeonMixed(simd) => simd.run(kernel),
+            #[cfg(target_arch = "aarch64")]
+            IntegerIsa::NeonSigned(simd) => simd.run(kernel),
             IntegerIsa::Portable(simd) => simd.run(kernel),
         }
     }

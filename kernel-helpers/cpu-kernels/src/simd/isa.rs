@@ -1,5 +1,7 @@
 //! The choice of an instruction set when the program runs.
 
+#[cfg(target_arch = "aarch64")]
+use super::neon::Neon;
 use super::{Kernel, portable::Portable};
 #[cfg(target_arch = "x86_64")]
 use super::{avx2::Avx2, avx512::Avx512};
@@ -16,6 +18,9 @@ pub enum Isa {
     /// 8 values at a time.
     #[cfg(target_arch = "x86_64")]
     Avx2(Avx2),
+    /// 4 values at a time, in 32 registers.
+    #[cfg(target_arch = "aarch64")]
+    Neon(Neon),
     /// 4 values at a time, on any processor.
     Portable(Portable),
 }
@@ -32,11 +37,13 @@ impl Isa {
             sets.extend(Avx512::new().map(Isa::Avx512));
             sets.extend(Avx2::new().map(Isa::Avx2));
         }
+        #[cfg(target_arch = "aarch64")]
+        sets.extend(Neon::new().map(Isa::Neon));
         sets.push(Isa::Portable(Portable));
         sets
     }
 
-    /// The set of this name: `avx512`, `avx2` or `portable`.
+    /// The set of this name: `avx512`, `avx2`, `neon` or `portable`.
     ///
     /// # Errors
     /// If this processor lacks it or there is none of that name.
@@ -68,13 +75,15 @@ impl Isa {
         }))
     }
 
-    /// `avx512`, `avx2` or `portable`.
+    /// `avx512`, `avx2`, `neon` or `portable`.
     pub fn name(&self) -> &'static str {
         match self {
             #[cfg(target_arch = "x86_64")]
             Isa::Avx512(_) => "avx512",
             #[cfg(target_arch = "x86_64")]
             Isa::Avx2(_) => "avx2",
+            #[cfg(target_arch = "aarch64")]
+            Isa::Neon(_) => "neon",
             Isa::Portable(_) => "portable",
         }
     }
@@ -86,6 +95,8 @@ impl Isa {
             Isa::Avx512(simd) => simd.run(kernel),
             #[cfg(target_arch = "x86_64")]
             Isa::Avx2(simd) => simd.run(kernel),
+            #[cfg(target_arch = "aarch64")]
+            Isa::Neon(simd) => simd.run(kernel),
             Isa::Portable(simd) => simd.run(kernel),
         }
     }

@@ -131,8 +131,7 @@ impl SensitivityScan {
         let budget = budget.into();
         let unit = budget.amount().div_ceil(UNITS).max(1);
         let least = |cost: &dyn Fn(Cut, &LayerSensitivity) -> usize| -> usize {
-            let of_layer =
-                |layer| self.cuts.iter().map(|cut| cost(*cut, layer)).min().unwrap_or(0);
+            let of_layer = |layer| self.cuts.iter().map(|cut| cost(*cut, layer)).min().unwrap_or(0);
             self.layers.iter().map(of_layer).sum()
         };
         if least(&|cut, layer| budget.cost(cut, layer).div_ceil(unit)) > budget.amount() / unit {

@@ -6,6 +6,8 @@ pub mod avx2;
 pub mod avx512_vnni;
 #[cfg(target_arch = "x86_64")]
 pub mod avx_vnni;
+#[cfg(target_arch = "aarch64")]
+pub mod neon;
 pub mod portable;
 
 use super::Requantization;

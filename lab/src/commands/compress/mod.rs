@@ -16,10 +16,11 @@ use kernel_helpers::prelude::*;
 #[derive(Args)]
 /// What `cargo lab compress` can be asked for.
 pub struct Options {
-    /// `bits=4`, `bits=3`, `bits=2`, `bits=1`; `zeros=80`, `zeros=90` and `zeros=95` (percent); `two-of-four`, `blocks=75` and
-    /// `blocks=90` for zeros in a pattern; `channels=50`, which leaves out channels for good until half of the multiplications are
-    /// gone; `zeros=80+bits=4` and `channels=50+bits=4`; all of these if not given. For comparison, `bits=2` and `zeros=90` with one thing changed: `bits=2/labels-alone`, `/constant-rate`,
-    /// `/more-epochs`, `/given-steps`, `/step-per-layer`, and `/linear-ramp` for zeros.
+    /// `bits=N` for weights of so many bits; `zeros=N` for a percentage of zeros, `blocks=N` for zeros in blocks of 16 output
+    /// channels, `two-of-four` for such along the input channels, `channels=N` for channels left out until a percentage of
+    /// the multiplications is gone; `zeros=80+bits=4` for both. If none is given, bits=4, 3, 2, 1, zeros=80, 90, 95, two-of-four,
+    /// blocks=75, 90, channels=50, zeros=80+bits=4 and channels=50+bits=4. For comparison, one thing changed: `bits=2/labels-alone`,
+    /// `/constant-rate`, `/more-epochs`, `/given-steps`, `/step-per-layer`, and `/linear-ramp` for zeros.
     #[arg(value_name = "RUN")]
     runs: Vec<Run>,
     /// The seed of shuffling and augmentation. The runs of a seed other than 0 go to a folder of its own.

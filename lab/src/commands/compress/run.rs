@@ -1,9 +1,10 @@
 //! The runs by their names.
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use kernel_helpers::homework::prelude::*;
 use kernel_helpers::prelude::*;
 use std::fmt;
+use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
@@ -86,34 +87,10 @@ const TARGETS: [Target; 13] = [
     Target::zeros(Zeros::Single(80)).and_bits(4),
     Target::zeros(Zeros::Channels(50)).and_bits(4),
 ];
-const CHANGES: [(Target, &[Change]); 2] = [
-    (
-        Target::bits(2),
-        &[
-            Change::GivenSteps,
-            Change::StepPerLayer,
-            Change::ConstantRate,
-            Change::LabelsAlone,
-            Change::MoreEpochs,
-        ],
-    ),
-    (
-        Target::zeros(Zeros::Single(90)),
-        &[Change::LinearRamp, Change::ConstantRate, Change::LabelsAlone, Change::MoreEpochs],
-    ),
-];
-
 impl Run {
     /// All but those of the ablation.
     pub fn main() -> impl Iterator<Item = Run> {
         TARGETS.into_iter().map(|target| Run { target, change: None })
-    }
-
-    fn all() -> impl Iterator<Item = Run> {
-        let of = |(target, changes): (Target, &'static [Change])| {
-            changes.iter().map(move |change| Run { target, change: Some(*change) })
-        };
-        Run::main().chain(CHANGES.into_iter().flat_map(of))
     }
 
     fn changes(self, change: Change) -> bool {
@@ -217,10 +194,75 @@ impl FromStr for Run {
     type Err = anyhow::Error;
 
     fn from_str(name: &str) -> Result<Self> {
-        Run::all().find(|run| run.to_string() == name).with_context(|| {
-            let names: Vec<String> = Run::all().map(|run| run.to_string()).collect();
-            format!("expected one of {}, found `{name}`", names.join(", "))
-        })
+        let mut parts = name.split('/');
+        let target = parts.next().unwrap_or_default().parse();
+        let target = target.with_context(|| format!("expected a run such as bits=2, found `{name}`"))?;
+        let change = parts.next().map(|change| Change::named(change, name)).transpose()?;
+        if let Some(more) = parts.next() {
+            bail!("{name}: expected one change, found another, `{more}`");
+        }
+        Ok(Run { target, change })
+    }
+}
+
+impl FromStr for Target {
+    type Err = anyhow::Error;
+
+    fn from_str(name: &str) -> Result<Self> {
+        let (zeros, bits) = match name.split_once('+') {
+            Some((zeros, bits)) => (Some(zeros), Some(bits)),
+            None if name.starts_with("bits=") => (None, Some(name)),
+            None => (Some(name), None),
+        };
+        let zeros = zeros.map(Zeros::from_str).transpose()?;
+        let bits = bits.map(|bits| number(bits, "bits", 1..=16)).transpose()?;
+        Ok(Target { zeros, bits })
+    }
+}
+
+impl FromStr for Zeros {
+    type Err = anyhow::Error;
+
+    fn from_str(name: &str) -> Result<Self> {
+        let percentage = |what| number(name, what, 1..=99);
+        match name.split('=').next() {
+            Some("two-of-four") if name == "two-of-four" => Ok(Zeros::TwoOfFour),
+            Some(what @ "zeros") => percentage(what).map(Zeros::Single),
+            Some(what @ "blocks") => percentage(what).map(Zeros::Blocks),
+            Some(what @ "channels") => percentage(what).map(Zeros::Channels),
+            _ => bail!(
+                "expected bits=N, zeros=N, blocks=N, channels=N or two-of-four, and perhaps +bits=N, found `{name}`"
+            ),
+        }
+    }
+}
+
+/// The number in `what=N`.
+fn number(text: &str, what: &str, range: RangeInclusive<u32>) -> Result<u32> {
+    let value = text.strip_prefix(what).and_then(|rest| rest.strip_prefix('='));
+    let number = value.and_then(|value| value.parse().ok()).filter(|number| range.contains(number));
+    number.with_context(|| format!("expected {what}={} to {}, found `{text}`", range.start(), range.end()))
+}
+
+impl Change {
+    /// All of them with their names.
+    const NAMES: [(Change, &str); 6] = [
+        (Change::GivenSteps, "given-steps"),
+        (Change::StepPerLayer, "step-per-layer"),
+        (Change::ConstantRate, "constant-rate"),
+        (Change::LabelsAlone, "labels-alone"),
+        (Change::LinearRamp, "linear-ramp"),
+        (Change::MoreEpochs, "more-epochs"),
+    ];
+
+    fn named(name: &str, run: &str) -> Result<Self> {
+        let names = || Self::NAMES.map(|(_, name)| name).join(", ");
+        let found = Self::NAMES.iter().find(|(_, other)| *other == name).map(|(change, _)| *change);
+        found.with_context(|| format!("{run}: expected one of {} behind the slash, found `{name}`", names()))
+    }
+
+    fn name(self) -> &'static str {
+        Self::NAMES.iter().find(|(change, _)| *change == self).map_or("", |(_, name)| name)
     }
 }
 
@@ -230,15 +272,7 @@ impl fmt::Display for Run {
         let bits = self.target.bits.map(|bits| format!("bits={bits}"));
         let parts: Vec<String> = zeros.into_iter().chain(bits).collect();
         f.write_str(&parts.join("+"))?;
-        f.write_str(match self.change {
-            None => "",
-            Some(Change::GivenSteps) => "/given-steps",
-            Some(Change::StepPerLayer) => "/step-per-layer",
-            Some(Change::ConstantRate) => "/constant-rate",
-            Some(Change::LabelsAlone) => "/labels-alone",
-            Some(Change::LinearRamp) => "/linear-ramp",
-            Some(Change::MoreEpochs) => "/more-epochs",
-        })
+        self.change.iter().try_for_each(|change| write!(f, "/{}", change.name()))
     }
 }
 
@@ -249,6 +283,40 @@ impl fmt::Display for Zeros {
             Zeros::TwoOfFour => f.write_str("two-of-four"),
             Zeros::Blocks(percentage) => write!(f, "blocks={percentage}"),
             Zeros::Channels(percentage) => write!(f, "channels={percentage}"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_run_is_what_its_name_says() {
+        let name = |name: &str| name.parse::<Run>().unwrap().to_string();
+        for run in Run::main() {
+            assert_eq!(name(&run.to_string()), run.to_string());
+        }
+        for other in ["bits=2/labels-alone", "zeros=85+bits=3/more-epochs", "two-of-four+bits=8"] {
+            assert_eq!(name(other), other);
+        }
+        let changed: Run = "bits=2/step-per-layer".parse().unwrap();
+        assert_eq!(changed.change, Some(Change::StepPerLayer));
+        assert!(changed.weights(Path::new("")).ends_with("compressed_bits_2_step_per_layer.safetensors"));
+    }
+
+    #[test]
+    fn a_name_that_is_none_is_refused() {
+        for (name, told) in [
+            ("bits=0", "expected bits=1 to 16, found `bits=0`"),
+            ("zeros=100", "expected zeros=1 to 99"),
+            ("two-of-fourteen", "expected bits=N, zeros=N"),
+            ("zeros=80+zeros=90", "expected bits=1 to 16"),
+            ("bits=2/fast", "expected one of given-steps"),
+            ("bits=2/more-epochs/labels-alone", "expected one change"),
+        ] {
+            let error = format!("{:#}", name.parse::<Run>().unwrap_err());
+            assert!(error.contains(told), "{name}: {error}");
         }
     }
 }

@@ -41,7 +41,7 @@ pub trait Predictor {
     }
 
     /// Where the images should be.
-    fn device(&self) -> &Device {
+    fn input_device(&self) -> &Device {
         &Device::Cpu
     }
 
@@ -56,8 +56,8 @@ impl<N: Network + ?Sized> Predictor for N {
         Ok(self.forward_t(images, false)?.detach())
     }
 
-    fn device(&self) -> &Device {
-        Network::device(self)
+    fn input_device(&self) -> &Device {
+        self.device()
     }
 
     fn multiplications(&self) -> Option<usize> {

@@ -172,7 +172,7 @@ pub fn compare(contenders: &[Contender], data: &Data, timing: Timing) -> Result<
     for turn in 0..timing.turns {
         for (contender, [single, batch]) in contenders.iter().zip(&mut seconds) {
             stop::check(|| format!("{turn} of {} turns were timed", timing.turns))?;
-            let images = images.to_device(contender.network.device())?;
+            let images = images.to_device(contender.network.input_device())?;
             let one = images.narrow(0, 0, 1)?.contiguous()?;
             single.extend(timed(contender.network, &one, SINGLE)?);
             batch.extend(timed(contender.network, &images, 1)?);

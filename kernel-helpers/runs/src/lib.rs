@@ -230,7 +230,7 @@ fn test_watched<P: Predictor + ?Sized>(
     mut done: impl FnMut(usize),
 ) -> Result<TestResult> {
     let images = dataset.len();
-    let loader = DataLoader::new(dataset, TEST_BATCH)?.on(net.device());
+    let loader = DataLoader::new(dataset, TEST_BATCH)?.on(net.input_device());
     let (mut loss, mut correct) = (0.0, 0);
     for (index, batch) in loader.epoch(0).enumerate() {
         stop::check(|| format!("{} of {images} images were tested", index * TEST_BATCH))?;

@@ -24,6 +24,8 @@ pub struct Divided {
 struct Body {
     inside: Range<usize>,
     item_end: usize,
+    /// Where the function begins, behind its comment, if it is an item of the cell itself.
+    begins: Option<usize>,
 }
 
 /// Marks the bodies of the named functions and methods, each below its hint.
@@ -50,6 +52,12 @@ pub fn divide(code: &str, hints: &BTreeMap<String, String>) -> Result<Divided> {
     Ok(Divided { marked, solution: code[..end].to_owned(), rest })
 }
 
+/// What the named function begins with, up to its body, if it is no method.
+pub fn signature(code: &str, name: &str) -> Result<Option<String>> {
+    let Body { inside, begins, .. } = body(code, name)?;
+    Ok(begins.map(|begin| code[begin..inside.start - 1].trim_end().to_owned()))
+}
+
 /// How far the brace at `end` is indented.
 fn closing_indent(code: &str, end: usize) -> usize {
     let line = code[..end].rfind('\n').map_or(end, |newline| newline + 1);
@@ -67,10 +75,13 @@ fn body(code: &str, name: &str) -> Result<Body> {
         for function in functions.filter(|function| function.name().is_some_and(|it| it.text() == name)) {
             let list = function.body().and_then(|body| body.stmt_list());
             let list = list.with_context(|| format!("the function `{name}` has no body"))?;
-            let (range, item) = (list.syntax().text_range(), item.syntax().text_range());
+            let (range, item_syntax) = (list.syntax().text_range(), item.syntax());
+            let item = item_syntax.text_range();
             let place = |offset: usize| offset - BEFORE.len();
             let inside = place(range.start().into()) + 1..place(range.end().into()) - 1;
-            found.push(Body { inside, item_end: place(item.end().into()) });
+            let begin = function.fn_token().map(|token| place(token.text_range().start().into()));
+            let begins = begin.filter(|_| function.syntax() == item_syntax);
+            found.push(Body { inside, item_end: place(item.end().into()), begins });
         }
     }
     match found.len() {
@@ -106,6 +117,12 @@ mod tests {
             "        // How to g.\n        // BEGIN SOLUTION\n        h();\n        // END SOLUTION\n    }";
         assert!(divided.marked.contains(marked), "{}", divided.marked);
         assert!(divided.marked.ends_with("fn h() {}\n}"));
+        let begins = |code, name| signature(code, name).unwrap();
+        assert_eq!(begins(code, "g"), None);
+        assert_eq!(
+            begins("/// Doc.\nfn f(x: i32) -> i32 {\n    x\n}", "f").as_deref(),
+            Some("fn f(x: i32) -> i32")
+        );
         let error = divide(code, &hints(&["k"])).unwrap_err().to_string();
         assert_eq!(error, "expected one function `k`, found 0");
     }

@@ -1,6 +1,6 @@
 //! The notebook from which nbgrader makes the students' one.
 
-use super::blanks::{Divided, divide};
+use super::blanks::{Divided, divide, signature};
 use super::description::{Answer, Description, Exercise, Part};
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::{Value, json};
@@ -40,6 +40,9 @@ pub fn source(solution: &Value, description: &Description) -> Result<Value> {
                 false => markdown(id, &text),
             });
         }
+        if description.setup.last().is_some_and(|last| last == id) {
+            made.push(given("to-write", &to_write(cells, description)?, true));
+        }
         if index == 0 {
             made.push(markdown("introduction", description.introduction.trim()));
         }
@@ -54,6 +57,24 @@ pub fn source(solution: &Value, description: &Description) -> Result<Value> {
         metadata.remove("lab");
     }
     Ok(notebook)
+}
+
+/// The functions that are to be written, without bodies: where a student's does not compile, the helpers may have one of the
+/// same name, and that would be tested.
+fn to_write(cells: &[Value], description: &Description) -> Result<String> {
+    let mut code =
+        "// What you are going to write. Each of these is replaced when its cell is executed.".to_owned();
+    for cell in cells {
+        let text = text(cell);
+        for (_, exercise) in description.exercises(id(cell)?) {
+            for name in exercise.write.keys() {
+                if let Some(signature) = signature(&text, name)? {
+                    code += &format!("\n{signature} {{\n    todo!(\"`{name}` is not defined yet\")\n}}");
+                }
+            }
+        }
+    }
+    Ok(code)
 }
 
 /// Fails if the description speaks of a cell that is not there.

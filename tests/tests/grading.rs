@@ -159,7 +159,10 @@ const WRONG: [Wrong; 7] = [
             ("lab2-e-source-global_prune_by_percentage", "let mut magnitudes", "magnitudes"),
         ],
         lost: &[("2b", 1.0), ("2e", 3.0)],
-        told: &["`prune_by_percentage` is not defined yet", "`global_prune_by_percentage` is not defined yet"],
+        told: &[
+            "`prune_by_percentage` is not defined yet",
+            "`global_prune_by_percentage` is not defined yet",
+        ],
     },
 ];
 

@@ -69,7 +69,7 @@ fn to_write(cells: &[Value], description: &Description) -> Result<String> {
         for (_, exercise) in description.exercises(id(cell)?) {
             for name in exercise.write.keys() {
                 if let Some(signature) = signature(&text, name)? {
-                    code += &format!("\n{signature} {{\n    todo!(\"`{name}` is not defined yet\")\n}}");
+                    code += &format!("\n{signature} {{\n    panic!(\"`{name}` is not defined yet\")\n}}");
                 }
             }
         }

@@ -257,7 +257,8 @@ mod tests {
         let mut found: Vec<&str> =
             members.map(|path| path.strip_prefix('/').unwrap_or("kernel-helpers")).collect();
         let mut known = HELPERS.to_vec();
-        (found.sort_unstable(), known.sort_unstable());
+        found.sort_unstable();
+        known.sort_unstable();
         assert_eq!(found, known);
     }
 

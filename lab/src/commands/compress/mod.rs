@@ -19,7 +19,7 @@ pub struct Options {
     /// `bits=N` for weights of so many bits; `zeros=N` for a percentage of zeros, `blocks=N` for zeros in blocks of 16 output
     /// channels, `two-of-four` for such along the input channels, `channels=N` for channels left out until a percentage of
     /// the multiplications is gone; `zeros=80+bits=4` for both. If none is given, bits=4, 3, 2, 1, zeros=80, 90, 95, two-of-four,
-    /// blocks=75, 90, channels=50, zeros=80+bits=4 and channels=50+bits=4. For comparison, one thing changed: `bits=2/labels-alone`,
+    /// blocks=75, 90, channels=30, zeros=80+bits=4 and channels=30+bits=4. For comparison, one thing changed: `bits=2/labels-alone`,
     /// `/constant-rate`, `/more-epochs`, `/given-steps`, `/step-per-layer`, and `/linear-ramp` for zeros.
     #[arg(value_name = "RUN")]
     runs: Vec<Run>,

@@ -83,9 +83,9 @@ const TARGETS: [Target; 13] = [
     Target::zeros(Zeros::TwoOfFour),
     Target::zeros(Zeros::Blocks(75)),
     Target::zeros(Zeros::Blocks(90)),
-    Target::zeros(Zeros::Channels(50)),
+    Target::zeros(Zeros::Channels(30)),
     Target::zeros(Zeros::Single(80)).and_bits(4),
-    Target::zeros(Zeros::Channels(50)).and_bits(4),
+    Target::zeros(Zeros::Channels(30)).and_bits(4),
 ];
 impl Run {
     /// All but those of the ablation.

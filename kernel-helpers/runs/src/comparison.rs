@@ -228,7 +228,7 @@ impl Comparison {
             (!points.is_empty()).then(|| plot.scatter_named("", &points))
         };
         let time = panel("time of one image (ms)", |network| Some(1e3 * network.seconds_per_image));
-        let size = panel("size of the file (KB)", |network| Some(network.bytes? as f64 / 1e3));
+        let size = panel("size of the file (kB)", |network| Some(network.bytes? as f64 / 1e3));
         time.into_iter().chain(size).fold(Grid::new(2), Grid::panel)
     }
 

@@ -53,8 +53,6 @@ fn recorded_weights_give_their_recorded_accuracy() {
     const NAME: &str = "recorded_weights_give_their_recorded_accuracy";
     let Some(folder) = cifar10() else { return skip(NAME, "needs CIFAR-10 in data/") };
     let data = cifar10_in(folder, Scale::Full).unwrap();
-    // The course's checkpoint, fine-tuned: its weights are the course's.
-    let without_weights = project_root().join("checkpoints/pretrained_model.finetuned");
     let mut tested = 0;
     for path in records(&project_root().join("checkpoints")) {
         let record = RunRecord::load(&path).unwrap();
@@ -64,9 +62,6 @@ fn recorded_weights_give_their_recorded_accuracy() {
         }
         let what = path.display();
         let weights = path.with_file_name(&record.weights.file);
-        if !weights.exists() && path.starts_with(&without_weights) {
-            continue;
-        }
         let net =
             network(&record.run, &weights).unwrap_or_else(|| panic!("{what}: no ResNet-20 is this network"));
         net.load_weights(weights).unwrap();

@@ -47,7 +47,12 @@ pub fn compare(project: &Project, options: &Options) -> Result<()> {
     let files = tempfile::tempdir_in(project.temporary()).context("no room for temporary files")?;
     let float = trained()?;
     let mut entries = vec![Entry::prepared("dense", &float, pretrained_model()?)?];
-    entries.push(Entry::integers("dense", &float, &data, files.path())?);
+    let integers = IntegerNetwork::quantize(&float, &data, Calibration::default())?;
+    let in_other_engines = [
+        ("", OnnxModel::of(&float)?),
+        (" 8 bits", OnnxModel::of_integers(&integers, OnnxOptions::default())),
+    ];
+    entries.push(Entry::integers("dense", integers, files.path())?);
     let mut missing = Vec::new();
     for run in Run::main() {
         let weights = run.weights(&folder);
@@ -59,22 +64,15 @@ pub fn compare(project: &Project, options: &Options) -> Result<()> {
         let name = run.to_string();
         entries.push(Entry::prepared(&name, &net, weights)?);
         if run.has_integers() {
-            entries.push(Entry::integers(&name, &net, &data, files.path())?);
+            let integers = IntegerNetwork::quantize(&net, &data, Calibration::default())?;
+            entries.push(Entry::integers(&name, integers, files.path())?);
         }
     }
     if let Some(python) = &options.engines {
         for engine in ENGINES {
-            entries.push(Entry::of_engine(
-                project,
-                python,
-                engine,
-                &OnnxModel::of(&float)?,
-                files.path(),
-                "",
-            )?);
-            let integers = IntegerNetwork::quantize(&float, &data, Calibration::default())?;
-            let model = OnnxModel::of_integers(&integers, OnnxOptions::default());
-            entries.push(Entry::of_engine(project, python, engine, &model, files.path(), " 8 bits")?);
+            for (what, model) in &in_other_engines {
+                entries.push(Entry::of_engine(project, python, engine, model, files.path(), what)?);
+            }
         }
     }
     let contenders: Vec<Contender> =
@@ -103,8 +101,7 @@ impl Entry {
     }
 
     /// The network in integers, in a file in `folder`.
-    fn integers(name: &str, net: &Model, data: &Data, folder: &Path) -> Result<Self> {
-        let integers = IntegerNetwork::quantize(net, data, Calibration::default())?;
+    fn integers(name: &str, integers: IntegerNetwork, folder: &Path) -> Result<Self> {
         let file = folder.join(format!("{name}.safetensors"));
         integers.save(&file)?;
         Ok(Entry { name: format!("{name}, integers"), network: Box::new(integers), file })

@@ -93,7 +93,7 @@ impl Options {
                 weights.display()
             );
         }
-        Ok((format!("resnet20_{}", name.replace(['/', '=', '-', '+'], "_")), run.load(&weights)?))
+        Ok((format!("resnet20_{}", run.in_file_names()), run.load(&weights)?))
     }
 }
 

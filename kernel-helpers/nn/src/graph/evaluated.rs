@@ -87,10 +87,14 @@ impl Model {
     /// # Errors
     /// If a quantizer fails.
     pub fn multiplications_in_use(&self) -> Result<usize> {
-        let parameters = self.quantized_parameters()?;
+        self.multiplications_by(&self.quantized_parameters()?)
+    }
+
+    /// The same with these parameters, layer by layer.
+    pub(super) fn multiplications_by(&self, parameters: &[Vec<Tensor>]) -> Result<usize> {
         let mut sum = 0;
         for (layer, parameters) in
-            self.graph.layers.iter().zip(&parameters).filter(|(layer, _)| layer.has_weight())
+            self.graph.layers.iter().zip(parameters).filter(|(layer, _)| layer.has_weight())
         {
             let weights: Vec<f32> = parameters[0].flatten_all()?.to_vec1()?;
             let nonzero = weights.iter().filter(|weight| **weight != 0.0).count();

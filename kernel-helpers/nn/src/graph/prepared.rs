@@ -41,7 +41,8 @@ impl Model {
                 format!("{:?}", self.device.location()),
             ));
         }
-        let parameters = self.quantized_parameters()?.concat();
+        let quantized = self.quantized_parameters()?;
+        let (multiplications, parameters) = (self.multiplications_by(&quantized)?, quantized.concat());
         let network = Network {
             graph: self.graph.clone(),
             plan: self.plan.clone(),
@@ -51,7 +52,7 @@ impl Model {
         Ok(PreparedModel {
             ready: Ready::new(network, &parameters, &self.running())?,
             model: self.clone(),
-            multiplications: self.multiplications_in_use()?,
+            multiplications,
         })
     }
 }

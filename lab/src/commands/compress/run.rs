@@ -99,8 +99,12 @@ impl Run {
 
     /// The file of the run's best weights.
     pub fn weights(self, folder: &Path) -> PathBuf {
-        let name = self.to_string().replace(['/', '=', '-', '+'], "_");
-        folder.join(format!("compressed_{name}.safetensors"))
+        folder.join(format!("compressed_{}.safetensors", self.in_file_names()))
+    }
+
+    /// Its name as a part of those of files.
+    pub fn in_file_names(self) -> String {
+        self.to_string().replace(['/', '=', '-', '+'], "_")
     }
 
     /// The settings that do not depend on where it is saved.

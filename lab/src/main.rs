@@ -15,6 +15,7 @@ mod notebook;
 mod project;
 mod python;
 mod stop;
+mod sweep;
 
 use anyhow::Result;
 use clap::Parser;

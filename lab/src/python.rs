@@ -1,5 +1,5 @@
 //! The project's own Python environments: JupyterLab, nbclient, pandoc and Typst, at the versions of
-//! `lab/python/requirements.txt`, and one of nbgrader, at those of `grading-requirements.txt`.
+//! `lab/python/requirements.txt`, one of nbgrader, at those of `grading-requirements.txt`, and one of HyperQueue.
 
 use crate::project::Project;
 use anyhow::{Context, Result, bail};
@@ -28,6 +28,14 @@ impl Environment {
         let files = ["grading-requirements.txt", "requirements.txt"];
         let requirements = files.map(|name| requirements(project, name)).to_vec();
         Environment { folder: project.installed().join("grading"), requirements }
+    }
+
+    /// HyperQueue, which makes the runs of a sweep on other machines.
+    pub fn hyperqueue(project: &Project) -> Self {
+        Environment {
+            folder: project.installed().join("hyperqueue"),
+            requirements: vec![requirements(project, "hyperqueue-requirements.txt")],
+        }
     }
 
     /// Whether the environment is there with the packages of the present requirements.

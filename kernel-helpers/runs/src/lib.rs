@@ -21,6 +21,7 @@ mod run_files;
 mod seeds;
 mod sensitivity;
 mod state;
+mod sweep;
 mod trainer;
 
 #[cfg(test)]
@@ -36,6 +37,7 @@ pub use record::RunRecord;
 pub use run_files::RunFiles;
 pub use seeds::{mean_and_deviation, records_over_seeds};
 pub use sensitivity::{Budget, Cut, LayerCut, LayerSensitivity, Mix, SensitivityScan, sensitivity_scan};
+pub use sweep::{SweepResults, SweepRun};
 pub use trainer::{EpochStatistics, TrainConfig, Trainer};
 
 use crate::progress::TestWatch;

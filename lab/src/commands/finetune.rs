@@ -68,14 +68,25 @@ const COMPARISONS: [Run; 6] = [
     Run::Validated { bits: 2 },
 ];
 
+impl Options {
+    fn runs(&self) -> Vec<Run> {
+        if self.runs.is_empty() { Run::homework().collect() } else { self.runs.clone() }
+    }
+
+    /// The files of the runs' best weights.
+    pub fn weights(&self, scale: Scale) -> Result<Vec<PathBuf>> {
+        let folder = output_dir(scale, self.seed)?;
+        Ok(self.runs().into_iter().map(|run| run.weights(&folder)).collect())
+    }
+}
+
 /// Makes the runs in their order. Each is recorded, continued if it was interrupted, and shown if it is finished.
 pub fn finetune(project: &Project, options: &Options) -> Result<()> {
     data::ensure(project)?;
     let scale = Scale::from_env()?;
     let folder = output_dir(scale, options.seed)?;
     let data = cifar10(scale)?;
-    let runs = if options.runs.is_empty() { Run::homework().collect() } else { options.runs.clone() };
-    for run in runs {
+    for run in options.runs() {
         print_line(run);
         let files = RunFiles::of(run.weights(&folder));
         let config = TrainConfig {

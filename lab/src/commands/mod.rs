@@ -18,14 +18,16 @@ mod run;
 mod runs;
 mod scan;
 mod setup;
+mod sweep;
 mod train;
 
 use crate::kernel;
 use crate::project::Project;
 use crate::python::Kernelspec;
-use anyhow::Result;
+use anyhow::{Result, bail};
 use clap::{Args, Parser, Subcommand};
 use kernel_helpers::homework::Scale;
+use kernel_helpers::runs::RunFiles;
 use run::Execution;
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -78,6 +80,8 @@ enum Command {
     Compare(compare::Options),
     /// Write a network to a file for its use: ONNX for other engines, or integers.
     Export(export::Options),
+    /// Make many runs, one for each combination of some values, here or on other machines.
+    Sweep(sweep::Options),
     /// List the runs that are kept, finished and unfinished, or remove some.
     Runs(runs::Options),
     /// Measure how many images a second this machine trains and evaluates.
@@ -149,6 +153,21 @@ impl Notebooks {
     }
 }
 
+/// Where the record of a command's only run is, once it is finished.
+fn record_of(words: &[String], scale: Scale) -> Result<PathBuf> {
+    let cli = Cli::try_parse_from(["cargo lab"].into_iter().chain(words.iter().map(String::as_str)))?;
+    let weights = match &cli.command {
+        Command::Compress(options) => options.weights(scale)?,
+        Command::Finetune(options) => options.weights(scale)?,
+        Command::Train(options) => vec![options.weights()?],
+        _ => bail!("a run is made by `cargo lab train`, `finetune` or `compress`"),
+    };
+    match &weights[..] {
+        [weights] => Ok(RunFiles::of(weights).record()),
+        _ => bail!("it makes {} runs: name one", weights.len()),
+    }
+}
+
 /// Runs the subcommand.
 pub fn run(cli: Cli) -> Result<ExitCode> {
     match cli.command {
@@ -168,6 +187,7 @@ pub fn run(cli: Cli) -> Result<ExitCode> {
         Command::Compress(options) => compress::compress(&Project::find()?, &options)?,
         Command::Compare(options) => compare::compare(&Project::find()?, &options)?,
         Command::Export(options) => export::export(&Project::find()?, &options)?,
+        Command::Sweep(options) => return sweep::sweep(&Project::find()?, &options),
         Command::Runs(options) => runs::runs(&Project::find()?, &options)?,
         Command::Bench(options) => bench::bench(&Project::find()?, &options)?,
         Command::BenchKernel(options) => bench_kernel::bench_kernel(&Project::find()?, &options)?,

@@ -41,10 +41,7 @@ pub struct Options {
 /// Trains ResNet-20 and keeps the weights of the best epoch with the record of the run. Continues a run that was
 /// interrupted, and shows the record of one that is finished.
 pub fn train(project: &Project, options: &Options) -> Result<()> {
-    let out = match &options.out {
-        Some(out) => out.clone(),
-        None => checkpoints_dir()?.join("resnet20.safetensors"),
-    };
+    let out = options.weights()?;
     data::ensure(project)?;
     let data = cifar10(Scale::from_env()?)?;
     let config = TrainConfig {
@@ -74,6 +71,16 @@ pub fn record_command(files: &RunFiles, history: &History, command: impl fmt::Di
         RunRecord { command: Some(command), ..RunRecord::load(files.record())? }.save(files.record())?;
     }
     Ok(())
+}
+
+impl Options {
+    /// The checkpoint to write.
+    pub fn weights(&self) -> Result<PathBuf> {
+        Ok(match &self.out {
+            Some(out) => out.clone(),
+            None => checkpoints_dir()?.join("resnet20.safetensors"),
+        })
+    }
 }
 
 impl fmt::Display for Options {

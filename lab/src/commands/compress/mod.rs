@@ -12,6 +12,7 @@ use clap::Args;
 use kernel_helpers::display::print_line;
 use kernel_helpers::homework::prelude::*;
 use kernel_helpers::prelude::*;
+use std::path::PathBuf;
 
 #[derive(Args)]
 /// What `cargo lab compress` can be asked for.
@@ -31,6 +32,18 @@ pub struct Options {
     retrain: bool,
 }
 
+impl Options {
+    fn runs(&self) -> Vec<Run> {
+        if self.runs.is_empty() { Run::main().collect() } else { self.runs.clone() }
+    }
+
+    /// The files of the runs' best weights.
+    pub fn weights(&self, scale: Scale) -> Result<Vec<PathBuf>> {
+        let folder = output_dir(scale, self.seed)?;
+        Ok(self.runs().into_iter().map(|run| run.weights(&folder)).collect())
+    }
+}
+
 /// Makes the runs in their order. Each is recorded, continued if it was interrupted, and shown if it is finished.
 pub fn compress(project: &Project, options: &Options) -> Result<()> {
     data::ensure(project)?;
@@ -38,8 +51,7 @@ pub fn compress(project: &Project, options: &Options) -> Result<()> {
     let folder = output_dir(scale, options.seed)?;
     let data = cifar10(scale)?;
     let data = data.hold_out(data.train.len() / 10)?;
-    let runs = if options.runs.is_empty() { Run::main().collect() } else { options.runs.clone() };
-    for run in runs {
+    for run in options.runs() {
         print_line(run);
         let files = RunFiles::of(run.weights(&folder));
         let config = TrainConfig {

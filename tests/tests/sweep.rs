@@ -1,9 +1,10 @@
 //! Sweeps: on this machine, on HyperQueue's workers of which one is killed, and on Slurm where it is installed.
 
-use homework_tests::{generated_data, lab, project_root, python, scratch_folder};
+use homework_tests::{generated_data, lab, project_root, python, scratch_folder, skip};
 use kernel_helpers::runs::SweepResults;
 use std::fs;
 use std::io::{BufRead, BufReader};
+use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -58,26 +59,26 @@ fn weights(checkpoints: &Path, name: &str) -> Vec<(String, String)> {
 
 /// A cluster that ends with the test.
 struct Cluster {
-    python: Child,
-    workers: Vec<String>,
+    process: Child,
+    /// What it has said when it was ready.
+    ready: String,
 }
 
 impl Cluster {
-    fn start(folder: &Path) -> Self {
-        let mut command = python();
-        command.arg("tests/sweep/cluster.py").arg(folder).stdin(Stdio::piped()).stdout(Stdio::piped());
-        let mut python = command.stderr(Stdio::null()).spawn().unwrap();
-        let lines = BufReader::new(python.stdout.as_mut().unwrap()).lines().map(Result::unwrap);
-        let workers = lines.filter_map(|line| line.strip_prefix("workers ").map(str::to_owned)).next();
-        let workers = workers.expect("the cluster starts");
-        Cluster { python, workers: workers.split(' ').map(str::to_owned).collect() }
+    /// Starts a cluster that says a line with `sign` in it when it is ready, and serves until its standard input ends.
+    fn start(command: &mut Command, sign: &str) -> Self {
+        let command = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
+        let mut process = command.spawn().unwrap();
+        let mut lines = BufReader::new(process.stdout.as_mut().unwrap()).lines().map(Result::unwrap);
+        let ready = lines.find(|line| line.contains(sign)).expect("the cluster starts");
+        Cluster { process, ready }
     }
 }
 
 impl Drop for Cluster {
     fn drop(&mut self) {
-        drop(self.python.stdin.take());
-        self.python.wait().expect("the cluster ends");
+        drop(self.process.stdin.take());
+        self.process.wait().expect("the cluster ends");
     }
 }
 
@@ -88,7 +89,8 @@ fn a_killed_worker_of_hyperqueue_costs_nothing() {
     fs::write(&file, SWEEP).unwrap();
     let (here, there) = (checkpoints(&folder, "here"), checkpoints(&folder, "there"));
 
-    let cluster = Cluster::start(&folder);
+    let cluster = Cluster::start(python().arg("tests/sweep/cluster.py").arg(&folder), "workers ");
+    let worker = cluster.ready.split(' ').nth(1).unwrap();
     let mut command = sweep(&file, &there);
     command.args(["--engine", "hyperqueue", "--server"]).arg(folder.join("server"));
     let mut running = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
@@ -99,7 +101,7 @@ fn a_killed_worker_of_hyperqueue_costs_nothing() {
         std::thread::sleep(Duration::from_millis(50));
     }
     assert!(finished(&there) < RUNS, "the worker is killed in the middle");
-    succeed(Command::new("kill").args(["-KILL", &cluster.workers[0]]));
+    succeed(Command::new("kill").args(["-KILL", worker]));
     let output = running.wait_with_output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 
@@ -112,6 +114,47 @@ fn a_killed_worker_of_hyperqueue_costs_nothing() {
     drop(cluster);
     assert_eq!(succeed(&mut sweep(&file, &here)), table);
     assert_eq!(succeed(sweep(&file, &there).arg("--list")), "");
+}
+
+#[test]
+fn slurm_makes_the_same_and_goes_on_without_the_command() {
+    let name = "slurm_makes_the_same_and_goes_on_without_the_command";
+    let there_is = |program: &str| Command::new("sh").args(["-c", &format!("command -v {program}")]).output();
+    if !["slurmctld", "slurmd", "munged", "sbatch"]
+        .iter()
+        .all(|program| there_is(program).is_ok_and(|output| output.status.success()))
+    {
+        return skip(name, "Slurm is not installed: `apt install slurmctld slurmd slurm-client munge`");
+    }
+    if !rustix::process::getuid().is_root() {
+        return skip(name, "Slurm's daemons start jobs for others, which needs root");
+    }
+    // Names of sockets are short, and munge trusts no folder that others may write to.
+    let folder = tempfile::tempdir_in("/root").unwrap();
+    let file = folder.path().join("four.toml");
+    fs::write(&file, SWEEP.replace("[60, 70, 80, 90, 95]", "[60]")).unwrap();
+    let (here, there) = (checkpoints(folder.path(), "here"), checkpoints(folder.path(), "there"));
+    let slurm = folder.path().join("slurm");
+    // Of the two ports, the second is most likely free too.
+    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let mut command = Command::new("tests/sweep/slurm.sh");
+    command.arg(&slurm).arg(port.to_string()).current_dir(project_root());
+    let _cluster = Cluster::start(&mut command, "ready");
+    let on_slurm = || {
+        let mut command = sweep(&file, &there);
+        command.args(["--engine", "slurm"]).env("SLURM_CONF", slurm.join("slurm.conf"));
+        command
+    };
+    let mut first = on_slurm().stderr(Stdio::piped()).spawn().unwrap();
+    let mut said = BufReader::new(first.stderr.take().unwrap()).lines();
+    let farewell = said.find_map(|line| line.ok().filter(|line| line.contains("scancel"))).unwrap();
+    assert!(farewell.contains("It goes on if this command is ended"), "{farewell}");
+    first.kill().unwrap();
+    first.wait().unwrap();
+    assert!(finished(&there) < 4);
+    let table = succeed(&mut on_slurm());
+    assert_eq!(succeed(&mut sweep(&file, &here)).lines().next(), table.lines().next());
+    assert_eq!(weights(&there, "four"), weights(&here, "four"));
 }
 
 fn finished(checkpoints: &Path) -> usize {

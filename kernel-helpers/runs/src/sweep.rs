@@ -179,11 +179,15 @@ impl SweepResults {
             let mut groups: Vec<&Group> = of_name.collect();
             groups.sort_by(|a, b| place(a).total_cmp(&place(b)));
             let means: Vec<_> = groups.iter().map(|group| (place(group), 100.0 * group.mean())).collect();
-            groups.iter().filter(|group| group.runs.len() > 1).fold(plot.points(name, &means), |plot, group| {
-                let range = group.runs.iter().map(|run| 100.0 * run.last_accuracy);
-                let (low, high) = (range.clone().fold(f64::MAX, f64::min), range.fold(f64::MIN, f64::max));
-                plot.guide(&[(place(group), low), (place(group), high)])
-            })
+            groups.iter().filter(|group| group.runs.len() > 1).fold(
+                plot.points(name, &means),
+                |plot, group| {
+                    let range = group.runs.iter().map(|run| 100.0 * run.last_accuracy);
+                    let (low, high) =
+                        (range.clone().fold(f64::MAX, f64::min), range.fold(f64::MIN, f64::max));
+                    plot.guide(&[(place(group), low), (place(group), high)])
+                },
+            )
         })
     }
 

@@ -52,7 +52,10 @@ impl Description {
     pub fn read(path: &Path) -> Result<Self> {
         let text = std::fs::read_to_string(path).context("it cannot be read")?;
         let description: Description = toml::from_str(&text)?;
-        ensure!(!description.axes.is_empty(), "it has no axis: `[axes]` and `seed = [0, 1, 2]`, for instance");
+        ensure!(
+            !description.axes.is_empty(),
+            "it has no axis: `[axes]` and `seed = [0, 1, 2]`, for instance"
+        );
         ensure!(description.threads != Some(0), "`threads` is to be 1 or more");
         Ok(description)
     }
@@ -67,16 +70,20 @@ impl Description {
         for (_, values) in &axes {
             let longer = |row: &Vec<String>| {
                 let row = row.clone();
-                values.iter().map(move |value| [row.clone(), vec![value.clone()]].concat()).collect::<Vec<_>>()
+                values
+                    .iter()
+                    .map(move |value| [row.clone(), vec![value.clone()]].concat())
+                    .collect::<Vec<_>>()
             };
             rows = rows.iter().flat_map(longer).collect();
         }
         let names: Vec<&str> = axes.iter().map(|(name, _)| *name).collect();
         let templates = self.command.words();
         ensure!(!templates.is_empty(), "`command` is empty");
-        if let Some(name) = names.iter().find(|name| {
-            !templates.iter().any(|template| template.contains(&format!("{{{name}}}")))
-        }) {
+        if let Some(name) = names
+            .iter()
+            .find(|name| !templates.iter().any(|template| template.contains(&format!("{{{name}}}"))))
+        {
             bail!("the axis `{name}` is not in the command: write {{{name}}} where its value belongs");
         }
         let filled = |row: Vec<String>| {
@@ -119,7 +126,8 @@ fn fill(template: &str, names: &[&str], values: &[String]) -> Result<String> {
     let mut filled = String::new();
     let mut rest = template;
     while let Some((before, behind)) = rest.split_once('{') {
-        let (name, after) = behind.split_once('}').with_context(|| format!("`{template}`: a {{ is not closed"))?;
+        let (name, after) =
+            behind.split_once('}').with_context(|| format!("`{template}`: a {{ is not closed"))?;
         let place = names.iter().position(|axis| *axis == name);
         let place = place.with_context(|| format!("`{template}`: there is no axis `{name}`"))?;
         filled.push_str(before);

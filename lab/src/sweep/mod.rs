@@ -152,7 +152,10 @@ pub fn folder(project: &Project, sweep: &Sweep) -> Result<PathBuf> {
 /// Fails where an engine that shares machines has to know how much of one a run takes.
 fn threads(sweep: &Sweep, engine: &str) -> Result<usize> {
     let threads = sweep.threads.unwrap_or_default();
-    ensure!(threads > 0, "{engine} has to know how many threads a run takes: add `threads = 2`, or another number");
+    ensure!(
+        threads > 0,
+        "{engine} has to know how many threads a run takes: add `threads = 2`, or another number"
+    );
     Ok(threads)
 }
 

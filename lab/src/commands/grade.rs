@@ -1,6 +1,6 @@
 //! `cargo lab grade`: grades submissions.
 
-use super::{assignment, data, setup};
+use super::{assignment, setup};
 use crate::assignment::{NOTEBOOKS, describe};
 use crate::grading::Course;
 use crate::grading::intake::{Submission, assemble, submissions};
@@ -58,9 +58,8 @@ pub fn grade(project: &Project, options: &Options) -> Result<()> {
     let course = Course::at(project, &options.course)?;
     let found = submissions(&options.submissions, &NOTEBOOKS)?;
     course.check_is_made()?;
-    setup::ensure(project)?;
+    setup::ensure_with_data(project)?;
     assignment::install(project)?;
-    data::ensure(project)?;
     let _alone = only_one(project)?;
     let mut gradings = read_gradings(&course.graded())?;
     let progress = Progress::new(found.len());

@@ -3,6 +3,7 @@
 mod assignment;
 mod bench;
 mod bench_kernel;
+mod clean;
 mod compare;
 mod compress;
 mod data;
@@ -98,8 +99,10 @@ enum Command {
     /// Tests run on few images, within limits of time and memory. What a submission may read, and the network, is not limited:
     /// grade what strangers hand in on a machine with nothing to lose.
     Grade(grade::Options),
-    /// Show what is there, what is missing, and what to do.
-    Doctor,
+    /// Show what is there, what is missing, and what to do; mend what can be mended.
+    Doctor(doctor::Options),
+    /// Show what takes how much of the disk, or remove parts of it that come back.
+    Clean(clean::Options),
     /// The notebook kernel; Jupyter calls it.
     #[command(hide = true)]
     Kernel {
@@ -193,7 +196,8 @@ pub fn run(cli: Cli) -> Result<ExitCode> {
         Command::BenchKernel(options) => bench_kernel::bench_kernel(&Project::find()?, &options)?,
         Command::Assignment(options) => assignment::assignment(&Project::find()?, &options)?,
         Command::Grade(options) => grade::grade(&Project::find()?, &options)?,
-        Command::Doctor => return doctor::doctor(&Project::find()?),
+        Command::Doctor(options) => return doctor::doctor(&Project::find()?, &options),
+        Command::Clean(options) => clean::clean(&Project::find()?, &options)?,
         Command::Kernel { root, connection_file: Some(connection_file), evcxr_jupyter, .. } => {
             let project = root.map_or_else(Project::find, Project::at)?;
             return kernel::launch::launch(&project, &connection_file, evcxr_jupyter);

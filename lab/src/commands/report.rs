@@ -2,7 +2,7 @@
 
 use super::execute::execute;
 use super::run::Execution;
-use super::{data, run, setup};
+use super::{run, setup};
 use crate::executions::Executions;
 use crate::notebook::{self, Notebook};
 use crate::project::Project;
@@ -37,13 +37,22 @@ pub fn report(
 ) -> Result<()> {
     let notebooks = notebook::select(&project.notebooks(), names)?;
     // A broken one is told of before hours of training.
-    notebooks.iter().try_for_each(|path| Notebook::read(path).map(drop))?;
-    setup::ensure(project)?;
-    for path in notebooks {
-        let notebook = Notebook::read(&path)?;
-        if execution.retrain || !Executions::of(project)?.contain(&notebook, execution.scale) {
-            data::ensure(project)?;
-            execute(project, &notebook, execution)?;
+    let notebooks = notebooks.iter().map(|path| Notebook::read(path)).collect::<Result<Vec<_>>>()?;
+    let is_new = |notebook: &Notebook| {
+        Ok::<_, anyhow::Error>(
+            execution.retrain || !Executions::of(project)?.contain(notebook, execution.scale),
+        )
+    };
+    let new = notebooks.iter().map(is_new).collect::<Result<Vec<_>>>()?;
+    if new.contains(&true) {
+        setup::ensure_with_data(project)?
+    } else {
+        setup::ensure(project)?
+    }
+    for notebook in &notebooks {
+        // Executing one that it follows makes another new.
+        if is_new(notebook)? {
+            execute(project, notebook, execution)?;
         }
         let pdf = notebook.path().with_extension("pdf");
         typeset(project, notebook.path(), &pdf, first_page)?;

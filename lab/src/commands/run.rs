@@ -1,7 +1,7 @@
 //! `cargo lab run`: executes notebooks in place.
 
 use super::execute::execute;
-use super::{data, setup};
+use super::setup;
 use crate::notebook::{self, Notebook};
 use crate::project::Project;
 use crate::python::Kernelspec;
@@ -47,8 +47,7 @@ pub fn run(project: &Project, names: &[PathBuf], execution: Execution) -> Result
     let notebooks = notebook::select(&project.notebooks(), names)?;
     // A broken one is told of before hours of training.
     notebooks.iter().try_for_each(|path| Notebook::read(path).map(drop))?;
-    setup::ensure(project)?;
-    data::ensure(project)?;
+    setup::ensure_with_data(project)?;
     for path in notebooks {
         let path = match execution.copies() {
             Some(folder) => copy(&path, &project.executed(&folder))?,

@@ -1,6 +1,7 @@
 //! The download of the official archive. What has arrived is kept where the next attempt goes on from there.
 
 use super::{Expected, remove};
+use crate::progress;
 use anyhow::{Context, Result, bail};
 use indicatif::{ProgressBar, ProgressStyle};
 use std::fs::{self, File};
@@ -102,7 +103,7 @@ fn append(body: impl Read, partial: &Path, offset: u64, size: u64) -> Result<()>
         Ok(file)
     };
     let mut file = open().with_context(|| format!("could not write {}", partial.display()))?;
-    let bar = progress(size, offset);
+    let bar = bar(size, offset);
     let copied = io::copy(&mut bar.wrap_read(body), &mut file);
     bar.finish_and_clear();
     file.flush()?;
@@ -113,9 +114,9 @@ fn content_length(response: &Response<Body>) -> Option<u64> {
     response.headers().get(header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
 }
 
-fn progress(size: u64, offset: u64) -> ProgressBar {
+fn bar(size: u64, offset: u64) -> ProgressBar {
     let style = "Downloading CIFAR-10 [{bar:24}] {bytes}/{total_bytes} {bytes_per_sec}, {eta} left";
-    let bar = ProgressBar::new(size);
+    let bar = progress::add(ProgressBar::new(size));
     bar.set_style(ProgressStyle::with_template(style).expect("a valid template").progress_chars("=> "));
     bar.set_position(offset);
     bar

@@ -84,15 +84,39 @@ pub fn folders_lock(project: &Project) -> Result<File> {
 fn remove_dead(running: &Path) -> Result<()> {
     for entry in fs::read_dir(running).with_context(|| format!("could not list {}", running.display()))? {
         let folder = entry?.path();
-        let alive = match File::open(folder.join(LOCK)) {
-            Ok(lock) => matches!(lock.try_lock(), Err(TryLockError::WouldBlock)),
-            Err(_) => false,
-        };
-        if !alive {
+        if !is_alive(&folder) {
             fs::remove_dir_all(&folder).with_context(|| format!("could not remove {}", folder.display()))?;
         }
     }
     Ok(())
+}
+
+/// Whether the kernel of a folder in `running` lives.
+fn is_alive(folder: &Path) -> bool {
+    File::open(folder.join(LOCK))
+        .is_ok_and(|lock| matches!(lock.try_lock(), Err(TryLockError::WouldBlock)))
+}
+
+/// Removes what kernels have left that were killed.
+pub fn remove_abandoned(project: &Project) -> Result<()> {
+    let running = project.kernel().join("running");
+    if !running.is_dir() {
+        return Ok(());
+    }
+    let _guard = folders_lock(project)?;
+    remove_dead(&running)
+}
+
+/// How many kernels run.
+pub fn count_running(project: &Project) -> Result<usize> {
+    let running = project.kernel().join("running");
+    if !running.is_dir() {
+        return Ok(0);
+    }
+    // No folder comes or goes meanwhile.
+    let _guard = folders_lock(project)?;
+    let entries = fs::read_dir(&running).with_context(|| format!("could not list {}", running.display()))?;
+    Ok(entries.flatten().filter(|entry| is_alive(&entry.path())).count())
 }
 
 /// Cargo's folders of what it compiled.

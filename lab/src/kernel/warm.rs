@@ -4,6 +4,7 @@ use super::copy::folders_lock;
 use super::front_end::loading::start_evcxr;
 use super::pipes::Pipes;
 use super::{BuildFolder, WORKSPACE_MANIFEST, analysis, compile, files};
+use crate::progress;
 use crate::project::Project;
 use anyhow::{Context, Result, bail};
 use indicatif::{ProgressBar, ProgressStyle};
@@ -75,7 +76,7 @@ fn load_helpers(project: &Project, folder: &BuildFolder) -> Result<()> {
         .stderr(Stdio::piped())
         .spawn()
         .context("could not start the kernel to compile the helpers")?;
-    let bar = ProgressBar::new_spinner().with_style(
+    let bar = progress::add(ProgressBar::new_spinner()).with_style(
         ProgressStyle::with_template(
             "{spinner} Compiling the helpers for notebooks, once: {pos} crates, {elapsed} {msg:.dim}",
         )

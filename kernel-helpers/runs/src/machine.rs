@@ -5,6 +5,7 @@ use candle_core::Device;
 use nn::device::instruction_set;
 use serde::{Deserialize, Serialize};
 use std::fmt;
+use std::process::Command;
 
 /// What a run was computed on, as far as the system tells.
 ///
@@ -53,7 +54,12 @@ impl fmt::Display for Machine {
     }
 }
 
+/// The processor's name: Linux has it in a file, macOS tells it by a command.
 fn processor() -> Option<String> {
+    if cfg!(target_os = "macos") {
+        let output = Command::new("sysctl").args(["-n", "machdep.cpu.brand_string"]).output().ok()?;
+        return Some(String::from_utf8_lossy(&output.stdout).trim().to_owned());
+    }
     let information = std::fs::read_to_string("/proc/cpuinfo").ok()?;
     let line = information.lines().find(|line| line.starts_with("model name"))?;
     Some(line.split_once(':')?.1.trim().to_owned())

@@ -26,7 +26,7 @@ from plain_text import plain, printable
 SCRIPTS = pathlib.Path(__file__).resolve().parent
 STYLE = SCRIPTS.parent / "pdf"
 # Where `cargo lab` sweeps, too.
-TEMPORARY = SCRIPTS.parent.parent / ".lab/temporary"
+TEMPORARY = pathlib.Path(os.environ.get("LAB_OWN", SCRIPTS.parent.parent / ".lab")) / "temporary"
 # Of an output that is there in several forms, the first of these is shown.
 PREFERENCE = ["image/png", "image/svg+xml", "image/jpeg", "text/markdown", "text/latex", "text/plain"]
 # Of longer outputs, so much is printed.

@@ -29,7 +29,7 @@ impl Executions {
     }
 
     fn with(project: &Project, inputs: Value) -> Self {
-        let file = project.installed().join("executions.json");
+        let file = project.own().join("executions.json");
         let noted = fs::read(&file).ok().and_then(|content| serde_json::from_slice(&content).ok());
         Executions { file, inputs, by_notebook: noted.unwrap_or_default() }
     }

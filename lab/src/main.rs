@@ -9,9 +9,9 @@ mod grading;
 mod json;
 mod kernel;
 mod locks;
+mod machine;
 #[cfg(test)]
 mod made_up;
-mod machine;
 mod notebook;
 mod parts;
 mod progress;

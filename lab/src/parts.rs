@@ -63,7 +63,7 @@ pub fn parts(project: &Project) -> Result<Vec<Part>> {
             "logs",
             "logs of sweeps, notebooks executed in other ways, temporary files, Jupyter's own",
             "nothing does, and nothing needs them",
-            ["sweeps", "executed", "temporary", "jupyter"].map(installed).to_vec(),
+            ["sweeps", "executed", "temporary", "jupyter"].map(|name| project.own().join(name)).to_vec(),
         ),
         part(
             "trials",

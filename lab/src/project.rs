@@ -7,7 +7,13 @@ use std::path::{Path, PathBuf};
 #[derive(Clone, Debug)]
 pub struct Project {
     root: PathBuf,
+    own: PathBuf,
 }
+
+/// Names the folder of what a user's processes write, where several users share one installation.
+const OWN: &str = "LAB_OWN";
+
+const INSTALLED: &str = ".lab";
 
 /// What no path of the project may contain, and whose fault it is: lists of folders are divided by colons, Rust's linker puts
 /// random letters in place of `%` in the names of its files, and cargo takes the members of a workspace for patterns.
@@ -17,14 +23,15 @@ const REFUSED: [(char, &str); 3] =
 impl Project {
     /// The project that the working directory is in.
     pub fn find() -> Result<Self> {
-        Ok(Project { root: kernel_helpers::paths::project_root()? })
+        Project::at(kernel_helpers::paths::project_root()?)
     }
 
     /// The project at `root`.
     pub fn at(root: impl AsRef<Path>) -> Result<Self> {
         let root = root.as_ref();
         let root = root.canonicalize().with_context(|| format!("{}", root.display()))?;
-        Ok(Project { root })
+        let own = std::env::var_os(OWN).map_or_else(|| root.join(INSTALLED), PathBuf::from);
+        Ok(Project { root, own })
     }
 
     /// The folder of the clone.
@@ -63,14 +70,19 @@ impl Project {
         self.root.join("lab/jupyter")
     }
 
-    /// All that the command installs or builds.
+    /// All that the command installs or builds, which several users may share.
     pub fn installed(&self) -> PathBuf {
-        self.root.join(".lab")
+        self.root.join(INSTALLED)
+    }
+
+    /// What this user's processes write on the way: the same folder, if nobody says otherwise.
+    pub fn own(&self) -> &Path {
+        &self.own
     }
 
     /// Copies of notebooks that were executed otherwise than usual, with another seed or in the other kernel.
     pub fn executed(&self, how: &str) -> PathBuf {
-        self.installed().join("executed").join(how)
+        self.own.join("executed").join(how)
     }
 
     /// The Python environment.
@@ -80,12 +92,17 @@ impl Project {
 
     /// Folders of Python's that are there only for a while.
     pub fn temporary(&self) -> PathBuf {
-        self.installed().join("temporary")
+        self.own.join("temporary")
     }
 
-    /// The kernel's build folders.
+    /// The kernel's build folder and what belongs to it.
     pub fn kernel(&self) -> PathBuf {
         self.installed().join("kernel")
+    }
+
+    /// The folders of running kernels.
+    pub fn running_kernels(&self) -> PathBuf {
+        self.own.join("kernel/running")
     }
 
     /// `path` as the user would type it from the project's folder.
@@ -102,7 +119,7 @@ mod tests {
 
     #[test]
     fn a_place_where_nothing_works_is_named_with_its_character() {
-        let check = |root: &OsStr| Project { root: root.into() }.check_place();
+        let check = |root: &OsStr| Project { root: root.into(), own: root.into() }.check_place();
         for path in ["/home/a b", "/home/#{}'\"$", "/home/u\u{308}ber/é", "/C/x;y"] {
             assert!(check(OsStr::new(path)).is_ok(), "{path}");
         }

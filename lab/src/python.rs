@@ -45,6 +45,16 @@ impl Environment {
         }
     }
 
+    /// JupyterHub, and the servers of its users.
+    pub fn hub(project: &Project) -> Self {
+        let files = ["lab/jupyterhub/requirements.txt", "lab/python/requirements.txt"];
+        Environment {
+            folder: project.installed().join("hub/python"),
+            requirements: files.map(|name| project.root().join(name)).to_vec(),
+            modules: &["jupyterhub", "jupyterlab"],
+        }
+    }
+
     /// Whether the environment is there with the packages of the present requirements.
     pub fn is_current(&self) -> bool {
         let installed = fs::read(self.installed_requirements()).ok();
@@ -106,7 +116,8 @@ impl Environment {
         Ok(true)
     }
 
-    fn python(&self) -> PathBuf {
+    /// The environment's interpreter.
+    pub fn python(&self) -> PathBuf {
         self.folder.join("bin/python")
     }
 
@@ -126,7 +137,7 @@ impl Environment {
         let mut command = Command::new(self.python());
         let programs = std::env::var_os("PATH").unwrap_or_default();
         let programs = [self.folder.join("bin")].into_iter().chain(std::env::split_paths(&programs));
-        let jupyter = project.installed().join("jupyter");
+        let jupyter = project.own().join("jupyter");
         for variable in ["PYTHONPATH", "PYTHONHOME", "PYTHONSTARTUP", "JUPYTER_PATH", "JUPYTER_CONFIG_PATH"] {
             command.env_remove(variable);
         }
@@ -152,7 +163,7 @@ pub fn command(project: &Project) -> Command {
 
 /// Where Jupyter keeps its configuration, and none of the user's other Jupyters does.
 pub fn jupyter_config(project: &Project) -> PathBuf {
-    project.installed().join("jupyter/config")
+    project.own().join("jupyter/config")
 }
 
 /// Registers the kernels in the environment, and only there.

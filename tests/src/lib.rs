@@ -42,6 +42,14 @@ pub fn lab() -> Command {
     command
 }
 
+/// The system's chromium, by one of its names.
+pub fn chromium() -> Option<PathBuf> {
+    let folders: Vec<PathBuf> = std::env::split_paths(&std::env::var_os("PATH")?).collect();
+    let candidates = ["chromium", "chromium-browser", "google-chrome"];
+    let mut paths = candidates.iter().flat_map(|name| folders.iter().map(move |folder| folder.join(name)));
+    paths.find(|path| path.is_file())
+}
+
 /// Says on the terminal that a test could not run, and why; past the test harness, which swallows what tests print.
 pub fn skip(test: &str, reason: &str) {
     writeln!(std::io::stderr().lock(), "SKIPPED {test}: {reason}").expect("standard error is open");

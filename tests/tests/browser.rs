@@ -1,7 +1,6 @@
 //! JupyterLab in a headless browser, as a student uses it; see `tests/browser/student.py`.
 
-use homework_tests::{generated_data, lab, project_root, python, scratch_folder, skip};
-use std::path::PathBuf;
+use homework_tests::{chromium, generated_data, lab, project_root, python, scratch_folder, skip};
 
 #[test]
 fn a_student_works_in_jupyterlab() {
@@ -26,11 +25,4 @@ fn a_student_works_in_jupyterlab() {
     let screenshots = folder.join("screenshots");
     assert!(result.status.success(), "see {}\n{printed}{failed}", screenshots.display());
     println!("{printed}");
-}
-
-fn chromium() -> Option<PathBuf> {
-    let folders: Vec<PathBuf> = std::env::split_paths(&std::env::var_os("PATH")?).collect();
-    let candidates = ["chromium", "chromium-browser", "google-chrome"];
-    let mut paths = candidates.iter().flat_map(|name| folders.iter().map(move |folder| folder.join(name)));
-    paths.find(|path| path.is_file())
 }

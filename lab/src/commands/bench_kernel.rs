@@ -124,7 +124,7 @@ fn evcxr_jupyter() -> Value {
 /// evcxr's own kernel with nothing set up, not even by the cargo of `cargo lab`: it compiles in a temporary folder. A shell
 /// leads the process group, as `evcxr_jupyter` itself has no use for being told that its launcher is gone.
 fn plain(project: &Project) -> Result<Value> {
-    let nowhere = project.installed().join("no-jupyter");
+    let nowhere = project.own().join("no-jupyter");
     let script = format!(
         "unset {LIBRARY_PATH} RUSTUP_TOOLCHAIN; {}=1 EVCXR_CONFIG_DIR=/ JUPYTER_PATH=\"$2\" \
          \"$0\" --control_file \"$1\"; exit",

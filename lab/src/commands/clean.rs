@@ -22,7 +22,9 @@ pub fn clean(project: &Project, options: &Options) -> Result<()> {
     let parts = parts(project)?;
     if options.parts.is_empty() {
         print_line(table(&parts));
-        print_line("`cargo lab clean PART` removes a part. Notebooks, recorded runs and course/ are never touched.");
+        print_line(
+            "`cargo lab clean PART` removes a part. Notebooks, recorded runs and course/ are never touched.",
+        );
         return Ok(());
     }
     let find = |name: &String| parts.iter().find(|part| part.name == name);
@@ -33,7 +35,11 @@ pub fn clean(project: &Project, options: &Options) -> Result<()> {
     for part in options.parts.iter().filter_map(find) {
         if ["kernel", "compiled", "packages"].contains(&part.name) {
             let running = copy::count_running(project)?;
-            ensure!(running == 0, "{running} notebooks are open, which need `{}`: shut their kernels down", part.name);
+            ensure!(
+                running == 0,
+                "{running} notebooks are open, which need `{}`: shut their kernels down",
+                part.name
+            );
         }
         let size = part.bytes();
         part.remove()?;

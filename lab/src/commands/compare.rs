@@ -84,7 +84,7 @@ pub fn compare(project: &Project, options: &Options) -> Result<()> {
     } else {
         print_line(&found);
     }
-    let plot = options.plot.clone().unwrap_or_else(|| project.installed().join("comparison.png"));
+    let plot = options.plot.clone().unwrap_or_else(|| project.own().join("comparison.png"));
     found.plot().draw()?.save(&plot)?;
     if !options.json {
         print_line(format_args!("plot: {}", project.relative(&plot)));

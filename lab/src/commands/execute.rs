@@ -153,7 +153,7 @@ fn warn_of(cells: &[u64]) {
 
 /// Where the kernel's and nbclient's own messages go, out of the progress bar's way.
 fn log_file(project: &Project, notebook: &Path) -> Result<PathBuf> {
-    let folder = project.installed().join("log");
+    let folder = project.own().join("log");
     fs::create_dir_all(&folder).with_context(|| format!("could not make {}", folder.display()))?;
     let name = notebook.file_stem().unwrap_or_default();
     Ok(folder.join(name).with_extension("log"))

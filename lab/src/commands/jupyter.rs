@@ -19,6 +19,9 @@ pub struct Options {
     /// The folder to open, inside the project; notebooks/ if not given.
     #[arg(long)]
     folder: Option<PathBuf>,
+    /// The address at which it is reached: in a container `0.0.0.0`, that is from everywhere, with the token that it prints.
+    #[arg(long, default_value = "127.0.0.1")]
+    address: String,
     /// Further arguments for JupyterLab.
     #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
     arguments: Vec<String>,
@@ -26,30 +29,18 @@ pub struct Options {
 
 /// Becomes JupyterLab.
 pub fn jupyter(project: &Project, options: &Options) -> Result<()> {
-    let Options { no_browser, folder, arguments } = options;
+    let Options { no_browser, address, folder, arguments } = options;
     let folder = folder.clone().unwrap_or_else(|| project.notebooks());
     ensure!(folder.is_dir(), "{} is not a folder", folder.display());
     setup::ensure(project)?;
     copy_style(project)?;
-    let kernels = Kernelspec::value_variants().iter();
     let mut command = python::command(project);
     command
-        // Where nbconvert finds our PDF exporter, before its own.
-        .env("PYTHONPATH", project.python_scripts())
-        .env("JUPYTER_CONFIG_PATH", project.jupyter_settings())
-        .args(["-m", "jupyterlab", "--ServerApp.ip=127.0.0.1"])
+        .envs(server_environment(project))
+        .args(["-m", "jupyterlab"])
+        .arg(format!("--ServerApp.ip={address}"))
         .arg(format!("--ServerApp.root_dir={}", folder.canonicalize()?.display()))
-        // Only the project's kernels, whatever else is registered on the machine.
-        .arg("--KernelSpecManager.ensure_native_kernel=False")
-        .args(kernels.map(|kernel| format!("--KernelSpecManager.allowed_kernelspecs={}", kernel.name())))
-        .arg(format!("--MultiKernelManager.default_kernel_name={}", Kernelspec::default().name()))
-        // The kernel itself bounds what a cell prints; beyond its own rates, Jupyter's server would drop outputs.
-        .args([
-            "--ZMQChannelsWebsocketConnection.iopub_msg_rate_limit=10000",
-            "--ZMQChannelsWebsocketConnection.iopub_data_rate_limit=100000000",
-        ])
-        .arg("--LabApp.custom_css=True")
-        .args(["--LabApp.news_url=None", "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate"]);
+        .args(server_arguments());
     if *no_browser {
         command.arg("--no-browser");
     }
@@ -59,6 +50,30 @@ pub fn jupyter(project: &Project, options: &Options) -> Result<()> {
     }
     // JupyterLab takes this process's place, so that whatever ends the one ends the other.
     Err(command.args(arguments).exec()).context("could not start JupyterLab")
+}
+
+/// What a server of notebooks finds in its environment.
+pub fn server_environment(project: &Project) -> [(&'static str, PathBuf); 2] {
+    // Where nbconvert finds our PDF exporter, before its own, and JupyterLab our settings.
+    [("PYTHONPATH", project.python_scripts()), ("JUPYTER_CONFIG_PATH", project.jupyter_settings())]
+}
+
+/// What a server of notebooks is told.
+pub fn server_arguments() -> Vec<String> {
+    let kernels = Kernelspec::value_variants().iter();
+    let kernels = kernels.map(|kernel| format!("--KernelSpecManager.allowed_kernelspecs={}", kernel.name()));
+    let default = format!("--MultiKernelManager.default_kernel_name={}", Kernelspec::default().name());
+    let others = [
+        // Only the project's kernels, whatever else is registered on the machine.
+        "--KernelSpecManager.ensure_native_kernel=False",
+        // The kernel itself bounds what a cell prints; beyond its own rates, Jupyter's server would drop outputs.
+        "--ZMQChannelsWebsocketConnection.iopub_msg_rate_limit=10000",
+        "--ZMQChannelsWebsocketConnection.iopub_data_rate_limit=100000000",
+        "--LabApp.custom_css=True",
+        "--LabApp.news_url=None",
+        "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate",
+    ];
+    kernels.chain([default]).chain(others.map(str::to_owned)).collect()
 }
 
 /// Puts our style sheet where JupyterLab looks for one.

@@ -13,6 +13,7 @@ mod execute;
 mod export;
 mod finetune;
 mod grade;
+mod hub;
 mod jupyter;
 mod report;
 mod run;
@@ -50,6 +51,8 @@ enum Command {
     Data(data::Options),
     /// Open the notebooks in JupyterLab.
     Jupyter(jupyter::Options),
+    /// Start JupyterHub, in which those who have an account on this machine work in notebooks of their own.
+    Hub(hub::Options),
     /// Execute notebooks in place.
     Run {
         #[command(flatten)]
@@ -176,6 +179,7 @@ pub fn run(cli: Cli) -> Result<ExitCode> {
     match cli.command {
         Command::Setup => setup::setup(&Project::find()?)?,
         Command::Data(options) => data::data(&Project::find()?, &options)?,
+        Command::Hub(options) => hub::hub(&Project::find()?, &options)?,
         Command::Jupyter(options) => jupyter::jupyter(&Project::find()?, &options)?,
         Command::Run { notebooks, seed, kernel } => {
             run::run(&Project::find()?, &notebooks.names, notebooks.execution(seed, kernel))?;

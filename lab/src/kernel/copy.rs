@@ -8,6 +8,7 @@ use anyhow::{Context, Result};
 use std::ffi::OsStr;
 use std::fs::{self, File, TryLockError};
 use std::io;
+use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
 /// The name of the file that a living kernel holds a lock on.
@@ -24,7 +25,7 @@ pub struct Copy {
 impl Copy {
     /// Copies the warm folder, and removes the copies of kernels that died without cleaning up.
     pub fn of_warm(project: &Project) -> Result<Self> {
-        let running = project.kernel().join("running");
+        let running = project.running_kernels();
         fs::create_dir_all(&running).with_context(|| format!("could not make {}", running.display()))?;
         // Held while folders come and go, so that no kernel takes another's new folder for a dead one's, and so that the
         // warm folder is not rebuilt meanwhile.
@@ -74,7 +75,12 @@ impl Drop for Copy {
 /// Waits for the lock that guards making, removing and rebuilding the kernel's folders, and takes it.
 pub fn folders_lock(project: &Project) -> Result<File> {
     let path = project.kernel().join("folders.lock");
-    let lock = File::create(&path).with_context(|| format!("could not make {}", path.display()))?;
+    let lock = match File::create(&path) {
+        // Another user's, of whose compiled helpers this one may make copies.
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => File::open(&path),
+        made => made,
+    };
+    let lock = lock.with_context(|| format!("could not make {}", path.display()))?;
     locks::lock(&lock, "another kernel's start, or for the helpers to be compiled")
         .with_context(|| format!("could not lock {}", path.display()))?;
     Ok(lock)
@@ -93,13 +99,12 @@ fn remove_dead(running: &Path) -> Result<()> {
 
 /// Whether the kernel of a folder in `running` lives.
 fn is_alive(folder: &Path) -> bool {
-    File::open(folder.join(LOCK))
-        .is_ok_and(|lock| matches!(lock.try_lock(), Err(TryLockError::WouldBlock)))
+    File::open(folder.join(LOCK)).is_ok_and(|lock| matches!(lock.try_lock(), Err(TryLockError::WouldBlock)))
 }
 
 /// Removes what kernels have left that were killed.
 pub fn remove_abandoned(project: &Project) -> Result<()> {
-    let running = project.kernel().join("running");
+    let running = project.running_kernels();
     if !running.is_dir() {
         return Ok(());
     }
@@ -109,7 +114,7 @@ pub fn remove_abandoned(project: &Project) -> Result<()> {
 
 /// How many kernels run.
 pub fn count_running(project: &Project) -> Result<usize> {
-    let running = project.kernel().join("running");
+    let running = project.running_kernels();
     if !running.is_dir() {
         return Ok(0);
     }
@@ -168,9 +173,10 @@ fn is_binary(path: &Path) -> bool {
         .is_some_and(|extension| ["rlib", "rmeta", "so", "dylib"].map(OsStr::new).contains(&extension))
 }
 
-/// A second name for the same file, or a copy of it on a file system that has no such thing.
+/// A second name for the same file. Linux gives none to a file of another user's, nor is there one on another disk: there a link
+/// to its path has to do, and a copy on a file system that has neither.
 fn link_or_copy(from: &Path, to: &Path) -> io::Result<()> {
-    fs::hard_link(from, to).or_else(|_| copy_with_time(from, to))
+    fs::hard_link(from, to).or_else(|_| symlink(from, to)).or_else(|_| copy_with_time(from, to))
 }
 
 /// Copies a file along with its modification time, by which cargo knows what is up to date.
@@ -194,7 +200,7 @@ mod tests {
         let folder = tempfile::tempdir_in(beside.parent().unwrap()).unwrap();
         let project = Project::at(folder.path()).unwrap();
         fs::create_dir_all(BuildFolder::warm(&project).path()).unwrap();
-        let other = project.kernel().join("running").join(std::process::id().to_string());
+        let other = project.running_kernels().join(std::process::id().to_string());
         fs::create_dir_all(&other).unwrap();
         let alive = File::create(other.join(LOCK)).unwrap();
         alive.lock().unwrap();

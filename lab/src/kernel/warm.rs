@@ -6,10 +6,11 @@ use super::pipes::Pipes;
 use super::{BuildFolder, WORKSPACE_MANIFEST, analysis, compile, files};
 use crate::progress;
 use crate::project::Project;
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use indicatif::{ProgressBar, ProgressStyle};
 use kernel_helpers::digest::sha256;
 use kernel_helpers::files::write_whole;
+use rustix::fs::{Access, access};
 use std::fs;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
@@ -36,6 +37,15 @@ pub fn sources_sha256(project: &Project) -> Result<String> {
 /// Builds the warm folder if it is not there or not current, showing progress. Returns whether it had to.
 pub fn build(project: &Project) -> Result<bool> {
     let kernel = project.kernel();
+    if kernel.is_dir() && !may_write(&kernel) {
+        ensure!(
+            is_current(project)?,
+            "the helpers for notebooks are not compiled, or not as they are now, in {}, where you may not write: ask whom that \
+             folder belongs to to run `cargo lab setup`",
+            project.root().display()
+        );
+        return Ok(false);
+    }
     fs::create_dir_all(&kernel).with_context(|| format!("could not make {}", kernel.display()))?;
     let _guard = folders_lock(project)?;
     let folder = BuildFolder::warm(project);
@@ -141,6 +151,11 @@ impl Stamp {
     fn write(&self, folder: &BuildFolder) -> Result<()> {
         Ok(write_whole(Self::file(folder), format!("{}\n{}\n", self.toolchain, self.sources).as_bytes())?)
     }
+}
+
+/// Whether this process may make files in a folder.
+fn may_write(folder: &Path) -> bool {
+    access(folder, Access::WRITE_OK).is_ok()
 }
 
 fn read(file: &Path) -> Result<Vec<u8>> {

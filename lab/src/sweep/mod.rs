@@ -144,7 +144,7 @@ pub fn environment(sweep: &Sweep) -> Vec<(String, String)> {
 
 /// Where the logs of a sweep's runs are, and what an engine has to remember.
 pub fn folder(project: &Project, sweep: &Sweep) -> Result<PathBuf> {
-    let folder = project.installed().join("sweeps").join(&sweep.name);
+    let folder = project.own().join("sweeps").join(&sweep.name);
     std::fs::create_dir_all(&folder).with_context(|| format!("could not make {}", folder.display()))?;
     Ok(folder)
 }

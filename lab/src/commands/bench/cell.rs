@@ -15,7 +15,7 @@ use std::fs;
 /// Executes a notebook of one cell that measures, and reads what it prints.
 pub fn measure(project: &Project, options: &Options) -> Result<BenchReport> {
     setup::ensure(project)?;
-    let folder = project.installed().join("bench");
+    let folder = project.own().join("bench");
     fs::create_dir_all(&folder).with_context(|| format!("could not make {}", folder.display()))?;
     let path = folder.join("throughput.ipynb");
     fs::write(&path, notebook(options).to_string())

@@ -20,6 +20,7 @@ pub fn lab(root: &Path) -> Result<PathBuf, String> {
     if cfg!(feature = "cuda") {
         command.args(["--features", "cuda"]);
     }
+    forget_own_package(&mut command);
     // Cargo counts what it compiles only where somebody seems to look.
     command.envs([("CARGO_TERM_PROGRESS_WHEN", "always"), ("CARGO_TERM_PROGRESS_WIDTH", "120")]);
     command.env("CARGO_TERM_QUIET", "false");
@@ -33,6 +34,22 @@ pub fn lab(root: &Path) -> Result<PathBuf, String> {
     let folder =
         std::env::current_exe().map_err(|error| format!("could not find this executable: {error}"))?;
     Ok(folder.with_file_name(format!("lab{}", std::env::consts::EXE_SUFFIX)))
+}
+
+/// Leaves out what `cargo run` says of this package to what it runs: build scripts that ask for such variables would run anew
+/// whenever cargo is called by other ways, and with them all that depends on theirs.
+pub fn forget_own_package(command: &mut Command) {
+    let names = std::env::vars_os().map(|(name, _)| name);
+    let told = names.filter(|name| name.to_str().is_some_and(is_of_package));
+    told.for_each(|name| {
+        command.env_remove(name);
+    });
+}
+
+/// Whether cargo tells a package of itself by this variable.
+fn is_of_package(name: &str) -> bool {
+    ["CARGO_PKG_", "CARGO_MANIFEST_"].iter().any(|start| name.starts_with(start))
+        || ["CARGO_BIN_NAME", "CARGO_CRATE_NAME", "CARGO_PRIMARY_PACKAGE"].contains(&name)
 }
 
 /// Shows the progress that cargo tells of, and returns what else it says, without what it has compiled.
@@ -124,6 +141,15 @@ fn without_escapes(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_cargo_says_of_this_package_is_not_passed_on() {
+        let told = ["CARGO_PKG_NAME", "CARGO_PKG_VERSION", "CARGO_MANIFEST_DIR", "CARGO_MANIFEST_PATH"];
+        assert!(told.iter().all(|name| is_of_package(name)));
+        // What its users set stays.
+        let set = ["CARGO", "CARGO_HOME", "CARGO_BUILD_JOBS", "CARGO_TARGET_DIR", "RUSTUP_TOOLCHAIN"];
+        assert!(!set.iter().any(|name| is_of_package(name)));
+    }
 
     #[test]
     fn cargos_lines_are_understood() {

@@ -12,6 +12,7 @@ fn main() -> ExitCode {
     let error = match compile::lab(&root()) {
         Ok(executable) => {
             let mut command = Command::new(&executable);
+            compile::forget_own_package(&mut command);
             // It takes this process's place: signals and the exit code are its own.
             let error = command.args(std::env::args_os().skip(1)).exec();
             format!("could not start {}: {error}", executable.display())

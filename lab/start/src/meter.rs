@@ -10,7 +10,23 @@ const INTERVAL: Duration = Duration::from_secs(30);
 
 /// How much of the time is over when a share of the crates is compiled, both in thousandths: the small ones come first. Of a
 /// build from nothing on two cores.
-const PACE: [(u64, u64); 2] = [(0, 0), (1000, 1000)];
+const PACE: [(u64, u64); 15] = [
+    (0, 0),
+    (123, 25),
+    (247, 46),
+    (308, 83),
+    (370, 127),
+    (493, 162),
+    (555, 217),
+    (617, 380),
+    (678, 504),
+    (740, 585),
+    (802, 662),
+    (863, 685),
+    (925, 845),
+    (987, 944),
+    (1000, 1000),
+];
 
 /// How far the compiling is.
 pub struct Meter {

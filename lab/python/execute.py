@@ -9,8 +9,10 @@ running cell is interrupted, the outputs so far are saved, and the kernel ends.
 """
 
 import asyncio
+import contextlib
 import json
 import os
+import queue
 import sys
 
 from jupyter_client.manager import AsyncKernelManager
@@ -23,6 +25,9 @@ from plain_text import plain
 # How long a stopped cell may take to end before its process is ended.
 PATIENCE = 5
 START_TIMEOUT = 900
+# evcxr_jupyter passes on what a cell writes in threads of their own, which may be later than its word that the cell has ended:
+# how long it must be silent before the next cell.
+SILENCE = 0.2
 
 
 class Stopped(Exception):
@@ -64,6 +69,7 @@ class Run:
             timeout=None,
             record_timing=False,
             on_cell_start=self.on_start,
+            on_cell_executed=self.take_late_outputs if kernel == "evcxr" else None,
             resources={"metadata": {"path": os.path.dirname(path)}},
         )
 
@@ -73,6 +79,15 @@ class Run:
         if cell_index in self.number:
             self.reached = cell_index
             say(event="cell", **self.place())
+
+    async def take_late_outputs(self, cell, cell_index, execute_reply):
+        """Gives the cell what its kernel passes on after it has ended."""
+        request = execute_reply["parent_header"]["msg_id"]
+        with contextlib.suppress(queue.Empty):
+            while True:
+                message = await self.client.kc.get_iopub_msg(timeout=SILENCE)
+                if message["parent_header"].get("msg_id") == request:
+                    self.client.process_message(message, cell, cell_index)
 
     def place(self):
         return {"number": self.number[self.reached], "heading": self.headings[self.reached]}

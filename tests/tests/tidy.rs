@@ -107,6 +107,37 @@ fn public_item(line: &str) -> Option<&str> {
     name.split(|c: char| !(c.is_alphanumeric() || c == '_')).next()
 }
 
+/// Else candle is compiled twice: for the command, and for notebooks. On other systems some crates have other features.
+#[cfg(target_os = "linux")]
+#[test]
+fn the_command_and_the_helpers_are_compiled_with_the_same_features() {
+    let command = features("lab");
+    let missing: Vec<String> = features("kernel-helpers").difference(&command).cloned().collect();
+    assert!(
+        missing.is_empty(),
+        "the command enables more features of these, which kernel-helpers/same-features/Cargo.toml is to name: {missing:?}"
+    );
+}
+
+/// The crates of registries that a package is compiled from, with their features.
+#[cfg(target_os = "linux")]
+fn features(package: &str) -> HashSet<String> {
+    let tree = std::process::Command::new("cargo")
+        .args(["tree", "--package", package, "--edges", "normal,build", "--no-dedupe"])
+        .args(["--prefix", "none", "--format", "{p} [{f}]"])
+        .current_dir(project_root())
+        .output()
+        .unwrap();
+    let tree = String::from_utf8(tree.stdout).unwrap();
+    let crates: HashSet<String> = tree
+        .lines()
+        .filter(|line| !line.contains(" (/"))
+        .map(|line| line.replace(" (proc-macro)", ""))
+        .collect();
+    assert!(crates.iter().any(|line| line.starts_with("candle-core ")), "{tree}");
+    crates
+}
+
 #[test]
 fn figures_and_tables_of_the_report_are_numbered_in_order_and_referred_to() {
     let report = notebook::read(&project_root().join("notebooks/report.ipynb"));

@@ -60,11 +60,7 @@ pub fn instead_of_cargo(cargo: &Path, arguments: &[OsString]) -> Result<ExitCode
         Some(call) if checks => (run(&folder, &mut call.check(&folder))?, None),
         Some(call) => (call.build(&folder)?, call.output()),
         None => {
-            // In place of a check too, for which cargo would look at all dependencies once more.
-            let mut command = Command::new(cargo);
-            command.arg("build").args(&arguments[1..]);
-            command.env("RUSTC_WORKSPACE_WRAPPER", std::env::current_exe()?).env(NOTE, &note);
-            let status = run(&folder, &mut command)?;
+            let status = run(&folder, &mut build_by_cargo(cargo, arguments, &note)?)?;
             (status, Call::read(&note, folder.path()).and_then(|call| call.output()))
         }
     };
@@ -77,17 +73,45 @@ pub fn instead_of_cargo(cargo: &Path, arguments: &[OsString]) -> Result<ExitCode
     Ok(ExitCode::from(u8::from(!status.success())))
 }
 
-/// Whether cargo calls this executable as the compiler of evcxr's crate.
+/// evcxr's flag for all that is compiled.
+const PREFER_DYNAMIC: &str = "-Cprefer-dynamic";
+
+/// A call of the real cargo, in place of a check too, for which it would look at all dependencies once more.
+///
+/// What evcxr asks for is such that cargo takes crates as they were compiled for the command: for no target by its name, and without
+/// a flag for all of them that only matters to libraries that are linked, which get it from [`instead_of_rustc`].
+fn build_by_cargo(cargo: &Path, arguments: &[OsString], note: &Path) -> Result<Command> {
+    let mut command = Command::new(cargo);
+    command.arg("build");
+    let mut arguments = arguments.iter().skip(1);
+    while let Some(argument) = arguments.next() {
+        match argument.to_str() {
+            Some("--target") => drop(arguments.next()),
+            _ => drop(command.arg(argument)),
+        }
+    }
+    if std::env::var_os("RUSTFLAGS").is_some_and(|flags| flags == PREFER_DYNAMIC) {
+        command.env_remove("RUSTFLAGS");
+    }
+    command.env("RUSTC_WRAPPER", std::env::current_exe()?).env(NOTE, note);
+    Ok(command)
+}
+
+/// Whether cargo calls this executable as its compiler.
 pub fn is_compiler() -> bool {
     std::env::var_os(NOTE).is_some()
 }
 
-/// Compiles for cargo, and notes the call if it is one for the cell.
+/// Compiles for cargo what a cell links, and the cell itself, for which it notes the call.
 pub fn instead_of_rustc() -> Result<ExitCode> {
     let note = std::env::var_os(NOTE).map(PathBuf::from).context("cargo calls this")?;
     let mut arguments = std::env::args().skip(1);
     let rustc = arguments.next().context("cargo names the compiler")?;
-    let arguments: Vec<String> = arguments.collect();
+    let mut arguments: Vec<String> = arguments.collect();
+    let is_linked = |pair: &[String]| pair[0] == "--crate-type" && ["dylib", "cdylib"].contains(&&*pair[1]);
+    if arguments.windows(2).any(is_linked) {
+        arguments.push(PREFER_DYNAMIC.to_owned());
+    }
     let is_cell = arguments.windows(2).any(|pair| pair == ["--crate-name", CRATE]);
     if !is_cell {
         return Err(Command::new(rustc).args(arguments).exec()).context("could not start rustc");

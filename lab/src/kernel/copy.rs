@@ -125,7 +125,7 @@ pub fn count_running(project: &Project) -> Result<usize> {
 }
 
 /// Cargo's folders of what it compiled.
-const COMPILED: [&str; 3] = ["deps", "build", ".fingerprint"];
+pub const COMPILED: [&str; 3] = ["deps", "build", ".fingerprint"];
 
 /// Copies a build folder without what is the other kernel's alone, such as the outputs of evcxr's own crate. What was
 /// compiled is shared: compilers never write into a file, they replace it, and cargo writes only into its notes on a crate
@@ -162,25 +162,31 @@ fn is_of_warm_alone(name: &str) -> bool {
 
 /// Whether this is a file or folder of cargo's that is named after one of the helpers: `nn-0f3a`, `libnn-0f3a.rlib`.
 fn is_of_helpers(name: &str) -> bool {
-    let stem = name.strip_prefix("lib").unwrap_or(name).split('.').next().unwrap_or_default();
+    packages_of(name).iter().any(|package| HELPERS.contains(&&**package))
+}
+
+/// The packages that one of cargo's files or folders may be named after, with hyphens only: `libm-0f3a` is of `m` if it is a file
+/// of cargo's, of `libm` if it is a folder.
+pub fn packages_of(name: &str) -> [String; 2] {
+    let stem = name.split('.').next().unwrap_or_default();
     let package = stem.rsplit_once('-').map_or(stem, |(package, _hash)| package).replace('_', "-");
-    HELPERS.contains(&&*package)
+    [package.strip_prefix("lib").unwrap_or(&package).to_owned(), package]
 }
 
 /// Whether this is a file that a compiler wrote.
-fn is_binary(path: &Path) -> bool {
+pub fn is_binary(path: &Path) -> bool {
     path.extension()
         .is_some_and(|extension| ["rlib", "rmeta", "so", "dylib"].map(OsStr::new).contains(&extension))
 }
 
 /// A second name for the same file. Linux gives none to a file of another user's, nor is there one on another disk: there a link
 /// to its path has to do, and a copy on a file system that has neither.
-fn link_or_copy(from: &Path, to: &Path) -> io::Result<()> {
+pub fn link_or_copy(from: &Path, to: &Path) -> io::Result<()> {
     fs::hard_link(from, to).or_else(|_| symlink(from, to)).or_else(|_| copy_with_time(from, to))
 }
 
 /// Copies a file along with its modification time, by which cargo knows what is up to date.
-fn copy_with_time(from: &Path, to: &Path) -> io::Result<()> {
+pub fn copy_with_time(from: &Path, to: &Path) -> io::Result<()> {
     fs::copy(from, to)?;
     let modified = fs::metadata(from)?.modified()?;
     File::options().append(true).open(to)?.set_modified(modified)

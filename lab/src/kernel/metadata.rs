@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// The packages of the helpers.
-pub const HELPERS: [&str; 10] = [
+pub const HELPERS: [&str; 11] = [
     "kernel-helpers",
     "base",
     "bench",
@@ -26,6 +26,7 @@ pub const HELPERS: [&str; 10] = [
     "nn",
     "notebook",
     "runs",
+    "same-features",
 ];
 
 /// Other crates whose types a cell meets through the helpers.
@@ -201,7 +202,10 @@ fn show_less(metadata: &mut Value, graph: &Graph) -> Option<()> {
     let is_shown = |id: &str| {
         let name = graph.packages.get(id).map(|package| &*package.name);
         // No cell meets a type of the kernels, and there are many.
-        name.is_some_and(|name| SHOWN.contains(&name) || (HELPERS.contains(&name) && name != "cpu-kernels"))
+        name.is_some_and(|name| {
+            SHOWN.contains(&name)
+                || (HELPERS.contains(&name) && !["cpu-kernels", "same-features"].contains(&name))
+        })
     };
     let members = strings(&metadata["workspace_members"])?;
     let reached = graph.reach(members, |package, dependency| !is_shown(package) || is_shown(dependency));

@@ -1,9 +1,10 @@
 //! The notebook kernel: Jupyter's [front end](front_end), over evcxr as the compiler of cells.
 //!
-//! A notebook's dependencies are compiled once, in a folder that is kept [warm], and each kernel gets a [copy] that shares
-//! the compiled files through hard links. [launch] starts a kernel in such a copy and cleans up behind it. [analysis] and
+//! A notebook's dependencies are compiled once, in a folder that is kept [warm], with what was [already compiled](already_compiled)
+//! for the command, and each kernel gets a [copy] that shares the compiled files through hard links. [launch] starts a kernel in such a copy and cleans up behind it. [analysis] and
 //! [metadata] make its start shorter, [compile] and [cell_code] its cells; [cells] is the process that runs them.
 
+mod already_compiled;
 pub mod analysis;
 mod cell_code;
 pub mod cells;
@@ -47,31 +48,27 @@ const PRELUDE: &str = "use kernel_helpers::prelude::*;
 kernel_helpers::panic::shorten_messages();
 Ok::<(), Error>(())?;";
 
-/// The profile of cells and of what they link. evcxr writes one into `ctx`, which the workspace overrules: optimized
-/// helpers, arithmetic as in the tests, and cells that compile fast: without optimization and without keeping track for an
-/// incremental build, an ordinary cell takes half the time, and what a cell computes is computed in the helpers.
-const WORKSPACE_MANIFEST: &str = r#"[workspace]
-resolver = "3"
-members = ["ctx", "locked"]
+/// The project's manifest. It ends with the profile, and that with the packages of the command alone.
+const PROJECT_MANIFEST: &str = include_str!("../../../Cargo.toml");
+const PROFILE_BEGINS: &str = "[profile.dev]\n";
+const COMMAND_ALONE_BEGINS: &str = "# What follows is the command's alone";
 
-[profile.dev]
-opt-level = 3
-debug = false
-strip = "debuginfo"
-debug-assertions = false
-overflow-checks = false
-codegen-units = 16
-incremental = true
-rpath = true
+/// The profile of cells, which evcxr writes into `ctx` and the workspace overrules: they compile fast, without optimization and
+/// without keeping track for an incremental build. An ordinary cell takes half the time, and what it computes is
+/// computed in the helpers.
+const PROFILE_OF_CELLS: &str = "ctx = { opt-level = 0, incremental = false, codegen-units = 1 }\n";
 
-[profile.dev.package.ctx]
-opt-level = 0
-incremental = false
-codegen-units = 1
-
-[profile.dev.build-override]
-opt-level = 0
-"#;
+/// The manifest of a build folder. What cells link has the profile of the project, so that it is compiled once for both.
+fn workspace_manifest() -> String {
+    let profile = PROJECT_MANIFEST
+        .split_once(PROFILE_BEGINS)
+        .and_then(|(_, profile)| profile.split_once(COMMAND_ALONE_BEGINS))
+        .map(|(profile, _)| profile)
+        .expect("the project's manifest has these lines");
+    format!(
+        "[workspace]\nresolver = \"3\"\nmembers = [\"ctx\", \"locked\"]\n\n{PROFILE_BEGINS}{profile}{PROFILE_OF_CELLS}"
+    )
+}
 
 impl BuildFolder {
     /// The folder that all others are copied from.
@@ -161,7 +158,7 @@ fn files(project: &Project) -> [(&'static str, String); 6] {
     let package =
         |name: &str| format!("[package]\nname = \"{name}\"\nversion = \"1.0.0\"\nedition = \"2024\"\n\n");
     [
-        ("Cargo.toml", WORKSPACE_MANIFEST.to_owned()),
+        ("Cargo.toml", workspace_manifest()),
         ("ctx/Cargo.toml", package("ctx")),
         ("ctx/src/lib.rs", String::new()),
         ("locked/Cargo.toml", package("locked") + "[target.'cfg(any())'.dependencies]\n" + &dependency),

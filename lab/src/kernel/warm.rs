@@ -3,7 +3,7 @@
 use super::copy::folders_lock;
 use super::front_end::loading::start_evcxr;
 use super::pipes::Pipes;
-use super::{BuildFolder, WORKSPACE_MANIFEST, analysis, compile, files};
+use super::{BuildFolder, already_compiled, analysis, compile, files, workspace_manifest};
 use crate::progress;
 use crate::project::Project;
 use anyhow::{Context, Result, bail, ensure};
@@ -65,6 +65,7 @@ pub fn build(project: &Project) -> Result<bool> {
     }
     // Until all is compiled no sources match, but what an interrupted build has compiled is used by the next.
     Stamp { toolchain: new.toolchain.clone(), sources: "unfinished".to_owned() }.write(&folder)?;
+    already_compiled::take_over(project, &folder)?;
     load_helpers(project, &folder)?;
     new.write(&folder)?;
     Ok(true)
@@ -122,7 +123,7 @@ impl Stamp {
             .arg("-vV")
             .output()
             .context("`rustc` did not start. Install Rust from https://rustup.rs and open a new terminal")?;
-        let toolchain = [&rustc.stdout, WORKSPACE_MANIFEST.as_bytes()].concat();
+        let toolchain = [&rustc.stdout, workspace_manifest().as_bytes()].concat();
         let mut sources = Vec::new();
         for (name, content) in files(project) {
             sources.extend_from_slice(name.as_bytes());

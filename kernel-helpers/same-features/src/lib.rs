@@ -1,0 +1,1 @@
+//! Nothing: this crate is about the features of others.

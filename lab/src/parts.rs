@@ -38,7 +38,7 @@ pub fn parts(project: &Project) -> Result<Vec<Part>> {
         part(
             "kernel",
             "the helpers compiled for notebooks",
-            "the next notebook compiles them, for some 3 minutes",
+            "the next notebook compiles them, for a minute or three",
             vec![project.kernel()],
         ),
         part(

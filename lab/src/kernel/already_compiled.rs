@@ -5,7 +5,7 @@
 //! see [`super::compile`].
 
 use super::BuildFolder;
-use super::copy::{COMPILED, copy_with_time, is_binary, link_or_copy, packages_of};
+use super::copy::{COMPILED, copy_with_time, is_binary, packages_of};
 use super::metadata::HELPERS;
 use crate::project::Project;
 use anyhow::{Context, Result};
@@ -61,6 +61,7 @@ fn take_part(from: &Path, to: &Path, packages: &HashSet<String>) -> io::Result<(
         if is_needed && !target.exists() {
             // What is there is whole, also if this process is killed.
             let partial = to.join(format!("{PARTIAL}{name}"));
+            remove(&partial)?;
             take(&entry.path(), &partial)?;
             fs::rename(&partial, &target)?;
         }
@@ -68,13 +69,25 @@ fn take_part(from: &Path, to: &Path, packages: &HashSet<String>) -> io::Result<(
     Ok(())
 }
 
+/// Removes what a process has left that was killed.
+fn remove(partial: &Path) -> io::Result<()> {
+    match partial.is_dir() {
+        true => fs::remove_dir_all(partial),
+        false if partial.exists() => fs::remove_file(partial),
+        false => Ok(()),
+    }
+}
+
 /// Copies a file, or a folder with all that is in it. Compilers replace what they wrote, so that the copy may be a second name; cargo
 /// writes into its notes.
 fn take(from: &Path, to: &Path) -> io::Result<()> {
     if !from.is_dir() {
-        // A process that was killed may have left one.
-        let _ = fs::remove_file(to);
-        return if is_binary(from) { link_or_copy(from, to) } else { copy_with_time(from, to) };
+        // Not a link to its path: `target/` may be deleted at any time.
+        return if is_binary(from) && fs::hard_link(from, to).is_ok() {
+            Ok(())
+        } else {
+            copy_with_time(from, to)
+        };
     }
     fs::create_dir_all(to)?;
     for entry in fs::read_dir(from)? {
@@ -82,4 +95,54 @@ fn take(from: &Path, to: &Path) -> io::Result<()> {
         take(&entry.path(), &to.join(entry.file_name()))?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::MetadataExt;
+
+    #[test]
+    fn what_is_needed_is_taken_once_and_whole() {
+        // Beside this executable, so that it can be linked.
+        let beside = std::env::current_exe().unwrap();
+        let folder = tempfile::tempdir_in(beside.parent().unwrap()).unwrap();
+        let at = |path: &str| folder.path().join(path);
+        for file in [
+            "deps/libcandle_core-0a.rlib",
+            "deps/libnn-0a.rlib",
+            "build/libc-0b/out/made",
+            "build/ring-0c/output",
+        ] {
+            let file = at("from").join(file);
+            fs::create_dir_all(file.parent().unwrap()).unwrap();
+            fs::write(&file, "compiled").unwrap();
+        }
+        // What a process has left that was killed.
+        fs::create_dir_all(at("to/build/.partial-libc-0b/old")).unwrap();
+        let packages = HashSet::from(["candle-core", "libc"].map(str::to_owned));
+        let take_all = || {
+            for part in COMPILED {
+                take_part(&at("from").join(part), &at("to").join(part), &packages).unwrap();
+            }
+        };
+        take_all();
+
+        let inode = |path: &str| fs::metadata(at(path)).unwrap().ino();
+        assert_eq!(inode("from/deps/libcandle_core-0a.rlib"), inode("to/deps/libcandle_core-0a.rlib"));
+        assert_ne!(
+            inode("from/build/libc-0b/out/made"),
+            inode("to/build/libc-0b/out/made"),
+            "cargo writes into these"
+        );
+        for other in
+            ["to/deps/libnn-0a.rlib", "to/build/ring-0c", "to/build/.partial-libc-0b", "to/build/libc-0b/old"]
+        {
+            assert!(!at(other).exists(), "{other}");
+        }
+
+        fs::write(at("to/build/libc-0b/out/made"), "compiled anew").unwrap();
+        take_all();
+        assert_eq!(fs::read_to_string(at("to/build/libc-0b/out/made")).unwrap(), "compiled anew");
+    }
 }

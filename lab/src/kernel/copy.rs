@@ -181,7 +181,7 @@ pub fn is_binary(path: &Path) -> bool {
 
 /// A second name for the same file. Linux gives none to a file of another user's, nor is there one on another disk: there a link
 /// to its path has to do, and a copy on a file system that has neither.
-pub fn link_or_copy(from: &Path, to: &Path) -> io::Result<()> {
+fn link_or_copy(from: &Path, to: &Path) -> io::Result<()> {
     fs::hard_link(from, to).or_else(|_| symlink(from, to)).or_else(|_| copy_with_time(from, to))
 }
 

@@ -10,21 +10,20 @@ const INTERVAL: Duration = Duration::from_secs(30);
 
 /// How much of the time is over when a share of the crates is compiled, both in thousandths: the small ones come first. Of a
 /// build from nothing on two cores.
-const PACE: [(u64, u64); 15] = [
+const PACE: [(u64, u64); 14] = [
     (0, 0),
-    (123, 25),
-    (247, 46),
-    (308, 83),
-    (370, 127),
-    (493, 162),
-    (555, 217),
-    (617, 380),
-    (678, 504),
-    (740, 585),
-    (802, 662),
-    (863, 685),
-    (925, 845),
-    (987, 944),
+    (278, 76),
+    (352, 145),
+    (544, 223),
+    (584, 359),
+    (636, 430),
+    (661, 499),
+    (678, 570),
+    (747, 641),
+    (791, 713),
+    (866, 782),
+    (956, 860),
+    (990, 931),
     (1000, 1000),
 ];
 

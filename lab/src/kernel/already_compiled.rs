@@ -62,8 +62,10 @@ fn take_part(from: &Path, to: &Path, packages: &HashSet<String>) -> io::Result<(
             // What is there is whole, also if this process is killed.
             let partial = to.join(format!("{PARTIAL}{name}"));
             remove(&partial)?;
-            take(&entry.path(), &partial)?;
-            fs::rename(&partial, &target)?;
+            // Another cargo may just be replacing it, and then this one compiles it.
+            if take(&entry.path(), &partial).is_ok() {
+                fs::rename(&partial, &target)?;
+            }
         }
     }
     Ok(())

@@ -1,8 +1,9 @@
 //! The notebook kernel: Jupyter's [front end](front_end), over evcxr as the compiler of cells.
 //!
 //! A notebook's dependencies are compiled once, in a folder that is kept [warm], with what was [already compiled](already_compiled)
-//! for the command, and each kernel gets a [copy] that shares the compiled files through hard links. [launch] starts a kernel in such a copy and cleans up behind it. [analysis] and
-//! [metadata] make its start shorter, [compile] and [cell_code] its cells; [cells] is the process that runs them.
+//! for the command, and each kernel gets a [copy] that shares the compiled files through hard links. [launch] starts a kernel
+//! in such a copy and cleans up behind it. [analysis] and [metadata] make its start shorter, [compile] and [cell_code] its
+//! cells; [cells] is the process that runs them.
 
 mod already_compiled;
 pub mod analysis;

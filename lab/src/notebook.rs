@@ -11,7 +11,7 @@ use std::io::{BufReader, Read};
 use std::path::{Path, PathBuf};
 
 /// The notebooks of the homework in the order in which they are executed: later ones use results of earlier ones.
-const IN_ORDER: [&str; 4] = ["lab1", "hw4", "report", "scratch"];
+const IN_ORDER: [&str; 3] = ["lab1", "hw4", "report"];
 
 /// How many bytes a notebook may have; Jupyter needs many times the memory. Also in `notebook_file.py`.
 const LARGEST: u64 = 100_000_000;

@@ -9,6 +9,7 @@ use nn::Network;
 use nn::graph::Model;
 use nn::layer_name;
 use nn::quant::Quantization;
+use notebook::plot::BarPlot;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
@@ -212,6 +213,24 @@ impl Mix {
             Some(Cut::Bits(bits)) => Quantization::from(Cut::quantizer(bits)),
             _ => Quantization::default(),
         })
+    }
+
+    /// The bits for each weight of each layer, those that tell where its zeros are included.
+    ///
+    /// ```
+    /// # use kernel_helpers::prelude::*;
+    /// # let layer = "linear1".to_owned();
+    /// # let mix = Mix { layers: vec![LayerCut { layer, cut: Cut::Bits(4), bytes: 24_000 }], expected_loss: 0.0 };
+    /// let figure = mix.plot().draw()?;
+    /// assert!(figure.alt().contains("bits for each weight"), "{}", figure.alt());
+    /// # Ok::<(), Error>(())
+    /// ```
+    pub fn plot(&self) -> BarPlot {
+        const MANY: usize = 1_000_000;
+        let bits = |layer: &LayerCut| 8.0 * layer.cut.bytes(MANY) as f64 / MANY as f64;
+        BarPlot::new(self.layers.iter().map(|layer| &layer.layer))
+            .series("bits", &self.layers.iter().map(bits).collect::<Vec<_>>())
+            .x_label("bits for each weight")
     }
 
     fn table(&self) -> Table {

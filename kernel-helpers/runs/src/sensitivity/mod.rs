@@ -16,7 +16,7 @@ use nn::data::{Data, Dataset, Subset};
 use nn::graph::Model;
 use nn::prune::prune_by_percentage;
 use nn::quant::{PerChannel, Quantizer, Ste};
-use notebook::plot::HeatMap;
+use notebook::plot::{BarPlot, Grid, HeatMap};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::sync::Arc;
@@ -215,6 +215,29 @@ impl SensitivityScan {
             .row_names(self.layers.iter().map(|layer| &layer.name))
             .column_names(self.cuts.iter().map(Cut::to_string))
             .value_label("accuracy lost (points)"))
+    }
+
+    /// Where the size and the time of the network are: the bytes of each layer's weights in 32 bits, and its multiplications
+    /// for an image.
+    ///
+    /// ```
+    /// # use kernel_helpers::prelude::*;
+    /// # let data = Cifar10::striped(64, 32);
+    /// # let net = Graph::new("small", [3, 32, 32], |x| x.conv(8, 3).relu().global_average_pool().linear(10))?
+    /// #     .build(0, &Device::Cpu)?;
+    /// let figure = sensitivity_scan(&net, &data, &[Cut::Bits(2)], 50)?.plot_costs().draw()?;
+    /// assert!(figure.alt().contains("multiplications (millions)"), "{}", figure.alt());
+    /// # Ok::<(), Error>(())
+    /// ```
+    pub fn plot_costs(&self) -> Grid {
+        let bars = |label: &str, cost: fn(&LayerSensitivity) -> f64| {
+            let costs: Vec<f64> = self.layers.iter().map(cost).collect();
+            BarPlot::new(self.layers.iter().map(|layer| &layer.name)).series(label, &costs).x_label(label)
+        };
+        let sizes = bars("weights (kB)", |layer| 4.0 * layer.weights as f64 / 1e3);
+        Grid::new(2)
+            .panel(sizes)
+            .panel(bars("multiplications (millions)", |layer| layer.multiplications as f64 / 1e6))
     }
 
     fn table(&self) -> Table {

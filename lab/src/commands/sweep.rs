@@ -15,7 +15,7 @@ use std::process::ExitCode;
 #[derive(Args)]
 /// What `cargo lab sweep` can be asked for.
 pub struct Options {
-    /// The description, such as `tests/sweeps/bits-and-zeros.toml`: a command with names in braces, and the values of each.
+    /// The description, such as `lab/sweeps/bits-and-zeros.toml`: a command with names in braces, and the values of each.
     #[arg(value_name = "FILE.toml")]
     file: PathBuf,
     /// What makes the runs.

@@ -35,6 +35,8 @@ pub struct BarPlot {
 
 /// The size of the values that stand at the end of the bars, in points.
 const VALUE_SIZE: f64 = 7.0;
+/// Room for them behind the longest bar, as a share of what the axis shows, where that is wide enough.
+const ROOM: f64 = 0.09;
 
 impl BarPlot {
     /// A plot with a row for each of these names, from the top.
@@ -92,13 +94,19 @@ impl BarPlot {
         Ok(())
     }
 
-    fn axis(&self) -> Axis {
+    /// The share of the axis that the numbers need where it is `width` pixels long.
+    fn room(&self, width: f64) -> f64 {
+        let widths = self.values().map(|value| Text::new(short(value), VALUE_SIZE).width());
+        let widest = widths.fold(0.0, f64::max) + pt(5.0);
+        (widest / (width - widest).max(widest)).max(ROOM)
+    }
+
+    fn axis(&self, room: f64) -> Axis {
         let values = || self.values().filter(|value| is_finite(*value));
         let high = self.limit.unwrap_or_else(|| values().fold(0.0, f64::max));
         let low = values().fold(0.0, f64::min);
         let high = if high > low { high } else { low + 1.0 };
-        // Room for the number at the end of the longest bar.
-        Axis::range(1.08 * low..=high + 0.09 * (high - low))
+        Axis::range(1.08 * low..=high + room * (high - low))
     }
 
     fn values(&self) -> impl Iterator<Item = f64> {
@@ -132,7 +140,11 @@ impl Plot for BarPlot {
         let entries = self.series.iter().map(|(name, _)| name.clone()).zip(styles);
         let legend = Legend::new(entries, Sample::Patch, f64::from(size.0));
         let strip = legend.strip_height(f64::from(size.0) * 0.6);
-        let frame = Frame::lay_out(size, &labels, self.axis(), Axis::names(self.names.clone()), strip);
+        let lay_out = |room| {
+            Frame::lay_out(size, &labels, self.axis(room), Axis::names(self.names.clone()), strip)
+        };
+        let inner = lay_out(ROOM).inner;
+        let frame = lay_out(self.room(inner.right - inner.left));
         frame.draw_background(area)?;
         for (row, _) in self.names.iter().enumerate() {
             self.paint_row(area, &frame, row)?;

@@ -10,20 +10,16 @@ const INTERVAL: Duration = Duration::from_secs(30);
 
 /// How much of the time is over when a share of the crates is compiled, both in thousandths: the small ones come first. Of a
 /// build from nothing on two cores.
-const PACE: [(u64, u64); 14] = [
+const PACE: [(u64, u64); 10] = [
     (0, 0),
-    (278, 76),
-    (352, 145),
-    (544, 223),
-    (584, 359),
-    (636, 430),
-    (661, 499),
-    (678, 570),
-    (747, 641),
-    (791, 713),
-    (866, 782),
-    (956, 860),
-    (990, 931),
+    (276, 95),
+    (408, 187),
+    (584, 393),
+    (659, 518),
+    (699, 610),
+    (749, 712),
+    (862, 807),
+    (950, 902),
     (1000, 1000),
 ];
 

@@ -18,9 +18,10 @@ use std::sync::Arc;
 /// The version that the sums are of.
 const VERSION: u32 = 1;
 /// The sum of the bits on each instruction set.
-const SUMS: [(&str, &str); 3] = [
+const SUMS: [(&str, &str); 4] = [
     ("avx512", "d0dae523af4c733e1d390659c90e34763f8096470bbd6f99e727b858c06c0fc3"),
     ("avx2", "d0dae523af4c733e1d390659c90e34763f8096470bbd6f99e727b858c06c0fc3"),
+    ("neon", "d0dae523af4c733e1d390659c90e34763f8096470bbd6f99e727b858c06c0fc3"),
     ("portable", "65c44318f50704d96235b1c814df22d9647fc1ce815fd5deb0d59c43e8b92bb1"),
 ];
 

@@ -140,9 +140,8 @@ impl Plot for BarPlot {
         let entries = self.series.iter().map(|(name, _)| name.clone()).zip(styles);
         let legend = Legend::new(entries, Sample::Patch, f64::from(size.0));
         let strip = legend.strip_height(f64::from(size.0) * 0.6);
-        let lay_out = |room| {
-            Frame::lay_out(size, &labels, self.axis(room), Axis::names(self.names.clone()), strip)
-        };
+        let lay_out =
+            |room| Frame::lay_out(size, &labels, self.axis(room), Axis::names(self.names.clone()), strip);
         let inner = lay_out(ROOM).inner;
         let frame = lay_out(self.room(inner.right - inner.left));
         frame.draw_background(area)?;

@@ -9,7 +9,8 @@ use std::process::Command;
 fn every_notebook_runs_without_an_error() {
     let root = project_root();
     let folder = scratch_folder("notebooks");
-    for file in ["resnet20.safetensors", "pretrained_model.scan.json"] {
+    std::fs::create_dir_all(folder.join("sweeps")).unwrap();
+    for file in ["resnet20.safetensors", "pretrained_model.scan.json", "sweeps/bits.json"] {
         std::fs::copy(root.join("checkpoints").join(file), folder.join(file)).unwrap();
     }
     let notebooks =

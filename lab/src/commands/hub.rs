@@ -52,6 +52,7 @@ pub fn hub(project: &Project, options: &Options) -> Result<()> {
         spinner.finish_and_clear();
         installed?;
     }
+    check_python(&[environment.python(), project.venv().join("bin/python")])?;
     let proxy = install_proxy(project)?;
     if options.only_install {
         println!("The hub is installed; `sudo cargo lab hub` starts it.");
@@ -124,6 +125,21 @@ fn check_readable(project: &Project) -> Result<()> {
                  install Rust for everybody: RUSTUP_HOME=/opt/rust/rustup and CARGO_HOME=/opt/rust/cargo for rustup and for this command",
                 closed.display(),
                 place.display()
+            );
+        }
+    }
+    Ok(())
+}
+
+/// Fails if others cannot start the Python that these environments were made with.
+fn check_python(programs: &[PathBuf]) -> Result<()> {
+    for program in programs {
+        if let Some(closed) = closed_to_others(program) {
+            bail!(
+                "others cannot look into {}, where the Python is that {} stands for, which starts their servers. Have one for \
+                 everybody first on the PATH, such as /usr/bin/python3, remove .lab/hub and .lab/venv, and start again",
+                closed.display(),
+                program.display()
             );
         }
     }

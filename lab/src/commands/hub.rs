@@ -44,15 +44,14 @@ pub fn hub(project: &Project, options: &Options) -> Result<()> {
         );
         setup::ensure_with_data(project)?;
     }
-    check_readable(project)?;
     let environment = Environment::hub(project);
+    check_readable(project, &environment)?;
     if !environment.is_current() {
         let spinner = spinner("Installing JupyterHub into .lab/hub");
         let installed = environment.install();
         spinner.finish_and_clear();
         installed?;
     }
-    check_python(&[environment.python(), project.venv().join("bin/python")])?;
     let proxy = install_proxy(project)?;
     if options.only_install {
         println!("The hub is installed; `sudo cargo lab hub` starts it.");
@@ -113,34 +112,27 @@ fn install_proxy(project: &Project) -> Result<PathBuf> {
     Ok(program)
 }
 
-/// Fails if others cannot read what their kernels need: the clone, the compiler, and the sources of the crates.
-fn check_readable(project: &Project) -> Result<()> {
+/// Fails if others cannot read what their kernels and servers need: the clone, the compiler, the sources of the crates, and the
+/// Python that the environments stand for.
+fn check_readable(project: &Project, hub: &Environment) -> Result<()> {
+    const RUST: &str = "Clone the project to a folder such as /opt/labs, and install Rust for everybody: RUSTUP_HOME=/opt/rust/rustup \
+                        and CARGO_HOME=/opt/rust/cargo for rustup and for this command";
+    const PYTHON: &str = "Have a Python for everybody first on the PATH, such as /usr/bin/python3, remove .lab/hub and .lab/venv, and \
+                          start again";
     let cargo = std::env::var_os("CARGO_HOME").map(PathBuf::from);
     let cargo = cargo.or_else(|| Some(PathBuf::from(std::env::var_os("HOME")?).join(".cargo")));
     let sources = cargo.context("there is neither CARGO_HOME nor HOME")?.join("registry/src");
-    for place in [project.kernel().join("warm"), sysroot()?, sources] {
+    let needed = [
+        (project.kernel().join("warm"), RUST),
+        (sysroot()?, RUST),
+        (sources, RUST),
+        (Environment::notebooks(project).python(), PYTHON),
+        (hub.python(), PYTHON),
+    ];
+    for (place, help) in needed {
         if let Some(closed) = closed_to_others(&place) {
-            bail!(
-                "others cannot look into {}, where {} is, which their kernels need. Clone the project to a folder such as /opt/labs, and \
-                 install Rust for everybody: RUSTUP_HOME=/opt/rust/rustup and CARGO_HOME=/opt/rust/cargo for rustup and for this command",
-                closed.display(),
-                place.display()
-            );
-        }
-    }
-    Ok(())
-}
-
-/// Fails if others cannot start the Python that these environments were made with.
-fn check_python(programs: &[PathBuf]) -> Result<()> {
-    for program in programs {
-        if let Some(closed) = closed_to_others(program) {
-            bail!(
-                "others cannot look into {}, where the Python is that {} stands for, which starts their servers. Have one for \
-                 everybody first on the PATH, such as /usr/bin/python3, remove .lab/hub and .lab/venv, and start again",
-                closed.display(),
-                program.display()
-            );
+            let (closed, place) = (closed.display(), place.display());
+            bail!("others cannot look into {closed}, where {place} is, which their notebooks need. {help}");
         }
     }
     Ok(())
@@ -154,4 +146,27 @@ fn closed_to_others(place: &Path) -> Option<PathBuf> {
     let closed =
         way.into_iter().find(|folder| folder.metadata().is_ok_and(|found| found.mode() & 0o001 == 0));
     closed.map(Path::to_owned)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::{PermissionsExt, symlink};
+
+    #[test]
+    fn a_folder_behind_a_link_is_closed_until_it_is_opened() {
+        let folder = tempfile::tempdir().unwrap();
+        let allow = |path: &Path, mode| fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+        allow(folder.path(), 0o755);
+        let closed = folder.path().canonicalize().unwrap().join("closed");
+        fs::create_dir(&closed).unwrap();
+        fs::write(closed.join("python"), "").unwrap();
+        allow(&closed.join("python"), 0o755);
+        let link = folder.path().join("python");
+        symlink(closed.join("python"), &link).unwrap();
+        allow(&closed, 0o700);
+        assert!(closed.starts_with(closed_to_others(&link).unwrap()));
+        allow(&closed, 0o755);
+        assert_ne!(closed_to_others(&link), Some(closed));
+    }
 }

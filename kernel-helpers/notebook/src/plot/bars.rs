@@ -170,3 +170,17 @@ impl Show for BarPlot {
 }
 
 shows_itself!(BarPlot);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_narrow_panel_leaves_more_room_for_the_numbers() {
+        let plot = BarPlot::new(["a"]).series("s", &[147.5]);
+        let needed = Text::new("147.5", VALUE_SIZE).width();
+        assert_eq!(plot.room(30.0 * needed), ROOM);
+        let room = plot.room(3.0 * needed);
+        assert!(3.0 * needed * room / (1.0 + room) >= needed, "{room}");
+    }
+}

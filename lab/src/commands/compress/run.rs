@@ -3,6 +3,7 @@
 use anyhow::{Context, Result, bail};
 use kernel_helpers::homework::prelude::*;
 use kernel_helpers::prelude::*;
+use std::collections::BTreeSet;
 use std::fmt;
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
@@ -13,11 +14,11 @@ const EPOCHS: usize = 20;
 const MORE_EPOCHS: usize = 40;
 
 /// A run by its name.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Run {
     pub target: Target,
-    /// For an ablation.
-    pub change: Option<Change>,
+    /// What differs from the recipe.
+    pub changes: BTreeSet<Change>,
 }
 
 /// What becomes of the network.
@@ -42,7 +43,7 @@ pub enum Zeros {
 }
 
 /// What an ablation changes.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Change {
     /// Levels over the range of the weights in place of learned steps.
     GivenSteps,
@@ -54,6 +55,8 @@ pub enum Change {
     LabelsAlone,
     /// Zeros that grow linearly in place of fast at first.
     LinearRamp,
+    /// AdamW, with its usual learning rate, in place of SGD with momentum.
+    AdamW,
     /// Twice as many epochs.
     MoreEpochs,
 }
@@ -88,33 +91,38 @@ const TARGETS: [Target; 13] = [
     Target::zeros(Zeros::Channels(30)).and_bits(4),
 ];
 impl Run {
-    /// All but those of the ablation.
+    /// All with the recipe as it is.
     pub fn main() -> impl Iterator<Item = Run> {
-        TARGETS.into_iter().map(|target| Run { target, change: None })
+        TARGETS.into_iter().map(|target| Run { target, changes: BTreeSet::new() })
     }
 
-    fn changes(self, change: Change) -> bool {
-        self.change == Some(change)
+    fn changes(&self, change: Change) -> bool {
+        self.changes.contains(&change)
     }
 
     /// The file of the run's best weights.
-    pub fn weights(self, folder: &Path) -> PathBuf {
+    pub fn weights(&self, folder: &Path) -> PathBuf {
         folder.join(format!("compressed_{}.safetensors", self.in_file_names()))
     }
 
     /// Its name as a part of those of files.
-    pub fn in_file_names(self) -> String {
+    pub fn in_file_names(&self) -> String {
         self.to_string().replace(['/', '=', '-', '+'], "_")
     }
 
     /// The settings that do not depend on where it is saved.
-    pub fn config(self, scale: Scale) -> Result<TrainConfig> {
+    pub fn config(&self, scale: Scale) -> Result<TrainConfig> {
         let teacher = || Ok::<_, anyhow::Error>(Distillation::from(trained()?)?);
+        let (optimizer, learning_rate) = match self.changes(Change::AdamW) {
+            true => (AdamWConfig::default().into(), 0.001),
+            false => (OptimizerChoice::default(), 0.02),
+        };
         Ok(TrainConfig {
             epochs: scale.epochs(if self.changes(Change::MoreEpochs) { MORE_EPOCHS } else { EPOCHS }),
             batch_size: 128,
-            learning_rate: 0.02,
+            learning_rate,
             momentum: 0.9,
+            optimizer,
             schedule: if self.changes(Change::ConstantRate) { Constant.into() } else { Cosine.into() },
             distillation: if self.changes(Change::LabelsAlone) { None } else { Some(teacher()?) },
             ..Default::default()
@@ -122,7 +130,7 @@ impl Run {
     }
 
     /// Makes the run, or finds it recorded.
-    pub fn train(self, data: &Data, config: &TrainConfig) -> Result<History> {
+    pub fn train(&self, data: &Data, config: &TrainConfig) -> Result<History> {
         let net = match self.target.zeros {
             Some(Zeros::Channels(percentage)) => {
                 let net = trained()?;
@@ -142,12 +150,12 @@ impl Run {
 
     /// Whether integers make more of it: they compute with zeros as with other weights, so that only fewer bits and fewer
     /// channels count.
-    pub fn has_integers(self) -> bool {
+    pub fn has_integers(&self) -> bool {
         self.target.bits.is_some() || matches!(self.target.zeros, Some(Zeros::Channels(_)))
     }
 
     /// The network with the best weights of the run in this file.
-    pub fn load(self, weights: &Path) -> Result<Model> {
+    pub fn load(&self, weights: &Path) -> Result<Model> {
         let graph = resnet_cifar(ResNetConfig::default())?;
         let net = graph.fitted_to(&load_state_dict(weights)?)?.build(0, &Device::Cpu)?;
         let net = self.quantized(&net)?;
@@ -156,7 +164,7 @@ impl Run {
     }
 
     /// How weights become zero little by little, in so many epochs.
-    fn pruning(self, ramp: usize) -> Option<Pruning> {
+    fn pruning(&self, ramp: usize) -> Option<Pruning> {
         let single = |share| Pruning::new(share, ramp);
         let share = |percentage| f64::from(percentage) / 100.0;
         let pruning = match self.target.zeros? {
@@ -171,7 +179,7 @@ impl Run {
     }
 
     /// The network with its blocks quantized as the run wants it.
-    fn quantized(self, net: &Model) -> Result<Model> {
+    fn quantized(&self, net: &Model) -> Result<Model> {
         let of_blocks = match self.target.bits {
             None => return Ok(net.clone()),
             Some(1) => Quantization::from(PerChannel(Ste::BINARY)),
@@ -201,11 +209,8 @@ impl FromStr for Run {
         let mut parts = name.split('/');
         let target = parts.next().unwrap_or_default().parse();
         let target = target.with_context(|| format!("expected a run such as bits=2, found `{name}`"))?;
-        let change = parts.next().map(|change| Change::named(change, name)).transpose()?;
-        if let Some(more) = parts.next() {
-            bail!("{name}: expected one change, found another, `{more}`");
-        }
-        Ok(Run { target, change })
+        let changes = parts.map(|change| Change::named(change, name)).collect::<Result<_>>()?;
+        Ok(Run { target, changes })
     }
 }
 
@@ -250,12 +255,13 @@ fn number(text: &str, what: &str, range: RangeInclusive<u32>) -> Result<u32> {
 
 impl Change {
     /// All of them with their names.
-    const NAMES: [(Change, &str); 6] = [
+    const NAMES: [(Change, &str); 7] = [
         (Change::GivenSteps, "given-steps"),
         (Change::StepPerLayer, "step-per-layer"),
         (Change::ConstantRate, "constant-rate"),
         (Change::LabelsAlone, "labels-alone"),
         (Change::LinearRamp, "linear-ramp"),
+        (Change::AdamW, "adamw"),
         (Change::MoreEpochs, "more-epochs"),
     ];
 
@@ -276,7 +282,7 @@ impl fmt::Display for Run {
         let bits = self.target.bits.map(|bits| format!("bits={bits}"));
         let parts: Vec<String> = zeros.into_iter().chain(bits).collect();
         f.write_str(&parts.join("+"))?;
-        self.change.iter().try_for_each(|change| write!(f, "/{}", change.name()))
+        self.changes.iter().try_for_each(|change| write!(f, "/{}", change.name()))
     }
 }
 
@@ -301,11 +307,12 @@ mod tests {
         for run in Run::main() {
             assert_eq!(name(&run.to_string()), run.to_string());
         }
-        for other in ["bits=2/labels-alone", "zeros=85+bits=3/more-epochs", "two-of-four+bits=8"] {
+        for other in ["bits=2/labels-alone", "zeros=85+bits=3/adamw/more-epochs", "two-of-four+bits=8"] {
             assert_eq!(name(other), other);
         }
+        assert_eq!(name("bits=1/more-epochs/adamw"), "bits=1/adamw/more-epochs", "one run has one name");
         let changed: Run = "bits=2/step-per-layer".parse().unwrap();
-        assert_eq!(changed.change, Some(Change::StepPerLayer));
+        assert_eq!(changed.changes, BTreeSet::from([Change::StepPerLayer]));
         assert!(changed.weights(Path::new("")).ends_with("compressed_bits_2_step_per_layer.safetensors"));
     }
 
@@ -317,7 +324,7 @@ mod tests {
             ("two-of-fourteen", "expected bits=N, zeros=N"),
             ("zeros=80+zeros=90", "expected bits=1 to 16"),
             ("bits=2/fast", "expected one of given-steps"),
-            ("bits=2/more-epochs/labels-alone", "expected one change"),
+            ("bits=2/more-epochs/fast", "found `fast`"),
         ] {
             let error = format!("{:#}", name.parse::<Run>().unwrap_err());
             assert!(error.contains(told), "{name}: {error}");

@@ -21,8 +21,8 @@ pub struct Options {
     /// channels, `two-of-four` for such along the input channels, `channels=N` for channels left out until a percentage of
     /// the multiplications is gone; `zeros=80+bits=4` for both. If none is given, bits=4, 3, 2, 1, zeros=80, 90, 95, two-of-four,
     /// blocks=75, 90, channels=30, zeros=80+bits=4 and channels=30+bits=4. With something changed: `bits=2/labels-alone`,
-    /// `/constant-rate`, `/adamw`, `/more-epochs`, `/given-steps`, `/step-per-layer`, and `/linear-ramp` for zeros; several are
-    /// joined, `bits=1/adamw/more-epochs`.
+    /// `/constant-rate`, `/higher-rate`, `/adamw`, `/more-epochs`, `/given-steps`, `/step-per-layer`, and `/linear-ramp` for
+    /// zeros; several are joined, `bits=1/adamw/more-epochs`.
     #[arg(value_name = "RUN")]
     runs: Vec<Run>,
     /// The seed of shuffling and augmentation. The runs of a seed other than 0 go to a folder of its own.

@@ -55,6 +55,8 @@ pub enum Change {
     LabelsAlone,
     /// Zeros that grow linearly in place of fast at first.
     LinearRamp,
+    /// A learning rate of 0.05 in place of 0.02.
+    HigherRate,
     /// AdamW, with its usual learning rate, in place of SGD with momentum.
     AdamW,
     /// Twice as many epochs.
@@ -113,9 +115,10 @@ impl Run {
     /// The settings that do not depend on where it is saved.
     pub fn config(&self, scale: Scale) -> Result<TrainConfig> {
         let teacher = || Ok::<_, anyhow::Error>(Distillation::from(trained()?)?);
-        let (optimizer, learning_rate) = match self.changes(Change::AdamW) {
-            true => (AdamWConfig::default().into(), 0.001),
-            false => (OptimizerChoice::default(), 0.02),
+        let (optimizer, learning_rate) = if self.changes(Change::AdamW) {
+            (AdamWConfig::default().into(), 0.001)
+        } else {
+            (OptimizerChoice::default(), if self.changes(Change::HigherRate) { 0.05 } else { 0.02 })
         };
         Ok(TrainConfig {
             epochs: scale.epochs(if self.changes(Change::MoreEpochs) { MORE_EPOCHS } else { EPOCHS }),
@@ -210,7 +213,11 @@ impl FromStr for Run {
         let target = parts.next().unwrap_or_default().parse();
         let target = target.with_context(|| format!("expected a run such as bits=2, found `{name}`"))?;
         let changes = parts.map(|change| Change::named(change, name)).collect::<Result<_>>()?;
-        Ok(Run { target, changes })
+        let run = Run { target, changes };
+        if run.changes(Change::AdamW) && run.changes(Change::HigherRate) {
+            bail!("{name}: expected adamw, which has a rate of its own, or higher-rate, found both");
+        }
+        Ok(run)
     }
 }
 
@@ -255,12 +262,13 @@ fn number(text: &str, what: &str, range: RangeInclusive<u32>) -> Result<u32> {
 
 impl Change {
     /// All of them with their names.
-    const NAMES: [(Change, &str); 7] = [
+    const NAMES: [(Change, &str); 8] = [
         (Change::GivenSteps, "given-steps"),
         (Change::StepPerLayer, "step-per-layer"),
         (Change::ConstantRate, "constant-rate"),
         (Change::LabelsAlone, "labels-alone"),
         (Change::LinearRamp, "linear-ramp"),
+        (Change::HigherRate, "higher-rate"),
         (Change::AdamW, "adamw"),
         (Change::MoreEpochs, "more-epochs"),
     ];
@@ -325,6 +333,7 @@ mod tests {
             ("zeros=80+zeros=90", "expected bits=1 to 16"),
             ("bits=2/fast", "expected one of given-steps"),
             ("bits=2/more-epochs/fast", "found `fast`"),
+            ("bits=2/adamw/higher-rate", "found both"),
         ] {
             let error = format!("{:#}", name.parse::<Run>().unwrap_err());
             assert!(error.contains(told), "{name}: {error}");

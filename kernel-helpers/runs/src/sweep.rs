@@ -146,16 +146,32 @@ impl SweepResults {
     }
 
     /// The accuracy after the last epoch, in percent, against the first axis that has several numbers: a line for each combination of the
-    /// others through the means over seeds, and a gray line from the lowest to the highest seed's. Bars where no axis has several numbers.
+    /// others through the means over seeds, and a gray line from the lowest to the highest seed's. Where no axis has several numbers, bars:
+    /// how many points the mean of each combination is behind the best, so that small differences are seen.
+    ///
+    /// ```
+    /// use kernel_helpers::prelude::*;
+    ///
+    /// let run = |name: &str, accuracy: f64| SweepRun {
+    ///     values: vec![name.to_owned()],
+    ///     command: format!("cargo lab compress {name}"),
+    ///     best_accuracy: accuracy,
+    ///     last_accuracy: accuracy,
+    ///     sparsity: 0.0,
+    ///     minutes: 20.0,
+    ///     weights_sha256: String::new(),
+    ///     note: None,
+    /// };
+    /// let results = SweepResults::new(["run"], vec![run("bits=2", 0.917), run("bits=2/given-steps", 0.912)], 2);
+    /// let told = results.plot().draw()?.alt().to_owned();
+    /// assert!(told.contains("bits=2 0.0, bits=2/given-steps 0.50"), "{told}");
+    /// # Ok::<(), Error>(())
+    /// ```
     pub fn plot(&self) -> Grid {
         let groups = self.groups();
         let panel: Panel = match self.axis_of_numbers() {
             Some(axis) => self.lines(axis, &groups).into(),
-            None => {
-                let means: Vec<f64> = groups.iter().map(|group| 100.0 * group.mean()).collect();
-                let names = groups.iter().map(|group| group.values.join(", "));
-                BarPlot::new(names).series("accuracy", &means).x_label("test accuracy (%)").into()
-            }
+            None => behind_the_best(&groups).into(),
         };
         Grid::new(1).panel(panel).notes(self.notes())
     }
@@ -249,6 +265,13 @@ impl Group<'_> {
     fn mean(&self) -> f64 {
         mean_and_deviation(&self.runs.iter().map(|run| run.last_accuracy).collect::<Vec<_>>()).0
     }
+}
+
+fn behind_the_best(groups: &[Group]) -> BarPlot {
+    let best = groups.iter().map(Group::mean).fold(f64::MIN, f64::max);
+    let points: Vec<f64> = groups.iter().map(|group| 100.0 * (best - group.mean())).collect();
+    let names = groups.iter().map(|group| group.values.join(", "));
+    BarPlot::new(names).series("behind the best", &points).x_label("test accuracy behind the best (points)")
 }
 
 /// The mean in percent, with the deviation where there are several values.

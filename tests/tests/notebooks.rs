@@ -10,7 +10,9 @@ fn every_notebook_runs_without_an_error() {
     let root = project_root();
     let folder = scratch_folder("notebooks");
     std::fs::create_dir_all(folder.join("sweeps")).unwrap();
-    for file in ["resnet20.safetensors", "pretrained_model.scan.json", "sweeps/bits.json", "sweeps/what-pays.json"] {
+    for file in
+        ["resnet20.safetensors", "pretrained_model.scan.json", "sweeps/bits.json", "sweeps/what-pays.json"]
+    {
         std::fs::copy(root.join("checkpoints").join(file), folder.join(file)).unwrap();
     }
     let notebooks =

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 const EPOCHS: usize = 20;
-/// What the ablation compares that with.
+/// With [`Change::MoreEpochs`].
 const MORE_EPOCHS: usize = 40;
 
 /// A run by its name.
@@ -42,7 +42,7 @@ pub enum Zeros {
     Channels(u32),
 }
 
-/// What an ablation changes.
+/// What can differ from the recipe, for an ablation or for a better network.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Change {
     /// Levels over the range of the weights in place of learned steps.
@@ -92,6 +92,7 @@ const TARGETS: [Target; 13] = [
     Target::zeros(Zeros::Single(80)).and_bits(4),
     Target::zeros(Zeros::Channels(30)).and_bits(4),
 ];
+
 impl Run {
     /// All with the recipe as it is.
     pub fn main() -> impl Iterator<Item = Run> {
